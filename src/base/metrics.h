@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ziwa {
+
+/// A number that only grows. Any thread; adding costs one relaxed atomic.
+class Counter {
+ public:
+  virtual ~Counter() = default;
+  virtual void add(double by = 1) = 0;
+  virtual double value() const = 0;
+};
+
+/// Observations in buckets (seconds, bytes, rows).
+class Histogram {
+ public:
+  virtual ~Histogram() = default;
+  virtual void observe(double value) = 0;
+};
+
+struct MetricLabel {
+  std::string name;
+  std::string value;
+};
+
+/// All figures of one server; handed to each component, never global. Names are `ziwa_<module>_<what>_<unit>`.
+/// References stay valid for the life of the registry; the same name and labels give the same object.
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+  Counter& counter(const std::string& name, const std::string& help, const std::vector<MetricLabel>& labels = {});
+  Histogram& histogram(const std::string& name, const std::string& help, const std::vector<double>& bounds,
+                       const std::vector<MetricLabel>& labels = {});
+  /// A value read when somebody looks. `read` is called from the thread that renders.
+  void gauge(const std::string& name, const std::string& help, const std::vector<MetricLabel>& labels,
+             std::function<double()> read);
+  /// The Prometheus text exposition format 0.0.4.
+  std::string render() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ziwa

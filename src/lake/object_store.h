@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/result.h"
+
+namespace ziwa::lake {
+
+struct ObjectInfo {
+  std::string key;  ///< Relative to the store's root, "/" separated.
+  uint64_t size = 0;
+  int64_t modified_ms = 0;
+};
+
+/// A bucket of immutable objects: local files now, S3, GCS and Azure behind the same calls. Keys never start with "/" nor
+/// hold "..". Any thread; every call blocks.
+class ObjectStore {
+ public:
+  virtual ~ObjectStore() = default;
+  /// Durable when it returns.
+  virtual Status put(const std::string& key, ByteView content) = 0;
+  /// Only if the key is absent: already_exists otherwise; maybe_applied when the outcome is unknown (read before retrying).
+  virtual Status put_new(const std::string& key, ByteView content) = 0;
+  virtual Result<Bytes> get(const std::string& key) = 0;
+  virtual Result<Bytes> get_range(const std::string& key, uint64_t from, uint64_t size) = 0;
+  virtual Result<ObjectInfo> head(const std::string& key) = 0;
+  /// All objects whose key starts with `prefix` and is greater than `after`, in key order, at most `limit`.
+  virtual Result<std::vector<ObjectInfo>> list(const std::string& prefix, const std::string& after, size_t limit) = 0;
+  virtual Status remove(const std::string& key) = 0;
+  /// Where DuckDB's Parquet reader and writer find an object: a path of the file layer (local) or a URL.
+  virtual std::string path_of(const std::string& key) const = 0;
+  /// Makes an object that was written by path (ParquetWriter, already synced) durable under its name.
+  virtual Status publish(const std::string& key) = 0;
+};
+
+/// Objects are files under `root`; put_new is rename_new of a synced temporary file.
+std::unique_ptr<ObjectStore> make_local_store(FileSystem& fs, std::string root);
+
+}  // namespace ziwa::lake

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "data/scan.h"
+#include "data/schema.h"
+#include "duck/instance.h"
+#include "duck/parquet.h"
+#include "lake/object_store.h"
+
+namespace ziwa::lake {
+
+/// A data file of a Delta table (an `add` action).
+struct DataFile {
+  std::string path;                                                  ///< Relative, not URL-encoded.
+  std::map<std::string, std::optional<std::string>> partition_values;  ///< As in the protocol's text form.
+  uint64_t size = 0;
+  int64_t modified_ms = 0;
+  std::string stats;  ///< The protocol's JSON, or empty.
+  std::optional<uint64_t> rows;
+};
+
+/// A Delta table at one version. Immutable, shared.
+class TableSnapshot {
+ public:
+  virtual ~TableSnapshot() = default;
+  virtual int64_t version() const = 0;
+  virtual const data::Schema& schema() const = 0;
+  virtual const std::vector<std::string>& partition_columns() const = 0;
+  virtual const std::vector<DataFile>& files() const = 0;
+  /// Latest `txn` version of `app_id`.
+  virtual std::optional<int64_t> transaction_version(const std::string& app_id) const = 0;
+  /// Reads the rows; prunes files by partition values and statistics from the request's bounds.
+  virtual std::shared_ptr<data::Scan> scan() const = 0;
+};
+using TableSnapshotPtr = std::shared_ptr<const TableSnapshot>;
+
+/// What a commit adds and removes.
+struct Commit {
+  std::string operation = "WRITE";  ///< commitInfo: WRITE, CREATE TABLE, CREATE TABLE AS SELECT, STREAMING UPDATE, DELETE ...
+  std::vector<DataFile> add;
+  std::vector<DataFile> remove;
+  bool data_change = true;
+  /// Exactly-once: refused with already_exists when the table already has this app id at `version` or later.
+  struct Transaction {
+    std::string app_id;
+    int64_t version = 0;
+  };
+  std::optional<Transaction> transaction;
+  std::map<std::string, std::string> info;  ///< More fields of commitInfo, e.g. ziwa.epoch, ziwa.offsets.
+  /// The version that the writer read; a winner since then is rebased over if it only appended and we only append,
+  /// else the commit fails with conflict.
+  std::optional<int64_t> read_version;
+};
+
+/// Writes rows into new data files of a table, one open file per partition (at most 32; the least recent is finished).
+/// Rows are in the table's column order. One thread. Files that are not committed are garbage for VACUUM.
+class TableWriter {
+ public:
+  virtual ~TableWriter() = default;
+  virtual Status write(duckdb::DataChunk& rows) = 0;
+  virtual uint64_t rows() const = 0;
+  virtual uint64_t bytes() const = 0;  ///< Estimated, of unfinished files too.
+  /// Finishes and syncs all files and their directory entries.
+  virtual Result<std::vector<DataFile>> finish() = 0;
+};
+
+/// A Delta table: protocol reader 1, writer 2 for what we write; features that cannot be read are refused by name.
+/// Any thread.
+class Table {
+ public:
+  struct Create {
+    data::Schema schema;
+    std::vector<std::string> partition_columns;
+    std::map<std::string, std::string> properties;
+  };
+  /// Writes version 0 if there is no table yet; already_exists if there is.
+  static Result<std::shared_ptr<Table>> create(std::shared_ptr<ObjectStore> store, duck::Instance& instance,
+                                               const Clock& clock, const Create& create);
+  /// Errors: not_found; unsupported naming the feature; corrupt.
+  static Result<std::shared_ptr<Table>> open(std::shared_ptr<ObjectStore> store, duck::Instance& instance, const Clock& clock);
+  virtual ~Table() = default;
+  /// The newest version that is known; refresh() looks for commits of other writers.
+  virtual TableSnapshotPtr snapshot() const = 0;
+  virtual Result<TableSnapshotPtr> refresh() = 0;
+  /// Errors: not_found (never was, or cleaned up).
+  virtual Result<TableSnapshotPtr> at_version(int64_t version) = 0;
+  virtual Result<std::unique_ptr<TableWriter>> writer(uint64_t file_bytes) = 0;
+  /// Commits as the next version; writes a checkpoint every 10 versions and `_last_checkpoint`. Durable when it returns.
+  virtual Result<TableSnapshotPtr> commit(const Commit& commit) = 0;
+  /// Row changes from `from` (exclusive; -1: the empty table) to `to`: rows of added files with +1, of removed ones with -1;
+  /// commits with dataChange=false give nothing. `next` of each stream also fills `weights`.
+  struct Change {
+    std::shared_ptr<data::Scan> rows;
+    int weight = 1;
+  };
+  virtual Result<std::vector<Change>> changes(int64_t from, int64_t to) = 0;
+};
+
+}  // namespace ziwa::lake

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+// A Kafka record batch, version 2, big-endian (KIP-98), stored exactly as the client sent it but for the first 16 bytes:
+//   baseOffset i64 | batchLength i32 | partitionLeaderEpoch i32 | magic i8 = 2 | crc u32 (CRC-32C from attributes to the end)
+//   | attributes i16 | lastOffsetDelta i32 | baseTimestamp i64 | maxTimestamp i64 | producerId i64 | producerEpoch i16
+//   | baseSequence i32 | count i32 | records (perhaps compressed)
+// attributes: bits 0-2 codec (0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd), 3 log append time, 4 transactional, 5 control.
+namespace ziwa::log {
+
+inline constexpr size_t kBatchHeaderBytes = 61;
+inline constexpr size_t kBatchOverheadBytes = 12;  ///< baseOffset and batchLength, not counted in batchLength.
+
+struct BatchHeader {
+  int64_t base_offset = 0;
+  int32_t batch_length = 0;
+  int32_t leader_epoch = 0;
+  int8_t magic = 0;
+  uint32_t crc = 0;
+  int16_t attributes = 0;
+  int32_t last_offset_delta = 0;
+  int64_t base_timestamp = 0;
+  int64_t max_timestamp = 0;
+  int64_t producer_id = -1;
+  int16_t producer_epoch = -1;
+  int32_t base_sequence = -1;
+  int32_t count = 0;
+
+  size_t total_bytes() const { return kBatchOverheadBytes + static_cast<size_t>(batch_length); }
+  int64_t last_offset() const { return base_offset + last_offset_delta; }
+  bool transactional() const { return (attributes & 0x10) != 0; }
+  bool control() const { return (attributes & 0x20) != 0; }
+  int codec() const { return attributes & 7; }
+};
+
+/// Reads the header of the batch at the start of `bytes`, which may hold more batches. Checks magic and lengths, not the CRC.
+/// Errors: corrupt (also when the batch is cut off).
+Result<BatchHeader> parse_batch_header(ByteView bytes);
+/// Checks the CRC-32C and the counts. `batch` is exactly one batch.
+Status verify_batch(ByteView batch);
+
+/// One record of a batch; views into the (decompressed) batch.
+struct RecordView {
+  Offset offset;
+  TimestampMs timestamp;
+  ByteView key;    ///< data() == nullptr: null
+  ByteView value;  ///< data() == nullptr: null
+  ByteView headers;  ///< Encoded: varint count, then (name, value) pairs.
+};
+
+/// Appends the records of one batch to `out`. Uncompressed batches give views into `batch`; compressed ones into `buffer`,
+/// which must outlive `out`. Errors: corrupt; unsupported codec; exhausted when it would decompress to more than `limit`.
+Status read_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer, size_t limit = 256u << 20);
+
+/// A record to be encoded.
+struct NewRecord {
+  TimestampMs timestamp;
+  std::optional<ByteView> key;
+  std::optional<ByteView> value;
+};
+
+/// Encodes an uncompressed batch with base offset 0; `producer_*` -1 for none.
+Bytes encode_batch(std::span<const NewRecord> records, int64_t producer_id = -1, int16_t producer_epoch = -1,
+                   int32_t base_sequence = -1, int16_t attributes = 0);
+/// Encodes the control batch that ends a transaction.
+Bytes encode_control_batch(bool commit, int64_t producer_id, int16_t producer_epoch, TimestampMs time);
+
+}  // namespace ziwa::log

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/metrics.h"
+#include "base/result.h"
+#include "catalog/catalog.h"
+#include "data/scan.h"
+#include "duck/instance.h"
+#include "journal/journal.h"
+#include "lake/table.h"
+#include "log/log.h"
+#include "state/store.h"
+#include "stream/plan.h"
+
+namespace ziwa::stream {
+
+/// The contents of one view at one epoch. Immutable; readers on any thread.
+class ViewVersion {
+ public:
+  virtual ~ViewVersion() = default;
+  /// Equality bounds on a prefix of the view's key become a point or prefix read.
+  virtual std::shared_ptr<data::Scan> scan() const = 0;
+  /// Epoch of the last non-empty net change: the view's ETag.
+  virtual Epoch changed_at() const = 0;
+  virtual uint64_t row_count() const = 0;
+};
+
+/// Everything that readers see, swapped in by one pointer: all views of a step become visible together.
+struct Published {
+  Epoch epoch;
+  catalog::SnapshotPtr catalog;
+  std::map<ObjectId, std::shared_ptr<const ViewVersion>> views;
+  std::map<ObjectId, lake::TableSnapshotPtr> tables;
+};
+using PublishedPtr = std::shared_ptr<const Published>;
+
+struct ViewStatus {
+  ObjectId id;
+  std::string state;  ///< backfilling, running, failed
+  std::string error;
+  uint64_t rows = 0;
+  uint64_t state_bytes = 0;
+  Epoch epoch;
+  Epoch checkpoint;
+  std::optional<int64_t> watermark_us;
+  uint64_t late_rows = 0;
+};
+struct SinkStatus {
+  ObjectId id;
+  std::string state;
+  std::string error;
+  uint64_t rows = 0;
+  int64_t version = -1;  ///< Last Delta version committed.
+  Epoch epoch;           ///< Everything up to here is in the table.
+};
+
+/// Follows the journal: steps make epochs visible, checkpoints make them durable. Any thread may call; one thread steps.
+class Engine {
+ public:
+  struct Options {
+    int64_t checkpoint_interval_ms = 1'000;
+    size_t step_rows_max = 100'000;
+    int64_t idle_check_ms = 1'000;
+  };
+  struct Dependencies {
+    FileSystem& fs;
+    const Clock& clock;
+    Metrics& metrics;
+    duck::Instance& duck;
+    state::Store& store;  ///< Tables "views", "state", "positions", "late", "dead_letters".
+    journal::Journal& journal;
+    log::Log& log;
+    catalog::Catalog& catalog;
+    /// Opens (and keeps) the Delta table of a catalog object.
+    std::function<Result<std::shared_ptr<lake::Table>>(const catalog::Object&)> table;
+  };
+  /// Loads plans and state of every view and sink in the catalog; serves the last checkpoint at once, then steps.
+  static Result<std::unique_ptr<Engine>> open(Dependencies dependencies, Options options);
+  virtual ~Engine() = default;
+
+  /// Starts following: views are backfilled from the first record (topics) or version (tables) and join the pipeline.
+  virtual Status start() = 0;
+  virtual PublishedPtr published() const = 0;
+  /// Waits until published()->epoch >= `epoch`. Errors: unavailable after `timeout_ms`.
+  virtual Status wait(Epoch epoch, int64_t timeout_ms) = 0;
+  /// Checks that the engine can run `plan` (every operator, type and source) without making anything.
+  virtual Status validate(const Plan& plan) const = 0;
+  /// For the catalog: views and sinks come and go with it. on_create returns when the view covers `entry`.
+  virtual Status on_catalog_change(const std::vector<catalog::Change>& changes, EntryNumber entry) = 0;
+
+  virtual std::vector<ViewStatus> view_status() const = 0;
+  virtual std::vector<SinkStatus> sink_status() const = 0;
+  /// Late rows of a view: _partition, _offset, _entry, window_start, window_end, watermark and the source row as JSON.
+  virtual std::shared_ptr<data::Scan> late_rows(ObjectId view) const = 0;
+  /// topic, partition, offset, entry, reason, value (BLOB) of all topics.
+  virtual std::shared_ptr<data::Scan> dead_letters() const = 0;
+  /// Forces a checkpoint that covers everything published so far and waits for it.
+  virtual Status checkpoint() = 0;
+  /// Commits all pending sink output and waits, so that sinks hold everything up to `epoch`.
+  virtual Status flush_sinks(Epoch epoch, int64_t timeout_ms) = 0;
+  virtual Status stop() = 0;
+};
+
+}  // namespace ziwa::stream
