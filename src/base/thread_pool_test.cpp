@@ -1,0 +1,49 @@
+#include "base/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+namespace ziwa {
+namespace {
+
+TEST(ThreadPool, OneThreadRunsInOrder) {
+  std::vector<int> ran;
+  {
+    ThreadPool pool("test", 1, 100);
+    for (int i = 0; i < 50; ++i) ASSERT_TRUE(pool.submit([&ran, i] { ran.push_back(i); }));
+  }
+  ASSERT_EQ(ran.size(), 50u);
+  EXPECT_TRUE(std::ranges::is_sorted(ran));
+}
+
+TEST(ThreadPool, AFullQueueRefuses) {
+  std::promise<void> gate;
+  std::promise<void> started;
+  ThreadPool pool("test", 1, 2);
+  ASSERT_TRUE(pool.submit([&] {
+    started.set_value();
+    gate.get_future().wait();
+  }));
+  started.get_future().wait();
+  ASSERT_TRUE(pool.submit([] {}));
+  ASSERT_TRUE(pool.submit([] {}));
+  EXPECT_EQ(pool.submit([] {}).error().code(), Code::exhausted);
+  gate.set_value();
+}
+
+TEST(ThreadPool, StopRunsWhatWasTakenAndRefusesMore) {
+  std::atomic<int> ran = 0;
+  ThreadPool pool("test", 3, 1000);
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(pool.submit([&] { ++ran; }));
+  std::thread other([&] { pool.stop(); });
+  pool.stop();
+  other.join();
+  EXPECT_EQ(ran, 500);
+  EXPECT_EQ(pool.submit([] {}).error().code(), Code::cancelled);
+}
+
+}  // namespace
+}  // namespace ziwa
