@@ -1,10 +1,10 @@
 #include "data/row_key.h"
 
+#include "base/bytes.h"
+
 #include <bit>
 #include <cmath>
 #include <limits>
-
-#include "base/bytes.h"
 
 // Layout, validity and examples: docs/formats/row-key.md and docs/formats/row.md.
 namespace ziwa::data {
@@ -20,8 +20,23 @@ constexpr unsigned __int128 kTopBit = static_cast<unsigned __int128>(1) << 127;
 constexpr int64_t kMicrosPerDay = 86'400'000'000;
 
 enum class Kind : unsigned char {
-  boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, int128, uint128, float32, float64,
-  interval, time_tz, bytes, nested,
+  boolean,
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  int128,
+  uint128,
+  float32,
+  float64,
+  interval,
+  time_tz,
+  bytes,
+  nested,
 };
 
 size_t fixed_width(Kind kind) {
@@ -112,7 +127,8 @@ void store_wide(char* to, unsigned __int128 value) {
   store_be<uint64_t>(to + 8, static_cast<uint64_t>(value));
 }
 unsigned __int128 load_wide(const char* from) {
-  return (static_cast<unsigned __int128>(load_be<uint64_t>(from)) << 64) | load_be<uint64_t>(from + 8);
+  return (static_cast<unsigned __int128>(load_be<uint64_t>(from)) << 64) |
+         load_be<uint64_t>(from + 8);
 }
 
 /// Bits whose unsigned order is the order of floats: -inf < ... < inf < NaN, and -0.0 = 0.0.
@@ -128,7 +144,8 @@ template <typename F, typename U>
 F float_value(U bits) {
   if (bits == std::numeric_limits<U>::max()) return std::numeric_limits<F>::quiet_NaN();
   constexpr U kSign = U{1} << (sizeof(U) * 8 - 1);
-  return std::bit_cast<F>((bits & kSign) != 0 ? static_cast<U>(bits ^ kSign) : static_cast<U>(~bits));
+  return std::bit_cast<F>((bits & kSign) != 0 ? static_cast<U>(bits ^ kSign)
+                                              : static_cast<U>(~bits));
 }
 
 __int128 interval_micros(const duckdb::interval_t& value) {
@@ -144,7 +161,8 @@ duckdb::interval_t interval_of(__int128 micros) {
   return value;
 }
 
-uint64_t time_tz_sort_key(uint64_t bits) {  // As dtime_tz_t::sort_key: normalised to UTC, then the offset.
+uint64_t time_tz_sort_key(
+    uint64_t bits) {  // As dtime_tz_t::sort_key: normalised to UTC, then the offset.
   constexpr uint64_t kOffsetMicros = 1'000'000;
   constexpr int kOffsetBits = 24;
   return bits + ((bits & ((uint64_t{1} << kOffsetBits) - 1)) * kOffsetMicros << kOffsetBits);
@@ -188,7 +206,8 @@ void store_fixed(Kind kind, const void* from, char* to) {
       return store_wide(to, load(static_cast<unsigned __int128>(0)));
     case Kind::interval:
       return store_wide(
-          to, static_cast<unsigned __int128>(interval_micros(load(duckdb::interval_t{}))) ^ kTopBit);
+          to,
+          static_cast<unsigned __int128>(interval_micros(load(duckdb::interval_t{}))) ^ kTopBit);
     case Kind::time_tz: {
       auto bits = load(uint64_t{});
       store_be(to, time_tz_sort_key(bits));
@@ -247,7 +266,8 @@ size_t escaped_size(const char* data, size_t size) {
 char* store_escaped(const char* data, size_t size, char* to) {
   const char* end = data + size;
   while (data < end) {
-    const auto* zero = static_cast<const char*>(std::memchr(data, 0, static_cast<size_t>(end - data)));
+    const auto* zero =
+        static_cast<const char*>(std::memchr(data, 0, static_cast<size_t>(end - data)));
     const char* stop = zero == nullptr ? end : zero;
     std::memcpy(to, data, static_cast<size_t>(stop - data));
     to += stop - data;
@@ -270,12 +290,15 @@ duckdb::string_t add_string(duckdb::Vector& vector, std::string_view text) {
   return duckdb::StringVector::AddStringOrBlob(vector, text.data(), text.size());
 }
 
-void set_null(duckdb::Vector& vector, size_t row) { duckdb::FlatVector::SetNull(vector, row, true); }
+void set_null(duckdb::Vector& vector, size_t row) {
+  duckdb::FlatVector::SetNull(vector, row, true);
+}
 
 std::string unescape(const char*& from, const char* end, bool& ok) {
   std::string text;
   while (true) {
-    const auto* zero = static_cast<const char*>(std::memchr(from, 0, static_cast<size_t>(end - from)));
+    const auto* zero =
+        static_cast<const char*>(std::memchr(from, 0, static_cast<size_t>(end - from)));
     if (zero == nullptr || zero + 1 >= end) {
       ok = false;
       return text;
@@ -302,7 +325,8 @@ namespace {
 
 using detail::ColumnCodec;
 
-Result<std::vector<ColumnCodec>> make_codecs(const duckdb::vector<duckdb::LogicalType>& types, bool nested) {
+Result<std::vector<ColumnCodec>> make_codecs(const duckdb::vector<duckdb::LogicalType>& types,
+                                             bool nested) {
   std::vector<ColumnCodec> codecs;
   for (const auto& type : types) {
     auto kind = kind_of(type);
@@ -311,15 +335,19 @@ Result<std::vector<ColumnCodec>> make_codecs(const duckdb::vector<duckdb::Logica
       return Error(Code::unsupported, "a column of type {} cannot be {}", type.ToString(),
                    nested ? "kept in state" : "a key, a group or a row identity");
     }
-    auto physical = *kind == Kind::bytes || *kind == Kind::nested ? 0 : duckdb::GetTypeIdSize(type.InternalType());
-    codecs.push_back({*kind, static_cast<uint8_t>(fixed_width(*kind)), static_cast<uint8_t>(physical), type});
+    auto physical = *kind == Kind::bytes || *kind == Kind::nested
+                        ? 0
+                        : duckdb::GetTypeIdSize(type.InternalType());
+    codecs.push_back(
+        {*kind, static_cast<uint8_t>(fixed_width(*kind)), static_cast<uint8_t>(physical), type});
   }
   return codecs;
 }
 
 /// Calls `body(row, pointer or null)` for each row.
 template <typename Body>
-void for_each_value(const duckdb::UnifiedVectorFormat& format, size_t rows, size_t stride, Body body) {
+void for_each_value(const duckdb::UnifiedVectorFormat& format, size_t rows, size_t stride,
+                    Body body) {
   const auto* data = reinterpret_cast<const char*>(format.data);
   if (format.validity.AllValid()) {
     for (size_t row = 0; row < rows; ++row) body(row, data + format.sel->get_index(row) * stride);
@@ -343,12 +371,12 @@ size_t lay_out(std::vector<size_t>& starts, std::vector<size_t>& cursors, size_t
   return starts[rows];
 }
 
-// A nested value inside a row: a flag byte (0: NULL), then by type: fixed bytes; varint length and bytes; varint count and
-// children (LIST, MAP, ARRAY); children (STRUCT).
+// A nested value inside a row: a flag byte (0: NULL), then by type: fixed bytes; varint length and
+// bytes; varint count and children (LIST, MAP, ARRAY); children (STRUCT).
 void encode_nested(const duckdb::Value& value, const duckdb::LogicalType& type, ByteWriter& out);
 
-void encode_children(const duckdb::vector<duckdb::Value>& children, const duckdb::LogicalType& child_type,
-                     ByteWriter& out) {
+void encode_children(const duckdb::vector<duckdb::Value>& children,
+                     const duckdb::LogicalType& child_type, ByteWriter& out) {
   out.varint(children.size());
   for (const auto& child : children) encode_nested(child, child_type, out);
 }
@@ -358,9 +386,11 @@ void encode_nested(const duckdb::Value& value, const duckdb::LogicalType& type, 
   if (value.IsNull()) return;
   switch (type.InternalType()) {
     case PhysicalType::LIST:
-      return encode_children(duckdb::ListValue::GetChildren(value), duckdb::ListType::GetChildType(type), out);
+      return encode_children(duckdb::ListValue::GetChildren(value),
+                             duckdb::ListType::GetChildType(type), out);
     case PhysicalType::ARRAY:
-      return encode_children(duckdb::ArrayValue::GetChildren(value), duckdb::ArrayType::GetChildType(type), out);
+      return encode_children(duckdb::ArrayValue::GetChildren(value),
+                             duckdb::ArrayType::GetChildType(type), out);
     case PhysicalType::STRUCT: {
       const auto& children = duckdb::StructValue::GetChildren(value);
       const auto& fields = duckdb::StructType::GetChildTypes(type);
@@ -379,10 +409,12 @@ void encode_nested(const duckdb::Value& value, const duckdb::LogicalType& type, 
 
 duckdb::Value decode_nested(ByteReader& in, const duckdb::LogicalType& type);
 
-duckdb::vector<duckdb::Value> decode_children(ByteReader& in, const duckdb::LogicalType& child_type) {
+duckdb::vector<duckdb::Value> decode_children(ByteReader& in,
+                                              const duckdb::LogicalType& child_type) {
   duckdb::vector<duckdb::Value> children;
   auto count = in.varint();
-  if (count > in.remaining()) count = 0;  // Each child takes a byte or more: the reader turns bad below.
+  if (count > in.remaining())
+    in.raw(count);  // Each child takes a byte or more: this turns the reader bad.
   for (uint64_t i = 0; i < count && in.ok(); ++i) children.push_back(decode_nested(in, child_type));
   return children;
 }
@@ -436,7 +468,8 @@ Result<RowKeyEncoder> RowKeyEncoder::create(const duckdb::vector<duckdb::Logical
   return RowKeyEncoder(TRY(make_codecs(types, false)));
 }
 
-void RowKeyEncoder::encode(duckdb::DataChunk& chunk, std::span<const size_t> columns, ByteBlock& out) const {
+void RowKeyEncoder::encode(duckdb::DataChunk& chunk, std::span<const size_t> columns,
+                           ByteBlock& out) const {
   CHECK(columns.size() == codecs_.size());
   const size_t rows = chunk.size();
   size_t fixed = 0;
@@ -457,16 +490,17 @@ void RowKeyEncoder::encode(duckdb::DataChunk& chunk, std::span<const size_t> col
   for (size_t i = 0; i < columns.size(); ++i) {
     const auto& codec = codecs_[i];
     if (codec.kind == Kind::bytes) {
-      for_each_value(formats[i], rows, sizeof(duckdb::string_t), [&](size_t row, const char* value) {
-        char* to = out.bytes_.data() + out.cursors_[row];
-        char* begin = to;
-        *to++ = value == nullptr ? kNullMark : kValueMark;
-        if (value != nullptr) {
-          auto text = text_at(value);
-          to = store_escaped(text.data(), text.size(), to);
-        }
-        out.cursors_[row] += static_cast<size_t>(to - begin);
-      });
+      for_each_value(formats[i], rows, sizeof(duckdb::string_t),
+                     [&](size_t row, const char* value) {
+                       char* to = out.bytes_.data() + out.cursors_[row];
+                       char* begin = to;
+                       *to++ = value == nullptr ? kNullMark : kValueMark;
+                       if (value != nullptr) {
+                         auto text = text_at(value);
+                         to = store_escaped(text.data(), text.size(), to);
+                       }
+                       out.cursors_[row] += static_cast<size_t>(to - begin);
+                     });
       continue;
     }
     for_each_value(formats[i], rows, codec.physical_width, [&](size_t row, const char* value) {
@@ -490,7 +524,8 @@ void RowKeyEncoder::encode(duckdb::DataChunk& chunk, const std::vector<size_t>& 
   for (size_t row = 0; row < block.size(); ++row) out[row] = block[row];
 }
 
-void RowKeyEncoder::encode_value(size_t column, const duckdb::Value& value, std::string& out) const {
+void RowKeyEncoder::encode_value(size_t column, const duckdb::Value& value,
+                                 std::string& out) const {
   const auto& codec = codecs_[column];
   out.push_back(value.IsNull() ? kNullMark : kValueMark);
   if (value.IsNull()) {
@@ -510,7 +545,8 @@ void RowKeyEncoder::encode_value(size_t column, const duckdb::Value& value, std:
   store_fixed(codec.kind, data, out.data() + begin);
 }
 
-Status RowKeyEncoder::decode(std::string_view key, duckdb::DataChunk& out, size_t first, size_t row) const {
+Status RowKeyEncoder::decode(std::string_view key, duckdb::DataChunk& out, size_t first,
+                             size_t row) const {
   std::vector<ColumnTarget> targets(codecs_.size());
   for (size_t i = 0; i < targets.size(); ++i) targets[i] = static_cast<ColumnTarget>(first + i);
   if (TRY(decode_columns(key, targets, out, row)) != key.size()) {
@@ -519,7 +555,8 @@ Status RowKeyEncoder::decode(std::string_view key, duckdb::DataChunk& out, size_
   return {};
 }
 
-Result<size_t> RowKeyEncoder::decode_columns(std::string_view key, std::span<const ColumnTarget> targets,
+Result<size_t> RowKeyEncoder::decode_columns(std::string_view key,
+                                             std::span<const ColumnTarget> targets,
                                              duckdb::DataChunk& out, size_t row) const {
   const char* from = key.data();
   const char* end = from + key.size();
@@ -528,14 +565,16 @@ Result<size_t> RowKeyEncoder::decode_columns(std::string_view key, std::span<con
     if (end - from < 1 + codec.width) return cut_key().error();
     char mark = *from++;
     if (mark != kValueMark && mark != kNullMark) return cut_key().error();
-    duckdb::Vector* vector = targets[i] == kSkip ? nullptr : &out.data[static_cast<size_t>(targets[i])];
+    duckdb::Vector* vector =
+        targets[i] == kSkip ? nullptr : &out.data[static_cast<size_t>(targets[i])];
     if (mark == kNullMark) {
       from += codec.width;
       if (vector != nullptr) set_null(*vector, row);
       continue;
     }
     if (codec.kind == Kind::bytes) {
-      const auto* zero = static_cast<const char*>(std::memchr(from, 0, static_cast<size_t>(end - from)));
+      const auto* zero =
+          static_cast<const char*>(std::memchr(from, 0, static_cast<size_t>(end - from)));
       if (zero != nullptr && zero + 1 < end && zero[1] == 0) {  // No zero byte inside: no copy.
         if (vector != nullptr) {
           std::string_view text(from, static_cast<size_t>(zero - from));
@@ -547,10 +586,12 @@ Result<size_t> RowKeyEncoder::decode_columns(std::string_view key, std::span<con
       bool ok = true;
       auto text = unescape(from, end, ok);
       if (!ok) return cut_key().error();
-      if (vector != nullptr) duckdb::FlatVector::GetData<duckdb::string_t>(*vector)[row] = add_string(*vector, text);
+      if (vector != nullptr)
+        duckdb::FlatVector::GetData<duckdb::string_t>(*vector)[row] = add_string(*vector, text);
       continue;
     }
-    if (vector != nullptr) load_fixed(codec.kind, from, vector->GetData() + row * codec.physical_width);
+    if (vector != nullptr)
+      load_fixed(codec.kind, from, vector->GetData() + row * codec.physical_width);
     from += codec.width;
   }
   return static_cast<size_t>(from - key.data());
@@ -588,7 +629,8 @@ char* store_varint(char* to, uint64_t value) {
 
 }  // namespace
 
-void RowEncoder::encode(duckdb::DataChunk& chunk, std::span<const size_t> columns, ByteBlock& out) const {
+void RowEncoder::encode(duckdb::DataChunk& chunk, std::span<const size_t> columns,
+                        ByteBlock& out) const {
   CHECK(columns.size() == codecs_.size());
   const size_t rows = chunk.size();
   const size_t bitmap = (columns.size() + 7) / 8;
@@ -631,7 +673,9 @@ void RowEncoder::encode(duckdb::DataChunk& chunk, std::span<const size_t> column
   }
   for (size_t i = 0; i < columns.size(); ++i) {
     const auto& codec = codecs_[i];
-    auto mark_null = [&](size_t row) { out.bytes_[out.starts_[row] + i / 8] |= static_cast<char>(1 << (i % 8)); };
+    auto mark_null = [&](size_t row) {
+      out.bytes_[out.starts_[row] + i / 8] |= static_cast<char>(1 << (i % 8));
+    };
     if (codec.kind == Kind::nested) {
       for (size_t row = 0; row < rows; ++row) {
         const auto& bytes = nested[i][row];
@@ -670,7 +714,24 @@ void RowEncoder::encode(duckdb::DataChunk& chunk, const std::vector<size_t>& col
   for (size_t row = 0; row < block.size(); ++row) out[row] = block[row];
 }
 
-Status RowEncoder::decode(std::string_view row_bytes, duckdb::DataChunk& out, size_t first, size_t row) const {
+namespace {
+
+/// DuckDB throws on values that no encoder wrote, e.g. text that is not UTF-8.
+Status decode_nested_column(ByteReader& in, const duckdb::LogicalType& type, duckdb::Vector* vector,
+                            size_t row) {
+  try {
+    auto value = decode_nested(in, type);
+    if (in.ok() && vector != nullptr) vector->SetValue(row, value);
+    return {};
+  } catch (const std::exception&) {
+    return Error(Code::corrupt, "an encoded row has a {} that is none", type.ToString());
+  }
+}
+
+}  // namespace
+
+Status RowEncoder::decode(std::string_view row_bytes, duckdb::DataChunk& out, size_t first,
+                          size_t row) const {
   std::vector<ColumnTarget> targets(codecs_.size());
   for (size_t i = 0; i < targets.size(); ++i) targets[i] = static_cast<ColumnTarget>(first + i);
   return decode_columns(row_bytes, targets, out, row);
@@ -683,14 +744,14 @@ Status RowEncoder::decode_columns(std::string_view row_bytes, std::span<const Co
   ByteReader in(as_bytes(row_bytes.substr(bitmap)));
   for (size_t i = 0; i < codecs_.size(); ++i) {
     const auto& codec = codecs_[i];
-    duckdb::Vector* vector = targets[i] == kSkip ? nullptr : &out.data[static_cast<size_t>(targets[i])];
+    duckdb::Vector* vector =
+        targets[i] == kSkip ? nullptr : &out.data[static_cast<size_t>(targets[i])];
     if ((row_bytes[i / 8] >> (i % 8) & 1) != 0) {
       if (vector != nullptr) set_null(*vector, row);
       continue;
     }
     if (codec.kind == Kind::nested) {
-      auto value = decode_nested(in, codec.type);
-      if (in.ok() && vector != nullptr) vector->SetValue(row, value);
+      TRY(decode_nested_column(in, codec.type, vector, row));
     } else if (codec.kind == Kind::bytes) {
       auto text = in.sized();
       if (in.ok() && vector != nullptr) {
@@ -699,12 +760,14 @@ Status RowEncoder::decode_columns(std::string_view row_bytes, std::span<const Co
     } else {
       auto raw = in.raw(codec.physical_width);
       if (in.ok() && vector != nullptr) {
-        std::memcpy(vector->GetData() + row * codec.physical_width, raw.data(), codec.physical_width);
+        std::memcpy(vector->GetData() + row * codec.physical_width, raw.data(),
+                    codec.physical_width);
       }
     }
     if (!in.ok()) return cut_row();
   }
-  if (in.remaining() != 0) return Error(Code::corrupt, "an encoded row has bytes after its last column");
+  if (in.remaining() != 0)
+    return Error(Code::corrupt, "an encoded row has bytes after its last column");
   return {};
 }
 
