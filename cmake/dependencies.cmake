@@ -29,7 +29,7 @@ endif()
 add_library(ziwa_duckdb_so SHARED IMPORTED)
 set_target_properties(ziwa_duckdb_so PROPERTIES IMPORTED_LOCATION "${duckdb_root}/lib/libduckdb.so")
 set(duckdb_third_party hyperloglog fastpforlib skiplist ska_sort fast_float re2 miniz utf8proc/include
-    concurrentqueue pcg tdigest mbedtls/include jaro_winkler vergesort yyjson/include zstd/include thrift parquet)
+    concurrentqueue pcg tdigest mbedtls/include jaro_winkler vergesort yyjson/include thrift parquet)
 list(TRANSFORM duckdb_third_party PREPEND "${duckdb_root}/include/third_party/")
 ziwa_system_library(duckdb LIBS ziwa_duckdb_so
   INCLUDES "${duckdb_root}/include/src/include" "${duckdb_root}/include/extension/parquet/include"
