@@ -289,6 +289,14 @@ Status write_file_atomically(FileSystem& fs, const std::string& path, ByteView c
   return fs.sync_dir(parent_path(path));
 }
 
+Status make_dirs_durably(FileSystem& fs, const std::string& path) {
+  std::string parent = parent_path(path);
+  if (fs.exists(path)) return fs.make_dirs(path);
+  if (parent != path) TRY(make_dirs_durably(fs, parent));
+  TRY(fs.make_dirs(path));
+  return fs.sync_dir(parent);
+}
+
 std::string join_path(std::string_view directory, std::string_view name) {
   if (directory.empty()) return std::string(name);
   std::string path(directory);

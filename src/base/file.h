@@ -83,6 +83,8 @@ Result<Bytes> read_file(FileSystem& fs, const std::string& path, uint64_t limit 
 /// Writes a file so that after a crash either the old or the whole new content is there: temporary name, sync, rename,
 /// sync of the directory.
 Status write_file_atomically(FileSystem& fs, const std::string& path, ByteView content);
+/// make_dirs() whose new directories survive a power cut: syncs the parent of each.
+Status make_dirs_durably(FileSystem& fs, const std::string& path);
 /// "a/b" + "c" = "a/b/c".
 std::string join_path(std::string_view directory, std::string_view name);
 /// "a/b/c" = "a/b"; "c" = ".".

@@ -123,6 +123,17 @@ TEST(SimFile, ADirectoryWithoutASyncedEntryTakesItsFilesWithIt) {
   EXPECT_EQ(seen, (Texts{"x", "(none)"}));
 }
 
+TEST(SimFile, DirectoriesMadeDurablySurvive) {
+  auto seen = outcomes(
+      [](SimFileSystem& fs) {
+        ASSERT_TRUE(make_dirs_durably(fs, "/d/a/b"));
+        ASSERT_TRUE(make_dirs_durably(fs, "/d/a/b"));
+        ASSERT_TRUE(write_file_atomically(fs, "/d/a/b/f", as_bytes("x")));
+      },
+      [](SimFileSystem& fs) { return get(fs, "/d/a/b/f"); });
+  EXPECT_EQ(seen, Texts{"x"});
+}
+
 TEST(SimFile, SyncAllMakesEverythingDurable) {
   auto seen = outcomes(
       [](SimFileSystem& fs) {

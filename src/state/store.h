@@ -33,9 +33,10 @@ class WriteBatch {
   size_t bytes() const;
   size_t count() const;
 
+  struct Rep;  ///< Known to the store only.
+
  private:
   friend class Store;
-  struct Rep;
   std::unique_ptr<Rep> rep_;
 };
 
@@ -74,8 +75,9 @@ class Store {
                                                                     const Snapshot* at = nullptr) = 0;
   virtual std::unique_ptr<Cursor> cursor(TableId table, const Snapshot* at = nullptr) = 0;
   virtual std::shared_ptr<const Snapshot> snapshot() = 0;
-  /// Applies `batch` atomically. `sync`: durable when it returns. A large batch (Rows >= about 50,000) is written as sorted
-  /// files that are ingested together with a marker; callers need not care. Errors: exhausted, io: nothing is visible.
+  /// Applies `batch` atomically. `sync`: durable when it returns. A large batch (50,000 changes) is written as sorted
+  /// files that are ingested together; it is durable in any case. Errors: exhausted (disk full), corrupt: nothing is visible;
+  /// maybe_applied: read after reopening to learn. After an error the store refuses writes until it is opened again.
   virtual Status write(WriteBatch batch, bool sync) = 0;
   virtual uint64_t disk_bytes() const = 0;
 

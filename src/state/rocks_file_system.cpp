@@ -1,0 +1,321 @@
+#include "state/rocks_file_system_internal.h"
+
+#include <rocksdb/file_system.h>
+#include <rocksdb/system_clock.h>
+
+namespace ziwa::state {
+namespace {
+
+using rocksdb::FileOptions;
+using rocksdb::IODebugContext;
+using rocksdb::IOOptions;
+using rocksdb::IOStatus;
+using rocksdb::Slice;
+
+IOStatus to_io(const Error& error) {
+  switch (error.code()) {
+    case Code::not_found:
+      return IOStatus::PathNotFound(error.message());
+    case Code::exhausted:
+      return IOStatus::NoSpace(error.message());
+    case Code::corrupt:
+      return IOStatus::Corruption(error.message());
+    default:
+      return IOStatus::IOError(error.message());
+  }
+}
+
+IOStatus to_io(const Status& status) { return status ? IOStatus::OK() : to_io(status.error()); }
+
+ByteView to_bytes(const Slice& slice) { return as_bytes({slice.data(), slice.size()}); }
+
+IOStatus read_into(const File& file, uint64_t offset, size_t size, Slice* result, char* scratch) {
+  auto got = file.read_at(offset, {reinterpret_cast<std::byte*>(scratch), size});
+  if (!got) return to_io(got.error());
+  *result = Slice(scratch, *got);
+  return IOStatus::OK();
+}
+
+class SequentialFile final : public rocksdb::FSSequentialFile {
+ public:
+  explicit SequentialFile(std::unique_ptr<File> file) : file_(std::move(file)) {}
+  IOStatus Read(size_t size, const IOOptions&, Slice* result, char* scratch,
+                IODebugContext*) override {
+    IOStatus done = read_into(*file_, position_, size, result, scratch);
+    if (done.ok()) position_ += result->size();
+    return done;
+  }
+  IOStatus Skip(uint64_t size) override {
+    position_ += size;
+    return IOStatus::OK();
+  }
+
+ private:
+  std::unique_ptr<File> file_;
+  uint64_t position_ = 0;
+};
+
+class RandomAccessFile final : public rocksdb::FSRandomAccessFile {
+ public:
+  explicit RandomAccessFile(std::unique_ptr<File> file) : file_(std::move(file)) {}
+  IOStatus Read(uint64_t offset, size_t size, const IOOptions&, Slice* result, char* scratch,
+                IODebugContext*) const override {
+    return read_into(*file_, offset, size, result, scratch);
+  }
+
+ private:
+  std::unique_ptr<File> file_;
+};
+
+class WritableFile final : public rocksdb::FSWritableFile {
+ public:
+  WritableFile(std::unique_ptr<File> file, const FileOptions& options)
+      : FSWritableFile(options), file_(std::move(file)), end_(file_->size()) {}
+  using FSWritableFile::Append;
+  IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
+    Status written = file_->write_at(end_, to_bytes(data));
+    if (written) end_ += data.size();
+    return to_io(written);
+  }
+  IOStatus Truncate(uint64_t size, const IOOptions&, IODebugContext*) override {
+    Status done = file_->truncate(size);
+    if (done) end_ = size;
+    return to_io(done);
+  }
+  IOStatus Close(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+  IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+  IOStatus Sync(const IOOptions&, IODebugContext*) override { return to_io(file_->sync()); }
+  bool IsSyncThreadSafe() const override { return true; }
+  uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return end_; }
+
+ private:
+  std::unique_ptr<File> file_;
+  std::atomic<uint64_t> end_;
+};
+
+/// RocksDB takes a manifest whose last record is cut short, but not one with a hole before it, as a
+/// disk may leave that got the second of two unsynced writes. So what belongs to one sync goes to
+/// the disk in one write.
+class ManifestFile final : public rocksdb::FSWritableFile {
+ public:
+  ManifestFile(std::unique_ptr<File> file, const FileOptions& options)
+      : FSWritableFile(options), file_(std::move(file)), written_(file_->size()) {}
+  using FSWritableFile::Append;
+  IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
+    buffer_.append(data.data(), data.size());
+    // Only the first content of a new manifest is this large, and nothing points to it yet.
+    return buffer_.size() < kBufferMax ? IOStatus::OK() : write();
+  }
+  IOStatus Close(const IOOptions&, IODebugContext*) override { return write(); }
+  IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+  IOStatus Sync(const IOOptions&, IODebugContext*) override {
+    IOStatus done = write();
+    return done.ok() ? to_io(file_->sync()) : done;
+  }
+  uint64_t GetFileSize(const IOOptions&, IODebugContext*) override {
+    return written_ + buffer_.size();
+  }
+
+ private:
+  static constexpr size_t kBufferMax = 1 << 20;
+  IOStatus write() {
+    if (buffer_.empty()) return IOStatus::OK();
+    Status done = file_->write_at(written_, as_bytes(buffer_));
+    if (done) written_ += buffer_.size();
+    buffer_.clear();
+    return to_io(done);
+  }
+
+  std::unique_ptr<File> file_;
+  std::string buffer_;
+  uint64_t written_;
+};
+
+class Directory final : public rocksdb::FSDirectory {
+ public:
+  Directory(FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
+  IOStatus Fsync(const IOOptions&, IODebugContext*) override { return to_io(fs_.sync_dir(path_)); }
+  IOStatus Close(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+
+ private:
+  FileSystem& fs_;
+  std::string path_;
+};
+
+class Lock final : public rocksdb::FileLock {
+ public:
+  explicit Lock(std::unique_ptr<File> file) : file_(std::move(file)) {}
+
+ private:
+  std::unique_ptr<File> file_;
+};
+
+class RocksFileSystem final : public rocksdb::FileSystem {
+ public:
+  explicit RocksFileSystem(ziwa::FileSystem& fs) : fs_(fs) {}
+  const char* Name() const override { return "ziwa"; }
+
+  IOStatus NewSequentialFile(const std::string& path, const FileOptions&,
+                             std::unique_ptr<rocksdb::FSSequentialFile>* result,
+                             IODebugContext*) override {
+    return open<SequentialFile>(path, OpenMode::read, result);
+  }
+  IOStatus NewRandomAccessFile(const std::string& path, const FileOptions&,
+                               std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
+                               IODebugContext*) override {
+    return open<RandomAccessFile>(path, OpenMode::read, result);
+  }
+  IOStatus NewWritableFile(const std::string& path, const FileOptions& options,
+                           std::unique_ptr<rocksdb::FSWritableFile>* result,
+                           IODebugContext*) override {
+    if (path.substr(path.rfind('/') + 1).starts_with("MANIFEST-")) {
+      return open<ManifestFile>(path, OpenMode::truncate, result, options);
+    }
+    return open<WritableFile>(path, OpenMode::truncate, result, options);
+  }
+  IOStatus ReopenWritableFile(const std::string& path, const FileOptions& options,
+                              std::unique_ptr<rocksdb::FSWritableFile>* result,
+                              IODebugContext*) override {
+    return open<WritableFile>(path, OpenMode::create, result, options);
+  }
+  IOStatus NewDirectory(const std::string& path, const IOOptions&,
+                        std::unique_ptr<rocksdb::FSDirectory>* result, IODebugContext*) override {
+    if (!fs_.exists(path)) return IOStatus::PathNotFound(path);
+    *result = std::make_unique<Directory>(fs_, path);
+    return IOStatus::OK();
+  }
+
+  IOStatus FileExists(const std::string& path, const IOOptions&, IODebugContext*) override {
+    auto info = fs_.stat(path);
+    if (info) return IOStatus::OK();
+    return info.error().code() == Code::not_found ? IOStatus::NotFound(path) : to_io(info.error());
+  }
+  IOStatus GetChildren(const std::string& path, const IOOptions&, std::vector<std::string>* names,
+                       IODebugContext*) override {
+    auto entries = fs_.list(path);
+    if (!entries) {
+      return entries.error().code() == Code::not_found ? IOStatus::NotFound(path)
+                                                       : to_io(entries.error());
+    }
+    names->clear();
+    for (auto& entry : *entries) names->push_back(std::move(entry.name));
+    return IOStatus::OK();
+  }
+  IOStatus GetFileSize(const std::string& path, const IOOptions&, uint64_t* size,
+                       IODebugContext*) override {
+    return with_info(path, [&](const FileInfo& info) { *size = info.size; });
+  }
+  IOStatus GetFileModificationTime(const std::string& path, const IOOptions&, uint64_t* seconds,
+                                   IODebugContext*) override {
+    return with_info(path, [&](const FileInfo& info) {
+      *seconds = static_cast<uint64_t>(info.modified_ms / 1000);
+    });
+  }
+  IOStatus IsDirectory(const std::string& path, const IOOptions&, bool* is_directory,
+                       IODebugContext*) override {
+    return with_info(path, [&](const FileInfo& info) { *is_directory = info.is_directory; });
+  }
+
+  IOStatus DeleteFile(const std::string& path, const IOOptions&, IODebugContext*) override {
+    return to_io(fs_.remove(path));
+  }
+  IOStatus CreateDir(const std::string& path, const IOOptions&, IODebugContext*) override {
+    return to_io(fs_.make_dirs(path));
+  }
+  IOStatus CreateDirIfMissing(const std::string& path, const IOOptions&, IODebugContext*) override {
+    return to_io(fs_.make_dirs(path));
+  }
+  IOStatus DeleteDir(const std::string& path, const IOOptions&, IODebugContext*) override {
+    return to_io(fs_.remove(path));
+  }
+  IOStatus RenameFile(const std::string& from, const std::string& to, const IOOptions&,
+                      IODebugContext*) override {
+    return to_io(fs_.rename(from, to));
+  }
+  /// RocksDB links files only to ingest them under a second name and then drops the first one: a
+  /// rename does both, and our file layer needs no hard links.
+  IOStatus LinkFile(const std::string& from, const std::string& to, const IOOptions&,
+                    IODebugContext*) override {
+    return to_io(fs_.rename_new(from, to));
+  }
+
+  IOStatus LockFile(const std::string& path, const IOOptions&, rocksdb::FileLock** lock,
+                    IODebugContext*) override {
+    auto file = fs_.lock(path);
+    if (!file) {
+      return file.error().code() == Code::conflict ? IOStatus::Busy(file.error().message())
+                                                   : to_io(file.error());
+    }
+    *lock = new Lock(std::move(*file));
+    return IOStatus::OK();
+  }
+  IOStatus UnlockFile(rocksdb::FileLock* lock, const IOOptions&, IODebugContext*) override {
+    delete lock;
+    return IOStatus::OK();
+  }
+  IOStatus GetFreeSpace(const std::string& path, const IOOptions&, uint64_t* bytes,
+                        IODebugContext*) override {
+    auto free = fs_.free_bytes(path);
+    if (!free) return to_io(free.error());
+    *bytes = *free;
+    return IOStatus::OK();
+  }
+  IOStatus GetAbsolutePath(const std::string& path, const IOOptions&, std::string* absolute,
+                           IODebugContext*) override {
+    *absolute = path;
+    return IOStatus::OK();
+  }
+  IOStatus GetTestDirectory(const IOOptions&, std::string*, IODebugContext*) override {
+    return IOStatus::NotSupported("GetTestDirectory");
+  }
+
+ private:
+  template <typename Ours, typename Theirs, typename... Args>
+  IOStatus open(const std::string& path, OpenMode mode, std::unique_ptr<Theirs>* result,
+                const Args&... args) {
+    auto file = fs_.open(path, mode);
+    if (!file) return to_io(file.error());
+    *result = std::make_unique<Ours>(std::move(*file), args...);
+    return IOStatus::OK();
+  }
+  template <typename Use>
+  IOStatus with_info(const std::string& path, Use use) {
+    auto info = fs_.stat(path);
+    if (!info) return to_io(info.error());
+    use(*info);
+    return IOStatus::OK();
+  }
+
+  ziwa::FileSystem& fs_;
+};
+
+/// RocksDB sleeps for a second after a failed background job, to be gentle to a job that it will
+/// retry. Ours are never retried, and closing waits for the sleeper.
+class ImpatientClock final : public rocksdb::SystemClockWrapper {
+ public:
+  using SystemClockWrapper::SystemClockWrapper;
+  const char* Name() const override { return "ziwa"; }
+  void SleepForMicroseconds(int micros) override {
+    SystemClockWrapper::SleepForMicroseconds(std::min(micros, kSleepMaxMicros));
+  }
+
+ private:
+  static constexpr int kSleepMaxMicros = 5'000;
+};
+
+class RocksEnv final : public rocksdb::EnvWrapper {
+ public:
+  explicit RocksEnv(std::unique_ptr<rocksdb::Env> inner) : EnvWrapper(std::move(inner)) {
+    system_clock_ = std::make_shared<ImpatientClock>(system_clock_);
+  }
+  const char* Name() const override { return "ziwa"; }
+};
+
+}  // namespace
+
+std::unique_ptr<rocksdb::Env> make_rocks_env(FileSystem& fs) {
+  auto file_system = std::make_shared<RocksFileSystem>(fs);
+  return std::make_unique<RocksEnv>(rocksdb::NewCompositeEnv(file_system));
+}
+
+}  // namespace ziwa::state
