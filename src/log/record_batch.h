@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,8 +42,11 @@ struct BatchHeader {
   int codec() const { return attributes & 7; }
 };
 
+inline constexpr int16_t kTransactional = 0x10;  ///< Bit of BatchHeader::attributes.
+inline constexpr int16_t kControl = 0x20;        ///< Bit of BatchHeader::attributes.
+
 /// Reads the header of the batch at the start of `bytes`, which may hold more batches. Checks magic and lengths, not the CRC.
-/// Errors: corrupt (also when the batch is cut off).
+/// Errors: corrupt (also when the batch is cut off), unsupported (message formats 0 and 1).
 Result<BatchHeader> parse_batch_header(ByteView bytes);
 /// Checks the CRC-32C and the counts. `batch` is exactly one batch.
 Status verify_batch(ByteView batch);
@@ -57,7 +61,7 @@ struct RecordView {
 };
 
 /// Appends the records of one batch to `out`. Uncompressed batches give views into `batch`; compressed ones into `buffer`,
-/// which must outlive `out`. Errors: corrupt; unsupported codec; exhausted when it would decompress to more than `limit`.
+/// which must outlive `out` and is overwritten by the next call. On an error `out` is as before. Errors: corrupt; unsupported codec; exhausted when it would decompress to more than `limit`.
 Status read_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer, size_t limit = 256u << 20);
 
 /// A record to be encoded.
@@ -70,6 +74,10 @@ struct NewRecord {
 /// Encodes an uncompressed batch with base offset 0; `producer_*` -1 for none.
 Bytes encode_batch(std::span<const NewRecord> records, int64_t producer_id = -1, int16_t producer_epoch = -1,
                    int32_t base_sequence = -1, int16_t attributes = 0);
+/// Gives an encoded batch its place in a partition: base offset, and leader epoch 0. Both lie outside the CRC.
+void place_batch(std::span<std::byte> batch, Offset base_offset);
+/// Whether a control batch commits (true) or aborts its transaction.
+Result<bool> control_commits(ByteView batch);
 /// Encodes the control batch that ends a transaction.
 Bytes encode_control_batch(bool commit, int64_t producer_id, int16_t producer_epoch, TimestampMs time);
 

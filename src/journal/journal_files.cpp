@@ -1,0 +1,269 @@
+#include "journal/journal_files.h"
+
+#include <algorithm>
+#include <charconv>
+#include <deque>
+#include <map>
+
+#include "base/log.h"
+
+namespace ziwa::journal {
+
+namespace {
+
+constexpr std::string_view kExtension = ".journal";
+constexpr size_t kNumberDigits = 20;
+constexpr uint64_t kMarkEveryBytes = 64u << 10;
+
+std::optional<EntryNumber> parse_file_name(std::string_view name) {
+  if (name.size() != kNumberDigits + kExtension.size() || !name.ends_with(kExtension)) return std::nullopt;
+  uint64_t number = 0;
+  auto [end, code] = std::from_chars(name.data(), name.data() + kNumberDigits, number);
+  if (code != std::errc() || end != name.data() + kNumberDigits) return std::nullopt;
+  return EntryNumber(number);
+}
+
+Result<std::vector<EntryNumber>> list_files(FileSystem& fs, const std::string& directory) {
+  std::vector<EntryNumber> numbers;
+  for (const auto& info : TRY(fs.list(directory))) {
+    if (auto number = parse_file_name(info.name)) numbers.push_back(*number);
+  }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
+Result<FileHeader> read_header(const File& file) {
+  Bytes bytes(kFileHeaderBytes);
+  bytes.resize(TRY(file.read_at(0, bytes)));
+  return decode_file_header(bytes);
+}
+
+Error lost(const File& file, uint64_t position, EntryNumber last, EntryNumber proof) {
+  return Error(Code::corrupt,
+               "journal file {} is damaged at byte {}: entries after {} were acknowledged (entry {} says so) and "
+               "cannot be read",
+               file.path(), position, last, proof)
+      .with_hint("restore the data directory from a backup; nothing was changed");
+}
+
+/// The state of one pass over the newest file.
+class TailScan {
+ public:
+  TailScan(const JournalFile& file, const FileHeader& header, const Journal::Verify& verify, size_t recent_max)
+      : verify_(verify), recent_max_(recent_max) {
+    found_.files.push_back(file);
+    found_.position = kFileHeaderBytes;
+    found_.last = header.previous_last;
+    found_.time = header.previous_time;
+    found_.synced_through = header.previous_last;
+    settled_ = header.previous_last;
+    settled_time_ = header.previous_time;
+  }
+
+  Result<Recovered> run() {
+    const File& file = *found_.files.back().file;
+    TRY(read_frames(file));
+    auto proof = TRY(find_proof_of_loss(file, found_.position, found_.last));
+    if (proof) return lost(file, found_.position, found_.last, *proof);
+    TRY(check_acknowledged());
+    TRY(cut_unverified(file));
+    for (auto& [position, frame] : tail_) keep(frame);
+    found_.recent.assign(recent_.begin(), recent_.end());
+    return std::move(found_);
+  }
+
+ private:
+  struct Placed {
+    uint64_t position;
+    Frame frame;
+  };
+
+  bool follows(const Frame& frame) const {
+    if (!frame.is_entry()) return frame.number == found_.last;
+    if (frame.kind == FrameKind::opened) return frame.number > found_.last;
+    return frame.number == found_.last.next();
+  }
+
+  Status read_frames(const File& file) {
+    FrameReader reader(file, found_.position);
+    Frame frame;
+    while (TRY(reader.next(frame)) == FrameReader::Outcome::frame && follows(frame)) {
+      found_.synced_through = std::max(found_.synced_through, frame.synced_through);
+      found_.clean = frame.kind == FrameKind::closed_mark;
+      settle();
+      if (frame.is_entry()) {
+        found_.last = frame.number;
+        found_.time = frame.time;
+        found_.files.back().mark(frame.number, found_.position);
+        tail_.push_back({found_.position, std::move(frame)});
+      }
+      found_.position = reader.position();
+    }
+    return {};
+  }
+
+  /// Entries that are now known to be durable leave the tail; their ends must be there.
+  void settle() {
+    while (!tail_.empty() && tail_.front().frame.number <= found_.synced_through) {
+      const Frame& frame = tail_.front().frame;
+      each_end(frame.body, [&](const PartitionEnd& end) {
+        auto& known = acknowledged_[end.id];
+        known = std::max(known, end.end);
+      });
+      keep(frame);
+      settled_ = frame.number;
+      settled_time_ = frame.time;
+      tail_.pop_front();
+    }
+  }
+
+  void keep(const Frame& frame) {
+    recent_.push_back({frame.number, frame.time, frame.body});
+    if (recent_.size() > recent_max_) recent_.pop_front();
+  }
+
+  template <typename Visit>
+  static void each_end(const Body& body, Visit visit) {
+    const std::vector<PartitionEnd>* ends = nullptr;
+    if (const auto* commit = std::get_if<LogCommit>(&body)) ends = &commit->ends;
+    if (const auto* decision = std::get_if<TransactionDecision>(&body)) ends = &decision->ends;
+    if (ends != nullptr) std::ranges::for_each(*ends, visit);
+  }
+
+  Status check_acknowledged() const {
+    for (const auto& [id, end] : acknowledged_) {
+      if (verify_({id, end})) continue;
+      return Error(Code::corrupt,
+                   "partition {} of topic {} lost acknowledged records: they go up to offset {} by the journal, and "
+                   "the files of the partition are damaged or cut before that",
+                   id.partition, id.topic, end)
+          .with_hint("restore the data directory from a backup; nothing was changed");
+    }
+    return {};
+  }
+
+  bool whole(const Frame& frame) const {
+    bool all = true;
+    each_end(frame.body, [&](const PartitionEnd& end) { all = all && verify_(end); });
+    return all;
+  }
+
+  /// Cuts before the first entry whose data is not whole: neither it nor what follows was acknowledged.
+  Status cut_unverified(const File& file) {
+    auto cut = std::ranges::find_if(tail_, [&](const Placed& it) { return !whole(it.frame); });
+    if (cut == tail_.end()) return {};
+    log_warn("journal", "entries that were never acknowledged are cut: their data is not whole",
+             "file={} first={} last={}", file.path(), cut->frame.number, found_.last);
+    found_.position = cut->position;
+    tail_.erase(cut, tail_.end());
+    const auto& marks = found_.files.back().marks;
+    found_.files.back().marks.erase(
+        std::ranges::find_if(marks, [&](const auto& it) { return it.second >= found_.position; }), marks.end());
+    found_.clean = false;
+    found_.last = tail_.empty() ? settled_ : tail_.back().frame.number;
+    found_.time = tail_.empty() ? settled_time_ : tail_.back().frame.time;
+    return {};
+  }
+
+  const Journal::Verify& verify_;
+  size_t recent_max_;
+  Recovered found_;
+  std::deque<Placed> tail_;  ///< Entries not known to be durable.
+  EntryNumber settled_;      ///< The last entry known to be durable.
+  TimestampMs settled_time_;
+  std::deque<Entry> recent_;
+  std::map<PartitionId, Offset> acknowledged_;
+};
+
+/// Opens the newest file that has a good header. One that a roll left without is removed: it holds nothing.
+Result<std::pair<JournalFile, FileHeader>> open_newest(FileSystem& fs, const std::string& directory,
+                                                       std::vector<EntryNumber>& numbers) {
+  while (!numbers.empty()) {
+    std::string path = join_path(directory, journal_file_name(numbers.back()));
+    std::shared_ptr<File> file = TRY(fs.open(path, OpenMode::read_write));
+    auto header = read_header(*file);
+    if (header && header->first != numbers.back()) header = Error(Code::corrupt, "{} was renamed", path);
+    if (header) return std::pair(JournalFile{numbers.back(), file, {}}, *header);
+    if (header.error().code() != Code::corrupt) return std::move(header).error().context(path);
+    EntryNumber before(numbers.back().value - 1);
+    if (auto proof = TRY(find_proof_of_loss(*file, 0, before))) return lost(*file, 0, before, *proof);
+    log_warn("journal", "a file that was being created is removed", "file={}", path);
+    file.reset();
+    TRY(fs.remove(path));
+    numbers.pop_back();
+  }
+  return Error(Code::not_found, "no journal in {}", directory);
+}
+
+Status check_chain(const std::vector<EntryNumber>& numbers, const FileHeader& newest, const std::string& directory) {
+  if (numbers.size() < 2 || newest.previous_first == numbers[numbers.size() - 2]) return {};
+  return Error(Code::corrupt, "journal file {} is missing in {}", journal_file_name(newest.previous_first), directory)
+      .with_hint("restore the data directory from a backup; nothing was changed");
+}
+
+}  // namespace
+
+void JournalFile::mark(EntryNumber number, uint64_t position) {
+  if (marks.empty() || position >= marks.back().second + kMarkEveryBytes) marks.emplace_back(number, position);
+}
+
+uint64_t JournalFile::position_after(EntryNumber after) const {
+  auto above = std::ranges::upper_bound(marks, after, {}, &std::pair<EntryNumber, uint64_t>::first);
+  return above == marks.begin() ? kFileHeaderBytes : std::prev(above)->second;
+}
+
+std::string journal_file_name(EntryNumber first) {
+  return fmt::format("{:020}{}", first.value, kExtension);
+}
+
+Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& directory, const FileHeader& header) {
+  std::string path = join_path(directory, journal_file_name(header.first));
+  std::shared_ptr<File> file = TRY(fs.open(path, OpenMode::truncate));
+  TRY(file->write_at(0, encode_file_header(header)));
+  TRY(file->sync());
+  TRY(fs.sync_dir(directory));
+  return JournalFile{header.first, file, {}};
+}
+
+Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory, const Journal::Verify& verify,
+                                  size_t recent_max) {
+  auto numbers = TRY(list_files(fs, directory));
+  bool had_files = !numbers.empty();
+  auto newest = open_newest(fs, directory, numbers);
+  if (!newest && newest.error().code() == Code::not_found && (!had_files || numbers.empty())) {
+    Recovered fresh;
+    fresh.fresh = true;
+    return fresh;
+  }
+  auto [file, header] = TRY(std::move(newest));
+  TRY(check_chain(numbers, header, directory));
+  Recovered found = TRY(TailScan(file, header, verify, recent_max).run());
+  numbers.pop_back();
+  std::vector<JournalFile> older;
+  for (EntryNumber number : numbers) {
+    auto path = join_path(directory, journal_file_name(number));
+    older.push_back({number, TRY(fs.open(path, OpenMode::read)), {}});
+  }
+  found.files.insert(found.files.begin(), older.begin(), older.end());
+  return found;
+}
+
+Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber through, size_t limit,
+                         std::vector<Entry>& out) {
+  FrameReader reader(*file.file, file.position_after(after));
+  Frame frame;
+  // Not one frame further than `through`: it may be half written right now.
+  while (out.size() < limit && (out.empty() || out.back().number < through)) {
+    auto outcome = TRY(reader.next(frame));
+    if (outcome == FrameReader::Outcome::end) break;
+    if (outcome == FrameReader::Outcome::bad) {
+      return Error(Code::corrupt, "journal file {} is damaged at byte {}", file.file->path(), reader.position());
+    }
+    if (frame.is_entry() && frame.number > after) {
+      out.push_back({frame.number, frame.time, std::move(frame.body)});
+    }
+  }
+  return {};
+}
+
+}  // namespace ziwa::journal

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "base/result.h"
+#include "journal/frame.h"
+#include "journal/journal.h"
+
+namespace ziwa::journal {
+
+/// One file of the journal and a sparse map from entry numbers to positions in it.
+struct JournalFile {
+  EntryNumber first;  ///< Its name.
+  std::shared_ptr<File> file;
+  std::vector<std::pair<EntryNumber, uint64_t>> marks;
+  /// Notes that the frame of `number` begins at `position`, every 64 KiB.
+  void mark(EntryNumber number, uint64_t position);
+  /// Where to start reading for entries after `after`.
+  uint64_t position_after(EntryNumber after) const;
+};
+
+/// What recovery found: where the order stands and where to go on writing.
+struct Recovered {
+  std::vector<JournalFile> files;  ///< Oldest first; the last one is written to.
+  uint64_t position = 0;           ///< End of the last good frame in the last file.
+  EntryNumber last;
+  TimestampMs time;
+  EntryNumber synced_through;
+  bool clean = false;
+  bool fresh = false;         ///< There was no journal.
+  std::vector<Entry> recent;  ///< The newest entries of the last file.
+};
+
+std::string journal_file_name(EntryNumber first);
+/// Creates the file, writes its header and makes both durable.
+Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& directory, const FileHeader& header);
+/// Reads the newest file, cuts what was never acknowledged and is not whole (see Journal::Verify), and refuses damage to
+/// what was. Changes nothing on the disk but a file that a roll did not finish. `recent_max`: entries to keep.
+Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory, const Journal::Verify& verify,
+                                  size_t recent_max);
+/// Up to `limit` entries after `after` from `file`, appended to `out`.
+Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber through, size_t limit,
+                         std::vector<Entry>& out);
+
+}  // namespace ziwa::journal
