@@ -52,9 +52,11 @@ struct std::hash<ziwa::PartitionId> {
 };
 
 template <typename Tag, typename Number>
-struct fmt::formatter<ziwa::Strong<Tag, Number>> : fmt::formatter<Number> {
+struct fmt::formatter<ziwa::Strong<Tag, Number>> {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+  // Through format_to: formatter<Number>::format would need all of fmt/format.h here.
   template <typename Context>
   auto format(const ziwa::Strong<Tag, Number>& id, Context& context) const {
-    return fmt::formatter<Number>::format(id.value, context);
+    return fmt::format_to(context.out(), "{}", id.value);
   }
 };

@@ -7,8 +7,8 @@
 
 namespace ziwa::journal {
 
-/// A function that one thread calls and another cancels. Once cancel() has returned no call is running, unless cancel()
-/// came from inside the call itself. Any thread.
+/// A function that one thread calls and another cancels. Once cancel() has returned no call is
+/// running, unless cancel() came from inside the call itself. Any thread.
 template <typename... Args>
 class Callback {
  public:

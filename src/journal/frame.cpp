@@ -1,8 +1,8 @@
 #include "journal/frame.h"
 
-#include <algorithm>
-
 #include "base/checksum.h"
+
+#include <algorithm>
 
 namespace ziwa::journal {
 
@@ -50,48 +50,47 @@ std::vector<PartitionEnd> read_ends(ByteReader& reader) {
 }
 
 FrameKind write_body(ByteWriter& writer, const Body& body) {
-  return std::visit(
-      Overload{[&](const LogCommit& it) {
-                 write_ends(writer, it.ends);
-                 return FrameKind::log_commit;
-               },
-               [&](const TransactionDecision& it) {
-                 writer.sized(it.transactional_id);
-                 writer.svarint(it.producer_id);
-                 writer.svarint(it.producer_epoch);
-                 writer.le<uint8_t>(it.commit ? 1 : 0);
-                 write_ends(writer, it.ends);
-                 return FrameKind::transaction_decision;
-               },
-               [&](const SourceCut& it) {
-                 writer.varint(it.source.value);
-                 writer.sized(it.position);
-                 return FrameKind::source_cut;
-               },
-               [&](const DeltaVersion& it) {
-                 writer.varint(it.table.value);
-                 writer.svarint(it.version);
-                 return FrameKind::delta_version;
-               },
-               [&](const CatalogChange& it) {
-                 writer.varint(it.catalog_version);
-                 return FrameKind::catalog_change;
-               },
-               [&](const IdleMark& it) {
-                 writer.varint(it.id.topic.value);
-                 writer.varint(static_cast<uint64_t>(it.id.partition));
-                 return FrameKind::idle_mark;
-               },
-               [&](const ClockTick&) { return FrameKind::clock_tick; },
-               [&](const LogStart& it) {
-                 write_end(writer, it.start);
-                 return FrameKind::log_start;
-               },
-               [&](const Opened& it) {
-                 writer.le<uint8_t>(it.clean ? 1 : 0);
-                 return FrameKind::opened;
-               }},
-      body);
+  return std::visit(Overload{[&](const LogCommit& it) {
+                               write_ends(writer, it.ends);
+                               return FrameKind::log_commit;
+                             },
+                             [&](const TransactionDecision& it) {
+                               writer.sized(it.transactional_id);
+                               writer.svarint(it.producer_id);
+                               writer.svarint(it.producer_epoch);
+                               writer.le<uint8_t>(it.commit ? 1 : 0);
+                               write_ends(writer, it.ends);
+                               return FrameKind::transaction_decision;
+                             },
+                             [&](const SourceCut& it) {
+                               writer.varint(it.source.value);
+                               writer.sized(it.position);
+                               return FrameKind::source_cut;
+                             },
+                             [&](const DeltaVersion& it) {
+                               writer.varint(it.table.value);
+                               writer.svarint(it.version);
+                               return FrameKind::delta_version;
+                             },
+                             [&](const CatalogChange& it) {
+                               writer.varint(it.catalog_version);
+                               return FrameKind::catalog_change;
+                             },
+                             [&](const IdleMark& it) {
+                               writer.varint(it.id.topic.value);
+                               writer.varint(static_cast<uint64_t>(it.id.partition));
+                               return FrameKind::idle_mark;
+                             },
+                             [&](const ClockTick&) { return FrameKind::clock_tick; },
+                             [&](const LogStart& it) {
+                               write_end(writer, it.start);
+                               return FrameKind::log_start;
+                             },
+                             [&](const Opened& it) {
+                               writer.le<uint8_t>(it.clean ? 1 : 0);
+                               return FrameKind::opened;
+                             }},
+                    body);
 }
 
 Body read_decision(ByteReader& reader) {
@@ -159,8 +158,12 @@ bool all_zero(ByteView bytes) {
 
 }  // namespace
 
-void encode_frame(ByteWriter& writer, const Frame& frame) { write_frame(writer, frame, std::nullopt); }
-void encode_mark(ByteWriter& writer, FrameKind kind, const Frame& frame) { write_frame(writer, frame, kind); }
+void encode_frame(ByteWriter& writer, const Frame& frame) {
+  write_frame(writer, frame, std::nullopt);
+}
+void encode_mark(ByteWriter& writer, FrameKind kind, const Frame& frame) {
+  write_frame(writer, frame, kind);
+}
 
 Result<Frame> decode_frame(ByteView bytes, size_t* size) {
   if (bytes.size() < kFrameHeaderBytes) return Error(Code::corrupt, "journal frame is cut off");
@@ -209,7 +212,8 @@ Result<FileHeader> decode_file_header(ByteView bytes) {
   ByteReader reader(bytes.subspan(4));
   auto version = reader.le<uint32_t>();
   if (version > kFormatVersion) {
-    return Error(Code::unsupported, "the journal has format {}, written by a newer Ziwa; this one reads up to {}",
+    return Error(Code::unsupported,
+                 "the journal has format {}, written by a newer Ziwa; this one reads up to {}",
                  version, kFormatVersion)
         .with_hint("start the newer version again");
   }
@@ -252,7 +256,8 @@ Result<FrameReader::Outcome> FrameReader::next(Frame& out) {
   return Outcome::frame;
 }
 
-Result<std::optional<EntryNumber>> find_proof_of_loss(const File& file, uint64_t position, EntryNumber last) {
+Result<std::optional<EntryNumber>> find_proof_of_loss(const File& file, uint64_t position,
+                                                      EntryNumber last) {
   if (position >= file.size()) return std::nullopt;
   Bytes rest(file.size() - position);
   rest.resize(TRY(file.read_at(position, rest)));

@@ -1,8 +1,8 @@
 #include "journal/frame.h"
 
-#include <gtest/gtest.h>
-
 #include "base/sim_file.h"
+
+#include <gtest/gtest.h>
 
 namespace ziwa::journal {
 namespace {
@@ -10,13 +10,22 @@ namespace {
 std::vector<Body> every_body() {
   PartitionEnd a{{ObjectId(7), 3}, Offset(1'000'000)};
   PartitionEnd b{{ObjectId(8), 0}, Offset(0)};
-  return {LogCommit{{a, b}}, TransactionDecision{"tx", 12, 3, true, {a}}, SourceCut{ObjectId(4), "lsn 0/16"},
-          DeltaVersion{ObjectId(5), 9}, CatalogChange{77}, IdleMark{{ObjectId(7), 1}}, ClockTick{},
-          LogStart{a}, Opened{true}};
+  return {LogCommit{{a, b}},
+          TransactionDecision{"tx", 12, 3, true, {a}},
+          SourceCut{ObjectId(4), "lsn 0/16"},
+          DeltaVersion{ObjectId(5), 9},
+          CatalogChange{77},
+          IdleMark{{ObjectId(7), 1}},
+          ClockTick{},
+          LogStart{a},
+          Opened{true}};
 }
 
 Frame frame_of(Body body) {
-  return {.number = EntryNumber(42), .time = TimestampMs(1234), .synced_through = EntryNumber(41), .body = std::move(body)};
+  return {.number = EntryNumber(42),
+          .time = TimestampMs(1234),
+          .synced_through = EntryNumber(41),
+          .body = std::move(body)};
 }
 
 TEST(Frame, EveryBodyRoundTrips) {
@@ -42,7 +51,9 @@ TEST(Frame, GoldenBytesOfVersion1) {
   encode_frame(writer, frame_of(LogCommit{{{{ObjectId(7), 3}, Offset(300)}}}));
   std::string hex;
   for (auto byte : writer.view()) hex += fmt::format("{:02x}", static_cast<int>(byte));
-  EXPECT_EQ(hex.substr(16), "2a00000000000000d20400000000000029000000000000000101" "0703ac02");
+  EXPECT_EQ(hex.substr(16),
+            "2a00000000000000d20400000000000029000000000000000101"
+            "0703ac02");
   EXPECT_EQ(hex.substr(0, 8), "1e000000");
 }
 

@@ -1,17 +1,18 @@
 #include "journal/journal.h"
 
+#include "base/log.h"
+#include "journal/journal_impl.h"
+
 #include <algorithm>
 #include <chrono>
 #include <future>
-
-#include "base/log.h"
-#include "journal/journal_impl.h"
 
 namespace ziwa::journal {
 
 namespace {
 
-/// Room is taken in steps, so that a frame never meets a full disk and most syncs need not write a new file size.
+/// Room is taken in steps, so that a frame never meets a full disk and most syncs need not write a
+/// new file size.
 constexpr uint64_t kRoomStepBytes = 256u << 10;
 /// Below this the next step is taken; when the disk has none, room() refuses.
 constexpr uint64_t kRoomLowBytes = 96u << 10;
@@ -32,14 +33,16 @@ Error stopped() { return Error(Code::unavailable, "the journal is closed"); }
 
 }  // namespace
 
-FileJournal::FileJournal(FileSystem& fs, std::string path, const Clock& clock, Metrics& metrics, Options options)
+FileJournal::FileJournal(FileSystem& fs, std::string path, const Clock& clock, Metrics& metrics,
+                         Options options)
     : fs_(fs),
       path_(std::move(path)),
       clock_(clock),
       options_(options),
       syncs_(metrics.counter("ziwa_journal_syncs_total", "Group commits made durable")),
       entries_(metrics.counter("ziwa_journal_entries_total", "Entries added to the order")),
-      sync_seconds_(metrics.histogram("ziwa_journal_sync_seconds", "Time one group commit takes on the disk",
+      sync_seconds_(metrics.histogram("ziwa_journal_sync_seconds",
+                                      "Time one group commit takes on the disk",
                                       {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1})) {}
 
 FileJournal::~FileJournal() {
@@ -66,7 +69,8 @@ Status FileJournal::begin(Recovered recovered) {
   last_ = recovered.last;
   last_time_ = recovered.time.value;
   if (current().file->size() > position_) TRY(current().file->truncate(position_));
-  // What the crash left in the page cache is about to be served: it must be as durable as anything acknowledged.
+  // What the crash left in the page cache is about to be served: it must be as durable as anything
+  // acknowledged.
   if (!clean) TRY(fs_.sync_all(path_));
   synced_through_ = last_;
   if (!clean) last_ = EntryNumber(last_.value + options_.unclean_skip);
@@ -137,7 +141,8 @@ void FileJournal::run() {
     if (!wait_for_work(batch, sync_wanted)) return;
     if (options_.flush == Flush::interval && std::chrono::steady_clock::now() >= next_sync) {
       sync_wanted = true;
-      next_sync = std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.flush_interval_ms);
+      next_sync =
+          std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.flush_interval_ms);
     }
     process(std::move(batch), sync_wanted);
   }
@@ -171,7 +176,8 @@ FileJournal::Group FileJournal::order(std::vector<Pending>& batch) {
   TimestampMs time(std::max(last_time_.load(), clock_.now().value));
   for (auto& pending : batch) {
     auto* commit = std::get_if<LogCommit>(&pending.body);
-    auto* before = group.entries.empty() ? nullptr : std::get_if<LogCommit>(&group.entries.back().body);
+    auto* before =
+        group.entries.empty() ? nullptr : std::get_if<LogCommit>(&group.entries.back().body);
     if (commit != nullptr && before != nullptr) {
       before->ends.insert(before->ends.end(), commit->ends.begin(), commit->ends.end());
     } else {
@@ -179,7 +185,8 @@ FileJournal::Group FileJournal::order(std::vector<Pending>& batch) {
       group.entries.push_back({last_, time, std::move(pending.body)});
     }
     for (auto& file : pending.dirty.files) dirty_.files.insert(std::move(file));
-    for (auto& directory : pending.dirty.directories) dirty_.directories.insert(std::move(directory));
+    for (auto& directory : pending.dirty.directories)
+      dirty_.directories.insert(std::move(directory));
     if (pending.done) group.dones.emplace_back(std::move(pending.done), last_);
   }
   for (auto& entry : group.entries) {
@@ -230,7 +237,8 @@ Status FileJournal::extend(uint64_t room) {
 
 Status FileJournal::write_mark(FrameKind kind) {
   ByteWriter writer;
-  encode_mark(writer, kind, {.number = last_, .time = last_time(), .synced_through = synced_through_});
+  encode_mark(writer, kind,
+              {.number = last_, .time = last_time(), .synced_through = synced_through_});
   TRY(extend(writer.size()));
   TRY(current().file->write_at(position_, writer.view()));
   position_ += writer.size();
@@ -292,8 +300,8 @@ void FileJournal::fail(Error error, std::vector<Pending>& batch, Group& group) {
   {
     std::lock_guard lock(mutex_);
     if (!closed_ && !failed_) {
-      log_error("journal", "a write failed: the journal has stopped, restart to recover", "error={}",
-                error.to_string());
+      log_error("journal", "a write failed: the journal has stopped, restart to recover",
+                "error={}", error.to_string());
       failed_ = error;
     }
     if (failed_) error = *failed_;
@@ -305,7 +313,8 @@ void FileJournal::fail(Error error, std::vector<Pending>& batch, Group& group) {
   }
 }
 
-/// After a group: tells the disk what is durable if nothing else is about to, and takes room for the next ones.
+/// After a group: tells the disk what is durable if nothing else is about to, and takes room for
+/// the next ones.
 void FileJournal::finish_idle_work() {
   bool idle = false;
   {
@@ -349,11 +358,12 @@ Result<std::vector<Entry>> FileJournal::read(EntryNumber after, size_t limit) co
   {
     std::lock_guard lock(read_mutex_);
     if (after.next() < files_.front().first) {
-      return Error(Code::not_found, "journal entries after {} are no longer kept; the first is {}", after,
-                   files_.front().first);
+      return Error(Code::not_found, "journal entries after {} are no longer kept; the first is {}",
+                   after, files_.front().first);
     }
     auto begin = std::ranges::upper_bound(recent_, after, {}, &Entry::number);
-    bool complete = begin != recent_.begin() || (!recent_.empty() && recent_.front().number.value <= 1);
+    bool complete =
+        begin != recent_.begin() || (!recent_.empty() && recent_.front().number.value <= 1);
     if (complete) {
       for (; begin != recent_.end() && out.size() < limit && begin->number <= through; ++begin) {
         out.push_back(*begin);
@@ -403,7 +413,8 @@ void FileJournal::hold(const std::string& holder, std::optional<EntryNumber> fro
   }
 }
 
-std::shared_ptr<void> FileJournal::listen(std::function<void(const std::vector<Entry>&)> on_entries, When when) {
+std::shared_ptr<void> FileJournal::listen(std::function<void(const std::vector<Entry>&)> on_entries,
+                                          When when) {
   auto listener = std::make_shared<Listener>(std::move(on_entries));
   std::lock_guard lock(read_mutex_);
   std::erase_if(listeners_, [](const auto& it) { return it.second->cancelled(); });
@@ -415,8 +426,8 @@ Status FileJournal::wait(EntryNumber number, int64_t timeout_ms) {
   std::unique_lock lock(mutex_);
   auto ready = [&] { return durable() >= number || failed_ || stopping_ || closed_; };
   if (!moved_.wait_for(lock, std::chrono::milliseconds(timeout_ms), ready)) {
-    return Error(Code::unavailable, "entry {} did not come within {} ms; the last is {}", number, timeout_ms,
-                 durable());
+    return Error(Code::unavailable, "entry {} did not come within {} ms; the last is {}", number,
+                 timeout_ms, durable());
   }
   if (durable() >= number) return {};
   return failed_ ? *failed_ : stopped();
@@ -463,10 +474,10 @@ Result<EntryNumber> Journal::submit_and_wait(Body body, Dirty dirty) {
   return future.get();
 }
 
-Result<std::unique_ptr<Journal>> Journal::open(FileSystem& fs, const std::string& path, const Clock& clock,
-                                               Metrics& metrics, Options options, const Verify& verify) {
-  TRY(fs.make_dirs(path));
-  TRY(fs.sync_dir(parent_path(path)));
+Result<std::unique_ptr<Journal>> Journal::open(FileSystem& fs, const std::string& path,
+                                               const Clock& clock, Metrics& metrics,
+                                               Options options, const Verify& verify) {
+  TRY(make_dirs_durably(fs, path));
   auto recovered = recover_journal(fs, path, verify, kRecentMax);
   if (!recovered) return std::move(recovered).error();
   auto journal = std::make_unique<FileJournal>(fs, path, clock, metrics, options);

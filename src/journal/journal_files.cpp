@@ -1,11 +1,11 @@
 #include "journal/journal_files.h"
 
+#include "base/log.h"
+
 #include <algorithm>
 #include <charconv>
 #include <deque>
 #include <map>
-
-#include "base/log.h"
 
 namespace ziwa::journal {
 
@@ -16,7 +16,8 @@ constexpr size_t kNumberDigits = 20;
 constexpr uint64_t kMarkEveryBytes = 64u << 10;
 
 std::optional<EntryNumber> parse_file_name(std::string_view name) {
-  if (name.size() != kNumberDigits + kExtension.size() || !name.ends_with(kExtension)) return std::nullopt;
+  if (name.size() != kNumberDigits + kExtension.size() || !name.ends_with(kExtension))
+    return std::nullopt;
   uint64_t number = 0;
   auto [end, code] = std::from_chars(name.data(), name.data() + kNumberDigits, number);
   if (code != std::errc() || end != name.data() + kNumberDigits) return std::nullopt;
@@ -40,7 +41,8 @@ Result<FileHeader> read_header(const File& file) {
 
 Error lost(const File& file, uint64_t position, EntryNumber last, EntryNumber proof) {
   return Error(Code::corrupt,
-               "journal file {} is damaged at byte {}: entries after {} were acknowledged (entry {} says so) and "
+               "journal file {} is damaged at byte {}: entries after {} were acknowledged (entry "
+               "{} says so) and "
                "cannot be read",
                file.path(), position, last, proof)
       .with_hint("restore the data directory from a backup; nothing was changed");
@@ -49,7 +51,8 @@ Error lost(const File& file, uint64_t position, EntryNumber last, EntryNumber pr
 /// The state of one pass over the newest file.
 class TailScan {
  public:
-  TailScan(const JournalFile& file, const FileHeader& header, const Journal::Verify& verify, size_t recent_max)
+  TailScan(const JournalFile& file, const FileHeader& header, const Journal::Verify& verify,
+           size_t recent_max)
       : verify_(verify), recent_max_(recent_max) {
     found_.files.push_back(file);
     found_.position = kFileHeaderBytes;
@@ -134,7 +137,8 @@ class TailScan {
     for (const auto& [id, end] : acknowledged_) {
       if (verify_({id, end})) continue;
       return Error(Code::corrupt,
-                   "partition {} of topic {} lost acknowledged records: they go up to offset {} by the journal, and "
+                   "partition {} of topic {} lost acknowledged records: they go up to offset {} by "
+                   "the journal, and "
                    "the files of the partition are damaged or cut before that",
                    id.partition, id.topic, end)
           .with_hint("restore the data directory from a backup; nothing was changed");
@@ -148,7 +152,8 @@ class TailScan {
     return all;
   }
 
-  /// Cuts before the first entry whose data is not whole: neither it nor what follows was acknowledged.
+  /// Cuts before the first entry whose data is not whole: neither it nor what follows was
+  /// acknowledged.
   Status cut_unverified(const File& file) {
     auto cut = std::ranges::find_if(tail_, [&](const Placed& it) { return !whole(it.frame); });
     if (cut == tail_.end()) return {};
@@ -158,7 +163,8 @@ class TailScan {
     tail_.erase(cut, tail_.end());
     const auto& marks = found_.files.back().marks;
     found_.files.back().marks.erase(
-        std::ranges::find_if(marks, [&](const auto& it) { return it.second >= found_.position; }), marks.end());
+        std::ranges::find_if(marks, [&](const auto& it) { return it.second >= found_.position; }),
+        marks.end());
     found_.clean = false;
     found_.last = tail_.empty() ? settled_ : tail_.back().frame.number;
     found_.time = tail_.empty() ? settled_time_ : tail_.back().frame.time;
@@ -175,18 +181,21 @@ class TailScan {
   std::map<PartitionId, Offset> acknowledged_;
 };
 
-/// Opens the newest file that has a good header. One that a roll left without is removed: it holds nothing.
+/// Opens the newest file that has a good header. One that a roll left without is removed: it holds
+/// nothing.
 Result<std::pair<JournalFile, FileHeader>> open_newest(FileSystem& fs, const std::string& directory,
                                                        std::vector<EntryNumber>& numbers) {
   while (!numbers.empty()) {
     std::string path = join_path(directory, journal_file_name(numbers.back()));
     std::shared_ptr<File> file = TRY(fs.open(path, OpenMode::read_write));
     auto header = read_header(*file);
-    if (header && header->first != numbers.back()) header = Error(Code::corrupt, "{} was renamed", path);
+    if (header && header->first != numbers.back())
+      header = Error(Code::corrupt, "{} was renamed", path);
     if (header) return std::pair(JournalFile{numbers.back(), file, {}}, *header);
     if (header.error().code() != Code::corrupt) return std::move(header).error().context(path);
     EntryNumber before(numbers.back().value - 1);
-    if (auto proof = TRY(find_proof_of_loss(*file, 0, before))) return lost(*file, 0, before, *proof);
+    if (auto proof = TRY(find_proof_of_loss(*file, 0, before)))
+      return lost(*file, 0, before, *proof);
     log_warn("journal", "a file that was being created is removed", "file={}", path);
     file.reset();
     TRY(fs.remove(path));
@@ -195,16 +204,19 @@ Result<std::pair<JournalFile, FileHeader>> open_newest(FileSystem& fs, const std
   return Error(Code::not_found, "no journal in {}", directory);
 }
 
-Status check_chain(const std::vector<EntryNumber>& numbers, const FileHeader& newest, const std::string& directory) {
+Status check_chain(const std::vector<EntryNumber>& numbers, const FileHeader& newest,
+                   const std::string& directory) {
   if (numbers.size() < 2 || newest.previous_first == numbers[numbers.size() - 2]) return {};
-  return Error(Code::corrupt, "journal file {} is missing in {}", journal_file_name(newest.previous_first), directory)
+  return Error(Code::corrupt, "journal file {} is missing in {}",
+               journal_file_name(newest.previous_first), directory)
       .with_hint("restore the data directory from a backup; nothing was changed");
 }
 
 }  // namespace
 
 void JournalFile::mark(EntryNumber number, uint64_t position) {
-  if (marks.empty() || position >= marks.back().second + kMarkEveryBytes) marks.emplace_back(number, position);
+  if (marks.empty() || position >= marks.back().second + kMarkEveryBytes)
+    marks.emplace_back(number, position);
 }
 
 uint64_t JournalFile::position_after(EntryNumber after) const {
@@ -216,7 +228,8 @@ std::string journal_file_name(EntryNumber first) {
   return fmt::format("{:020}{}", first.value, kExtension);
 }
 
-Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& directory, const FileHeader& header) {
+Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& directory,
+                                        const FileHeader& header) {
   std::string path = join_path(directory, journal_file_name(header.first));
   std::shared_ptr<File> file = TRY(fs.open(path, OpenMode::truncate));
   TRY(file->write_at(0, encode_file_header(header)));
@@ -225,8 +238,8 @@ Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& direc
   return JournalFile{header.first, file, {}};
 }
 
-Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory, const Journal::Verify& verify,
-                                  size_t recent_max) {
+Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory,
+                                  const Journal::Verify& verify, size_t recent_max) {
   auto numbers = TRY(list_files(fs, directory));
   bool had_files = !numbers.empty();
   auto newest = open_newest(fs, directory, numbers);
@@ -248,8 +261,8 @@ Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory, 
   return found;
 }
 
-Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber through, size_t limit,
-                         std::vector<Entry>& out) {
+Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber through,
+                         size_t limit, std::vector<Entry>& out) {
   FrameReader reader(*file.file, file.position_after(after));
   Frame frame;
   // Not one frame further than `through`: it may be half written right now.
@@ -257,7 +270,8 @@ Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber
     auto outcome = TRY(reader.next(frame));
     if (outcome == FrameReader::Outcome::end) break;
     if (outcome == FrameReader::Outcome::bad) {
-      return Error(Code::corrupt, "journal file {} is damaged at byte {}", file.file->path(), reader.position());
+      return Error(Code::corrupt, "journal file {} is damaged at byte {}", file.file->path(),
+                   reader.position());
     }
     if (frame.is_entry() && frame.number > after) {
       out.push_back({frame.number, frame.time, std::move(frame.body)});

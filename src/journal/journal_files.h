@@ -1,14 +1,14 @@
 #pragma once
 
-#include <memory>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "base/file.h"
 #include "base/result.h"
 #include "journal/frame.h"
 #include "journal/journal.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace ziwa::journal {
 
@@ -37,13 +37,15 @@ struct Recovered {
 
 std::string journal_file_name(EntryNumber first);
 /// Creates the file, writes its header and makes both durable.
-Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& directory, const FileHeader& header);
-/// Reads the newest file, cuts what was never acknowledged and is not whole (see Journal::Verify), and refuses damage to
-/// what was. Changes nothing on the disk but a file that a roll did not finish. `recent_max`: entries to keep.
-Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory, const Journal::Verify& verify,
-                                  size_t recent_max);
+Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& directory,
+                                        const FileHeader& header);
+/// Reads the newest file, cuts what was never acknowledged and is not whole (see Journal::Verify),
+/// and refuses damage to what was. Changes nothing on the disk but a file that a roll did not
+/// finish. `recent_max`: entries to keep.
+Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory,
+                                  const Journal::Verify& verify, size_t recent_max);
 /// Up to `limit` entries after `after` from `file`, appended to `out`.
-Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber through, size_t limit,
-                         std::vector<Entry>& out);
+Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber through,
+                         size_t limit, std::vector<Entry>& out);
 
 }  // namespace ziwa::journal

@@ -1,5 +1,9 @@
 #pragma once
 
+#include "journal/callback.h"
+#include "journal/journal.h"
+#include "journal/journal_files.h"
+
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -10,17 +14,14 @@
 #include <thread>
 #include <vector>
 
-#include "journal/callback.h"
-#include "journal/journal.h"
-#include "journal/journal_files.h"
-
 namespace ziwa::journal {
 
-/// The journal on a file system. State is in three parts: what the sync thread alone uses, the queue (mutex_), and what
-/// readers share with the sync thread (read_mutex_).
+/// The journal on a file system. State is in three parts: what the sync thread alone uses, the
+/// queue (mutex_), and what readers share with the sync thread (read_mutex_).
 class FileJournal final : public Journal {
  public:
-  FileJournal(FileSystem& fs, std::string path, const Clock& clock, Metrics& metrics, Options options);
+  FileJournal(FileSystem& fs, std::string path, const Clock& clock, Metrics& metrics,
+              Options options);
   ~FileJournal() override;
 
   /// Takes over what recovery found, writes the Opened entry and starts the sync thread.
@@ -35,7 +36,8 @@ class FileJournal final : public Journal {
   EntryNumber first() const override;
   Status trim(EntryNumber before) override;
   void hold(const std::string& holder, std::optional<EntryNumber> from) override;
-  std::shared_ptr<void> listen(std::function<void(const std::vector<Entry>&)> on_entries, When when) override;
+  std::shared_ptr<void> listen(std::function<void(const std::vector<Entry>&)> on_entries,
+                               When when) override;
   Status wait(EntryNumber number, int64_t timeout_ms) override;
   Status close() override;
 

@@ -1,17 +1,19 @@
 #include "journal/journal.h"
 
+#include "base/sim_file.h"
+
 #include <gtest/gtest.h>
 
 #include <thread>
-
-#include "base/sim_file.h"
 
 namespace ziwa::journal {
 namespace {
 
 const Journal::Verify kAllWhole = [](const PartitionEnd&) { return true; };
 
-PartitionEnd end_of(int32_t partition, int64_t end) { return {{ObjectId(1), partition}, Offset(end)}; }
+PartitionEnd end_of(int32_t partition, int64_t end) {
+  return {{ObjectId(1), partition}, Offset(end)};
+}
 
 class JournalTest : public testing::Test {
  protected:
@@ -163,7 +165,8 @@ TEST_F(JournalTest, AnUnacknowledgedEntryWithoutItsDataIsCut) {
     auto journal = open();
     commit(*journal, 0, 10);
   }
-  // A mark may say that entry 2 is durable; entry 3 and its data are torn apart by dying before the sync.
+  // A mark may say that entry 2 is durable; entry 3 and its data are torn apart by dying before the
+  // sync.
   auto journal = open();
   commit(*journal, 0, 20);
   fs_.die_after(2);  // the frame is written, the sync fails
@@ -176,7 +179,8 @@ TEST_F(JournalTest, AnUnacknowledgedEntryWithoutItsDataIsCut) {
   fs_.cut_power();
   journal = open([](const PartitionEnd& end) { return end.end <= Offset(20); });
   for (const auto& entry : all(*journal)) {
-    if (const auto* commit = std::get_if<LogCommit>(&entry.body)) EXPECT_LE(commit->ends[0].end, Offset(20));
+    if (const auto* commit = std::get_if<LogCommit>(&entry.body))
+      EXPECT_LE(commit->ends[0].end, Offset(20));
   }
 }
 
@@ -219,7 +223,8 @@ TEST_F(JournalTest, AFullDiskIsAnnouncedBeforeTheJournalNeedsIt) {
   EXPECT_EQ(journal->room().error().code(), Code::exhausted);
   commit(*journal, 0, ++end);  // there is still a reserve for what is on its way
   fs_.set_capacity(0);
-  for (int i = 0; i < 100 && !journal->room(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (int i = 0; i < 100 && !journal->room(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_TRUE(journal->room());
   commit(*journal, 0, ++end);
 }

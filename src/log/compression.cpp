@@ -1,12 +1,11 @@
 #include "log/compression.h"
 
+#include <algorithm>
 #include <lz4frame.h>
+#include <memory>
 #include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
-
-#include <algorithm>
-#include <memory>
 
 namespace ziwa::log {
 
@@ -33,7 +32,8 @@ bool grow(Bytes& out, size_t used, size_t limit) {
 Status gunzip(ByteView in, Bytes& out, size_t limit) {
   z_stream stream{};
   constexpr int kGzipOrZlib = 32 + MAX_WBITS;
-  if (inflateInit2(&stream, kGzipOrZlib) != Z_OK) return Error(Code::exhausted, "no memory for gzip");
+  if (inflateInit2(&stream, kGzipOrZlib) != Z_OK)
+    return Error(Code::exhausted, "no memory for gzip");
   std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, inflateEnd);
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(in.data()));
   stream.avail_in = static_cast<uInt>(in.size());
@@ -60,7 +60,8 @@ Status unsnappy_block(ByteView in, Bytes& out, size_t limit) {
   size_t length = 0;
   if (snappy_uncompressed_length(data, in.size(), &length) != SNAPPY_OK) return broken("snappy");
   if (length > limit - out.size()) return too_long(limit);
-  // A block cannot expand beyond 64 bytes per 3 of input, so a lying length is refused before memory is taken for it.
+  // A block cannot expand beyond 64 bytes per 3 of input, so a lying length is refused before
+  // memory is taken for it.
   if (length / 64 > in.size()) return broken("snappy");
   size_t used = out.size();
   out.resize(used + length);

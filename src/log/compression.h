@@ -5,9 +5,10 @@
 
 namespace ziwa::log {
 
-/// Decompresses the records of a batch into `out` (replaced). `codec` is BatchHeader::codec(): 1 gzip, 2 snappy (raw, or the
-/// framing of xerial that Java clients write), 3 lz4 frame, 4 zstd. Any thread; memory stays below 2 x `limit`.
-/// Errors: corrupt; unsupported (codec); exhausted when the result would be longer than `limit`.
+/// Decompresses the records of a batch into `out` (replaced). `codec` is BatchHeader::codec(): 1
+/// gzip, 2 snappy (raw, or the framing of xerial that Java clients write), 3 lz4 frame, 4 zstd. Any
+/// thread; memory stays below 2 x `limit`. Errors: corrupt; unsupported (codec); exhausted when the
+/// result would be longer than `limit`.
 Status decompress(int codec, ByteView in, Bytes& out, size_t limit);
 
 }  // namespace ziwa::log

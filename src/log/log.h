@@ -1,11 +1,5 @@
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/ids.h"
@@ -13,6 +7,12 @@
 #include "base/result.h"
 #include "journal/journal.h"
 #include "log/record_batch.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace ziwa::log {
 
@@ -36,8 +36,9 @@ struct AbortedTransaction {
 struct FetchedData {
   Bytes batches;
   Offset log_start;
-  Offset high_watermark;      ///< End of what is synced and ordered; readers never see beyond it.
-  Offset last_stable_offset;  ///< High watermark, or the first record of the oldest open transaction.
+  Offset high_watermark;  ///< End of what is synced and ordered; readers never see beyond it.
+  Offset
+      last_stable_offset;  ///< High watermark, or the first record of the oldest open transaction.
   std::vector<AbortedTransaction> aborted;  ///< In offset order; read_committed only.
 };
 
@@ -50,7 +51,12 @@ struct Appended {
 };
 
 /// Why a producer's batch was refused, for the door's table of codes.
-enum class AppendRefusal : unsigned char { none, out_of_order_sequence, invalid_producer_epoch, unknown_producer_id };
+enum class AppendRefusal : unsigned char {
+  none,
+  out_of_order_sequence,
+  invalid_producer_epoch,
+  unknown_producer_id
+};
 
 struct OffsetAndTime {
   Offset offset;
@@ -66,71 +72,88 @@ struct PartitionInfo {
   int segments = 0;
 };
 
-/// The durable log: topics of partitions of segments. Any thread. Knows no wire format but the record batch.
-/// On disk: <path>/<topic id>/<partition>/<base offset>.log|.index|.timeindex|.entries; see docs/formats/log.md.
+/// The durable log: topics of partitions of segments. Any thread. Knows no wire format but the
+/// record batch. On disk: <path>/<topic id>/<partition>/<base
+/// offset>.log|.index|.timeindex|.entries; see docs/formats/log.md.
 class Log {
  public:
   struct Options {
     uint32_t index_interval_bytes = 4096;
     int64_t producer_expiry_ms = 24LL * 3600 * 1000;
-    uint64_t cache_bytes = 64u << 20;  ///< Recently appended batches kept in memory for readers at the tail.
+    uint64_t cache_bytes =
+        64u << 20;  ///< Recently appended batches kept in memory for readers at the tail.
   };
   using AppendDone = std::move_only_function<void(Result<Appended>, AppendRefusal)>;
 
-  /// Step one of opening: finds the partitions on disk, recovers tails (bad CRC or cut batch: truncated), but serves nothing.
-  static Result<std::unique_ptr<Log>> open(FileSystem& fs, const std::string& path, const Clock& clock, Metrics& metrics,
-                                           Options options);
+  /// Step one of opening: finds the partitions on disk, recovers tails (bad CRC or cut batch:
+  /// truncated), but serves nothing.
+  static Result<std::unique_ptr<Log>> open(FileSystem& fs, const std::string& path,
+                                           const Clock& clock, Metrics& metrics, Options options);
   virtual ~Log() = default;
 
   /// For Journal::open: is the data up to `end` on disk and whole?
   virtual bool has_data(const journal::PartitionEnd& end) const = 0;
-  /// Step two: replays the journal's ends, truncates what no entry covers, starts serving. `journal` must outlive the log.
+  /// Step two: replays the journal's ends, truncates what no entry covers, starts serving.
+  /// `journal` must outlive the log.
   virtual Status start(journal::Journal& journal) = 0;
 
-  /// Topics come and go with the catalog; create is idempotent. Creation is durable when it returns.
+  /// Topics come and go with the catalog; create is idempotent. Creation is durable when it
+  /// returns.
   virtual Status create_topic(ObjectId topic, const TopicConfig& config) = 0;
   virtual Status drop_topic(ObjectId topic) = 0;
   virtual Status alter_topic(ObjectId topic, const TopicConfig& config) = 0;
   /// Drops directories of topics that `exists` does not know (at start: catalog first).
   virtual Status drop_unknown(const std::function<bool(ObjectId)>& exists) = 0;
 
-  /// Appends one client batch (v2, CRC checked here), assigns offsets, and calls `done` when it is ordered and, with
-  /// flush=always, durable. A repeated (producer, epoch, sequence) gives the first outcome again. Does not block on the disk
-  /// sync. `done` runs on the sync thread, or on the caller's for refusals; it must not block.
-  /// Errors: not_found, invalid_argument (bad batch), corrupt (CRC), exhausted (too large, disk full), unavailable.
+  /// Appends one client batch (v2, CRC checked here), assigns offsets, and calls `done` when it is
+  /// ordered and, with flush=always, durable. A repeated (producer, epoch, sequence) gives the
+  /// first outcome again. Does not block on the disk sync. `done` runs on the sync thread, or on
+  /// the caller's for refusals; it must not block. Errors: not_found, invalid_argument (bad batch),
+  /// corrupt (CRC), exhausted (too large, disk full), unavailable.
   virtual void append(PartitionId id, ByteView batch, AppendDone done) = 0;
-  /// Ends a transaction of `producer_id` on `partitions`: control batches and one TransactionDecision entry.
-  virtual void end_transaction(const std::string& transactional_id, int64_t producer_id, int16_t producer_epoch, bool commit,
-                               std::vector<PartitionId> partitions, journal::Journal::Done done) = 0;
+  /// Ends a transaction of `producer_id` on `partitions`: control batches and one
+  /// TransactionDecision entry.
+  virtual void end_transaction(const std::string& transactional_id, int64_t producer_id,
+                               int16_t producer_epoch, bool commit,
+                               std::vector<PartitionId> partitions,
+                               journal::Journal::Done done) = 0;
 
-  /// Batches from the one that holds `from`, up to the high watermark (or last stable offset), at least one batch if
-  /// there is any, then at most `max_bytes`. Errors: not_found (no such partition), invalid_argument with the range in the
-  /// message (offset out of range).
-  virtual Result<FetchedData> fetch(PartitionId id, Offset from, size_t max_bytes, Isolation isolation) const = 0;
+  /// Batches from the one that holds `from`, up to the high watermark (or last stable offset), at
+  /// least one batch if there is any, then at most `max_bytes`. Errors: not_found (no such
+  /// partition), invalid_argument with the range in the message (offset out of range).
+  virtual Result<FetchedData> fetch(PartitionId id, Offset from, size_t max_bytes,
+                                    Isolation isolation) const = 0;
   virtual Result<PartitionInfo> info(PartitionId id) const = 0;
   /// First record with a timestamp >= `time`; nullopt when there is none.
-  virtual Result<std::optional<OffsetAndTime>> offset_for_time(PartitionId id, TimestampMs time) const = 0;
+  virtual Result<std::optional<OffsetAndTime>> offset_for_time(PartitionId id,
+                                                               TimestampMs time) const = 0;
   /// The journal entry that made `offset` visible (offset must be below the high watermark).
   virtual Result<EntryNumber> entry_of(PartitionId id, Offset offset) const = 0;
   /// End offset of the partition at `entry`: what a reader pinned to that epoch may see.
   virtual Result<Offset> end_at(PartitionId id, EntryNumber entry) const = 0;
-  /// (end, entry) pairs that cover [from, to): records below pair i's end and at or above pair i-1's belong to pair i.
+  /// (end, entry) pairs that cover [from, to): records below pair i's end and at or above pair
+  /// i-1's belong to pair i.
   struct EntryEnd {
     Offset end;
     EntryNumber entry;
   };
-  virtual Result<std::vector<EntryEnd>> entries_between(PartitionId id, Offset from, Offset to) const = 0;
+  virtual Result<std::vector<EntryEnd>> entries_between(PartitionId id, Offset from,
+                                                        Offset to) const = 0;
 
-  /// Moves the log start to `before` (at most the high watermark); whole segments below it are deleted.
+  /// Moves the log start to `before` (at most the high watermark); whole segments below it are
+  /// deleted.
   virtual Result<Offset> delete_records(PartitionId id, Offset before) = 0;
-  /// Retention never passes the lowest hold of a partition. Replaces the holder's earlier hold; nullopt lets go.
+  /// Retention never passes the lowest hold of a partition. Replaces the holder's earlier hold;
+  /// nullopt lets go.
   virtual void hold(PartitionId id, const std::string& holder, std::optional<Offset> from) = 0;
   /// Applies retention.time and .bytes once; returns deleted bytes. Called by the maintenance loop.
   virtual Result<uint64_t> enforce_retention() = 0;
 
-  /// Calls `wake` once when the high watermark of any of `ids` passes the paired offset, at once if it already has; the
-  /// returned handle cancels. For long polls. `wake` runs on the sync thread and must not block.
-  virtual std::shared_ptr<void> when_past(std::vector<std::pair<PartitionId, Offset>> ids, std::function<void()> wake) = 0;
+  /// Calls `wake` once when the high watermark of any of `ids` passes the paired offset, at once if
+  /// it already has; the returned handle cancels. For long polls. `wake` runs on the sync thread
+  /// and must not block.
+  virtual std::shared_ptr<void> when_past(std::vector<std::pair<PartitionId, Offset>> ids,
+                                          std::function<void()> wake) = 0;
 
   /// A producer id never given before (durable), for InitProducerId.
   virtual Result<int64_t> new_producer_id() = 0;

@@ -1,10 +1,10 @@
 #include "log/record_batch.h"
 
-#include <algorithm>
-#include <limits>
-
 #include "base/checksum.h"
 #include "log/compression.h"
+
+#include <algorithm>
+#include <limits>
 
 namespace ziwa::log {
 
@@ -103,7 +103,8 @@ Result<BatchHeader> parse_batch_header(ByteView bytes) {
   if (bytes.size() < kMagicAt + 1) return cut_off(bytes.size());
   auto magic = static_cast<int8_t>(bytes[kMagicAt]);
   if (magic == 0 || magic == 1) {
-    return Error(Code::unsupported, "message format {} is not stored; record batches of format 2 are", magic)
+    return Error(Code::unsupported,
+                 "message format {} is not stored; record batches of format 2 are", magic)
         .with_hint("use a client of Kafka 0.11 or later");
   }
   if (magic != 2) return Error(Code::corrupt, "record batch has the unknown magic {}", magic);
@@ -139,7 +140,8 @@ Result<BatchHeader> parse_batch_header(ByteView bytes) {
 Status verify_batch(ByteView batch) {
   BatchHeader header = TRY(parse_batch_header(batch));
   if (header.total_bytes() != batch.size()) {
-    return Error(Code::corrupt, "{} bytes follow the record batch", batch.size() - header.total_bytes());
+    return Error(Code::corrupt, "{} bytes follow the record batch",
+                 batch.size() - header.total_bytes());
   }
   uint32_t actual = crc32c(batch.subspan(kAttributesAt));
   if (actual != header.crc) {
@@ -147,8 +149,8 @@ Status verify_batch(ByteView batch) {
                  header.base_offset, actual, header.crc);
   }
   if (header.count < 1 || header.count - 1 > header.last_offset_delta) {
-    return Error(Code::corrupt, "record batch says it has {} records up to offset delta {}", header.count,
-                 header.last_offset_delta);
+    return Error(Code::corrupt, "record batch says it has {} records up to offset delta {}",
+                 header.count, header.last_offset_delta);
   }
   return {};
 }
@@ -206,7 +208,8 @@ Bytes encode_batch(std::span<const NewRecord> records, int64_t producer_id, int1
   return finish(std::move(writer));
 }
 
-Bytes encode_control_batch(bool commit, int64_t producer_id, int16_t producer_epoch, TimestampMs time) {
+Bytes encode_control_batch(bool commit, int64_t producer_id, int16_t producer_epoch,
+                           TimestampMs time) {
   std::byte key[4];
   store_be<int16_t>(key, 0);
   store_be<int16_t>(key + 2, commit ? 1 : 0);

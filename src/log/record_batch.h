@@ -1,24 +1,28 @@
 #pragma once
 
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/result.h"
+
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "base/bytes.h"
-#include "base/ids.h"
-#include "base/result.h"
-
-// A Kafka record batch, version 2, big-endian (KIP-98), stored exactly as the client sent it but for the first 16 bytes:
-//   baseOffset i64 | batchLength i32 | partitionLeaderEpoch i32 | magic i8 = 2 | crc u32 (CRC-32C from attributes to the end)
-//   | attributes i16 | lastOffsetDelta i32 | baseTimestamp i64 | maxTimestamp i64 | producerId i64 | producerEpoch i16
-//   | baseSequence i32 | count i32 | records (perhaps compressed)
-// attributes: bits 0-2 codec (0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd), 3 log append time, 4 transactional, 5 control.
+// A Kafka record batch, version 2, big-endian (KIP-98), stored exactly as the client sent it but
+// for the first 16 bytes:
+//   baseOffset i64 | batchLength i32 | partitionLeaderEpoch i32 | magic i8 = 2 | crc u32 (CRC-32C
+//   from attributes to the end) | attributes i16 | lastOffsetDelta i32 | baseTimestamp i64 |
+//   maxTimestamp i64 | producerId i64 | producerEpoch i16 | baseSequence i32 | count i32 | records
+//   (perhaps compressed)
+// attributes: bits 0-2 codec (0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd), 3 log append time, 4
+// transactional, 5 control.
 namespace ziwa::log {
 
 inline constexpr size_t kBatchHeaderBytes = 61;
-inline constexpr size_t kBatchOverheadBytes = 12;  ///< baseOffset and batchLength, not counted in batchLength.
+inline constexpr size_t kBatchOverheadBytes =
+    12;  ///< baseOffset and batchLength, not counted in batchLength.
 
 struct BatchHeader {
   int64_t base_offset = 0;
@@ -45,8 +49,9 @@ struct BatchHeader {
 inline constexpr int16_t kTransactional = 0x10;  ///< Bit of BatchHeader::attributes.
 inline constexpr int16_t kControl = 0x20;        ///< Bit of BatchHeader::attributes.
 
-/// Reads the header of the batch at the start of `bytes`, which may hold more batches. Checks magic and lengths, not the CRC.
-/// Errors: corrupt (also when the batch is cut off), unsupported (message formats 0 and 1).
+/// Reads the header of the batch at the start of `bytes`, which may hold more batches. Checks magic
+/// and lengths, not the CRC. Errors: corrupt (also when the batch is cut off), unsupported (message
+/// formats 0 and 1).
 Result<BatchHeader> parse_batch_header(ByteView bytes);
 /// Checks the CRC-32C and the counts. `batch` is exactly one batch.
 Status verify_batch(ByteView batch);
@@ -55,14 +60,17 @@ Status verify_batch(ByteView batch);
 struct RecordView {
   Offset offset;
   TimestampMs timestamp;
-  ByteView key;    ///< data() == nullptr: null
-  ByteView value;  ///< data() == nullptr: null
+  ByteView key;      ///< data() == nullptr: null
+  ByteView value;    ///< data() == nullptr: null
   ByteView headers;  ///< Encoded: varint count, then (name, value) pairs.
 };
 
-/// Appends the records of one batch to `out`. Uncompressed batches give views into `batch`; compressed ones into `buffer`,
-/// which must outlive `out` and is overwritten by the next call. On an error `out` is as before. Errors: corrupt; unsupported codec; exhausted when it would decompress to more than `limit`.
-Status read_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer, size_t limit = 256u << 20);
+/// Appends the records of one batch to `out`. Uncompressed batches give views into `batch`;
+/// compressed ones into `buffer`, which must outlive `out` and is overwritten by the next call. On
+/// an error `out` is as before. Errors: corrupt; unsupported codec; exhausted when it would
+/// decompress to more than `limit`.
+Status read_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer,
+                    size_t limit = 256u << 20);
 
 /// A record to be encoded.
 struct NewRecord {
@@ -72,13 +80,15 @@ struct NewRecord {
 };
 
 /// Encodes an uncompressed batch with base offset 0; `producer_*` -1 for none.
-Bytes encode_batch(std::span<const NewRecord> records, int64_t producer_id = -1, int16_t producer_epoch = -1,
-                   int32_t base_sequence = -1, int16_t attributes = 0);
-/// Gives an encoded batch its place in a partition: base offset, and leader epoch 0. Both lie outside the CRC.
+Bytes encode_batch(std::span<const NewRecord> records, int64_t producer_id = -1,
+                   int16_t producer_epoch = -1, int32_t base_sequence = -1, int16_t attributes = 0);
+/// Gives an encoded batch its place in a partition: base offset, and leader epoch 0. Both lie
+/// outside the CRC.
 void place_batch(std::span<std::byte> batch, Offset base_offset);
 /// Whether a control batch commits (true) or aborts its transaction.
 Result<bool> control_commits(ByteView batch);
 /// Encodes the control batch that ends a transaction.
-Bytes encode_control_batch(bool commit, int64_t producer_id, int16_t producer_epoch, TimestampMs time);
+Bytes encode_control_batch(bool commit, int64_t producer_id, int16_t producer_epoch,
+                           TimestampMs time);
 
 }  // namespace ziwa::log
