@@ -119,6 +119,7 @@ class Demo:
         self.server = Server(binary, work / "data", self.project)
         self.findings: list[check.Finding] = []
         self.figures: list[tuple[str, str]] = []
+        self.measures: dict[str, float] = {}  # the same as numbers, for bench/flights_bench.py
 
     def figure(self, name: str, value: str) -> None:
         self.figures.append((name, value))
@@ -158,10 +159,12 @@ class Demo:
             time.sleep(0.05)
         seconds = time.monotonic() - begin
         self.server.sql("CALL ziwa.flush('keep_history')")
+        self.measures |= {"events_per_s": expected / seconds, "delta_s": time.monotonic() - begin,
+                          "cpu_us": self.server.cpu_seconds() / expected * 1e6, "peak_mib": self.server.peak_mib()}
         self.figure("producer to view", f"{expected / seconds:,.0f} events/s ({expected:,} in {seconds:.1f} s)")
-        self.figure("producer to Delta table", f"{time.monotonic() - begin:.1f} s")
-        self.figure("server CPU per event", f"{self.server.cpu_seconds() / expected * 1e6:.2f} us")
-        self.figure("server peak memory", f"{self.server.peak_mib()} MiB")
+        self.figure("producer to Delta table", f"{self.measures['delta_s']:.1f} s")
+        self.figure("server CPU per event", f"{self.measures['cpu_us']:.2f} us")
+        self.figure("server peak memory", f"{self.measures['peak_mib']} MiB")
 
     # -- checking ----------------------------------------------------------------------------------------------------
 
