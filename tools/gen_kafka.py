@@ -4,10 +4,11 @@
     gen_kafka.py messages SCHEMA OUT.h OUT.cpp     one API's request and response
     gen_kafka.py tests OUT.cpp SCHEMA...           round trips of every API and version
 
-A schema is one API: {"key", "name", "versions": "4-18", "flexible": "12+" or "none", "request": fields, "response": fields}.
+A schema is one API: {"key", "name", "versions": "4-18", "flexible": "12+" or "none", "request": fields,
+"response": fields}.
 A field is {"name", "type", "versions" (default: its parent's), "nullable" (true or versions), "tag" (a tagged field),
-"default", "fields" (of a struct)}. Types: bool, int8..int64, uint16, float64, string, uuid, bytes, records, a struct's name, and
-any of these after "[]". Decoded requests hold views into the frame; responses own their strings.
+"default", "fields" (of a struct)}. Types: bool, int8..int64, uint16, float64, string, uuid, bytes, records, a
+struct's name, and any of these after "[]". Decoded requests hold views into the frame; responses own their strings.
 """
 import json
 import os
@@ -164,7 +165,8 @@ class Field:
         test = None if always else self.condition(self.null_low, self.null_high)
         null = [f"  {encoder}.null_{kind}();"]
         if test:
-            null = [f"  if ({test}) {{", f"    {encoder}.null_{kind}();", "  } else {", f"    {encoder}.{empty};", "  }"]
+            null = [f"  if ({test}) {{", f"    {encoder}.null_{kind}();",
+                    "  } else {", f"    {encoder}.{empty};", "  }"]
         value = [f"  {line}" for line in self.encode_value(encoder, f"{self.name}.value()")]
         return [f"if ({self.name}) {{", *value, "} else {", *null, "}"]
 
@@ -303,7 +305,8 @@ def generate_messages(schema, header, source):
                    *api.request.declare(0, api.constants()), "",
                    *api.response.declare(0, api.constants()), "", "}  // namespace ziwa::kafka"])
     write(source, [first, f'#include "{include}"', "", "namespace ziwa::kafka {", "namespace {", "",
-                   "[[maybe_unused]] Bytes owned(const BlobView& view) { return Bytes(view.bytes.begin(), view.bytes.end()); }",
+                   "[[maybe_unused]] Bytes owned(const BlobView& view) {",
+                   "  return Bytes(view.bytes.begin(), view.bytes.end());", "}",
                    "[[maybe_unused]] std::optional<Bytes> owned(const std::optional<BlobView>& view) {",
                    "  if (!view) return std::nullopt;", "  return owned(*view);", "}",
                    "[[maybe_unused]] std::optional<std::string> owned(const std::optional<std::string_view>& view) {",
@@ -364,7 +367,8 @@ def generate_tests(out, schemas):
         for struct in (api.request, api.response):
             body = []
             Sample().fill("message", struct, 1, api.low, api.high, body)
-            lines += [f"void fill([[maybe_unused]] {struct.name}& message, [[maybe_unused]] int16_t version) {{", *body, "}",
+            lines += [f"void fill([[maybe_unused]] {struct.name}& message,",
+                      "          [[maybe_unused]] int16_t version) {", *body, "}",
                       f"TEST(MessagesTest, {struct.name}) {{ testing::expect_round_trips<{struct.name}>(fill); }}", ""]
     lines += ["}  // namespace", "}  // namespace ziwa::kafka"]
     write(out, lines)
