@@ -1,0 +1,78 @@
+#include "duck/instance.h"
+
+#include "duck/file_system.h"
+
+#include <duckdb/common/virtual_file_system.hpp>
+#include <duckdb/main/client_data.hpp>
+#include <duckdb/main/config.hpp>
+
+namespace ziwa::duck {
+
+struct Instance::State {
+  FileSystem* files = nullptr;
+  std::unique_ptr<duckdb::DuckDB> database;
+};
+
+Instance::Instance() : state_(std::make_unique<State>()) {}
+Instance::~Instance() = default;
+
+namespace {
+
+void run(duckdb::Connection& connection, const std::string& sql) {
+  auto result = connection.Query(sql);
+  if (result->HasError()) result->ThrowError();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options) {
+  return guarded([&] {
+    duckdb::DBConfig config;
+    config.file_system = duckdb::make_uniq<duckdb::VirtualFileSystem>(make_file_system(fs));
+    config.options.maximum_memory = options.memory_bytes;
+    config.options.maximum_threads = static_cast<duckdb::idx_t>(options.threads);
+    config.options.use_temporary_directory = !options.temp_directory.empty();
+    config.options.temporary_directory = options.temp_directory;
+    config.options.load_extensions = true;  // those inside the library
+    config.SetOptionByName("autoinstall_known_extensions", duckdb::Value::BOOLEAN(false));
+    config.SetOptionByName("autoload_known_extensions", duckdb::Value::BOOLEAN(false));
+    config.SetOptionByName("allow_community_extensions", duckdb::Value::BOOLEAN(false));
+    config.SetOptionByName("allow_persistent_secrets", duckdb::Value::BOOLEAN(false));
+    // Files are in the operating system's cache already; a second copy only takes memory.
+    config.SetOptionByName("enable_external_file_cache", duckdb::Value::BOOLEAN(false));
+
+    std::unique_ptr<Instance> instance(new Instance());
+    instance->state_->files = &fs;
+    instance->state_->database = std::make_unique<duckdb::DuckDB>(nullptr, &config);
+    duckdb::Connection connection(*instance->state_->database);
+    run(connection, "SET GLOBAL TimeZone = 'UTC'");
+    auto& applied = duckdb::DBConfig::GetConfig(*instance->state_->database->instance);
+    for (const std::string& directory : options.allowed_directories)
+      applied.AddAllowedDirectory(directory);
+    return instance;
+  });
+}
+
+duckdb::DuckDB& Instance::database() { return *state_->database; }
+
+std::unique_ptr<duckdb::Connection> Instance::connect() {
+  return std::make_unique<duckdb::Connection>(*state_->database);
+}
+
+std::unique_ptr<duckdb::Connection> Instance::connect_trusted() {
+  auto connection = connect();
+  connection->context->client_data->client_file_system = make_file_system(*state_->files);
+  return connection;
+}
+
+FileSystem& Instance::files() { return *state_->files; }
+
+Status Instance::lock() {
+  return guarded([&] {
+    duckdb::Connection connection(*state_->database);
+    run(connection, "SET GLOBAL enable_external_access = false");
+    run(connection, "SET GLOBAL lock_configuration = true");
+  });
+}
+
+}  // namespace ziwa::duck
