@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/result.h"
+
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -10,16 +12,16 @@
 #include <string_view>
 #include <vector>
 
-#include "base/result.h"
-
 namespace ziwa {
 
 using Bytes = std::vector<std::byte>;
 using ByteView = std::span<const std::byte>;
 
+/// The same memory, seen as bytes or as text.
 inline ByteView as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
+/// The same memory, seen as text.
 inline std::string_view as_text(ByteView bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -49,14 +51,21 @@ void store_le(void* to, T value) {
 static_assert(std::endian::native == std::endian::little, "Ziwa runs on little-endian machines");
 
 /// Zigzag varints as Kafka records, Avro and Protobuf sint use them.
-constexpr uint64_t zigzag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
-constexpr int64_t unzigzag(uint64_t value) { return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1); }
+constexpr uint64_t zigzag(int64_t value) {
+  return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63);
+}
+constexpr int64_t unzigzag(uint64_t value) {
+  return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
+}
 
-/// Appends fields to a growing buffer. Formats of ours are little-endian; `be` is for Kafka and Postgres.
+/// Appends fields to a growing buffer. Formats of ours are little-endian; `be` is for Kafka and
+/// Postgres.
 class ByteWriter {
  public:
   template <std::integral T>
-  void le(T value) { put(&value, sizeof value); }
+  void le(T value) {
+    put(&value, sizeof value);
+  }
   template <std::integral T>
   void be(T value) {
     std::byte raw[sizeof value];
@@ -93,15 +102,20 @@ class ByteWriter {
   Bytes bytes_;
 };
 
-/// Reads fields from untrusted bytes. A read past the end turns the reader bad and yields zero; check `ok()` (or
-/// `status()`) once after a group of reads and before using any length that was read.
+/// Reads fields from untrusted bytes. A read past the end turns the reader bad and yields zero;
+/// check `ok()` (or `status()`) once after a group of reads and before using any length that was
+/// read.
 class ByteReader {
  public:
   explicit ByteReader(ByteView bytes) : bytes_(bytes) {}
   template <std::integral T>
-  T le() { return take<T>([](const std::byte* p) { return load_le<T>(p); }); }
+  T le() {
+    return take<T>([](const std::byte* p) { return load_le<T>(p); });
+  }
   template <std::integral T>
-  T be() { return take<T>([](const std::byte* p) { return load_be<T>(p); }); }
+  T be() {
+    return take<T>([](const std::byte* p) { return load_be<T>(p); });
+  }
   uint64_t varint() {
     uint64_t value = 0;
     for (int shift = 0; shift < 64; shift += 7) {
@@ -113,7 +127,8 @@ class ByteReader {
     return fail();
   }
   int64_t svarint() { return unzigzag(varint()); }
-  /// A view into the input, which must outlive it; empty and bad when fewer than `size` bytes are left.
+  /// A view into the input, which must outlive it; empty and bad when fewer than `size` bytes are
+  /// left.
   ByteView raw(size_t size) {
     if (size > remaining()) {
       fail();

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "base/ids.h"
+
 #include <atomic>
 #include <chrono>
-
-#include "base/ids.h"
 
 namespace ziwa {
 

@@ -1,14 +1,15 @@
 #pragma once
 
+#include <fmt/core.h>
+
 #include <compare>
 #include <cstdint>
 #include <functional>
 
-#include <fmt/core.h>
-
 namespace ziwa {
 
-/// A number that means one thing. Explicit to build, ordered, hashable, printable; `.value` is the number.
+/// A number that means one thing. Explicit to build, ordered, hashable, printable; `.value` is the
+/// number.
 template <typename Tag, typename Number>
 struct Strong {
   using number_type = Number;
@@ -23,7 +24,8 @@ struct Strong {
 using Offset = Strong<struct OffsetTag, int64_t>;
 /// Number of an entry in the journal, from 1; 0 means "before everything". Never reused.
 using EntryNumber = Strong<struct EntryNumberTag, uint64_t>;
-/// A prefix of the journal: the number of its last entry. Gives the same rows wherever it is computed.
+/// A prefix of the journal: the number of its last entry. Gives the same rows wherever it is
+/// computed.
 using Epoch = EntryNumber;
 /// Identity of a catalog object for ever: never reused, unchanged by RENAME.
 using ObjectId = Strong<struct ObjectIdTag, uint64_t>;
@@ -41,13 +43,16 @@ struct PartitionId {
 
 template <typename Tag, typename Number>
 struct std::hash<ziwa::Strong<Tag, Number>> {
-  size_t operator()(ziwa::Strong<Tag, Number> id) const noexcept { return std::hash<Number>()(id.value); }
+  size_t operator()(ziwa::Strong<Tag, Number> id) const noexcept {
+    return std::hash<Number>()(id.value);
+  }
 };
 
 template <>
 struct std::hash<ziwa::PartitionId> {
   size_t operator()(const ziwa::PartitionId& id) const noexcept {
-    return std::hash<uint64_t>()(id.topic.value * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(id.partition));
+    return std::hash<uint64_t>()(id.topic.value * 0x9E3779B97F4A7C15ull +
+                                 static_cast<uint64_t>(id.partition));
   }
 };
 

@@ -23,23 +23,27 @@ class Histogram {
   virtual void observe(double value) = 0;
 };
 
+/// One dimension of a figure: {"topic", "flights"}.
 struct MetricLabel {
   std::string name;
   std::string value;
 };
 
-/// All figures of one server; handed to each component, never global. Names are `ziwa_<module>_<what>_<unit>`.
-/// References stay valid for the life of the registry; the same name and labels give the same object.
+/// All figures of one server; handed to each component, never global. Names are
+/// `ziwa_<module>_<what>_<unit>`. References stay valid for the life of the registry; the same name
+/// and labels give the same object.
 class Metrics {
  public:
   Metrics();
   ~Metrics();
-  Counter& counter(const std::string& name, const std::string& help, const std::vector<MetricLabel>& labels = {});
-  Histogram& histogram(const std::string& name, const std::string& help, const std::vector<double>& bounds,
+  Counter& counter(const std::string& name, const std::string& help,
+                   const std::vector<MetricLabel>& labels = {});
+  Histogram& histogram(const std::string& name, const std::string& help,
+                       const std::vector<double>& bounds,
                        const std::vector<MetricLabel>& labels = {});
   /// A value read when somebody looks. `read` is called from the thread that renders.
-  void gauge(const std::string& name, const std::string& help, const std::vector<MetricLabel>& labels,
-             std::function<double()> read);
+  void gauge(const std::string& name, const std::string& help,
+             const std::vector<MetricLabel>& labels, std::function<double()> read);
   /// The Prometheus text exposition format 0.0.4.
   std::string render() const;
 

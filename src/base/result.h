@@ -12,8 +12,9 @@
 
 namespace ziwa {
 
-/// What a caller can do about an error. A code exists only because some caller acts on it; everything else a person
-/// needs is in the message, the hint and the position. Each door maps codes to its own in one table.
+/// What a caller can do about an error. A code exists only because some caller acts on it;
+/// everything else a person needs is in the message, the hint and the position. Each door maps
+/// codes to its own in one table.
 enum class Code : unsigned char {
   invalid_argument,  ///< The request is wrong and will always be: fix it.
   not_found,         ///< The named thing does not exist.
@@ -22,12 +23,12 @@ enum class Code : unsigned char {
   unsupported,       ///< Understood, and not built: the message says what is.
   permission,        ///< Refused for this caller.
   unavailable,       ///< Not now: retry later (starting, stopping, a slow peer, a limit in time).
-  exhausted,         ///< A named limit of memory, disk, size or count was reached; nothing was written.
-  maybe_applied,     ///< The outcome is unknown: read before retrying.
-  corrupt,           ///< Stored bytes are not what was written.
-  cancelled,         ///< The caller asked to stop.
-  io,                ///< The operating system refused.
-  internal,          ///< A bug of ours.
+  exhausted,  ///< A named limit of memory, disk, size or count was reached; nothing was written.
+  maybe_applied,  ///< The outcome is unknown: read before retrying.
+  corrupt,        ///< Stored bytes are not what was written.
+  cancelled,      ///< The caller asked to stop.
+  io,             ///< The operating system refused.
+  internal,       ///< A bug of ours.
 };
 
 /// The stable name of `code` as users see it, e.g. "not_found".
@@ -77,16 +78,19 @@ class Error {
   std::unique_ptr<Detail> detail_;
 };
 
-/// Builds an io error from errno-style `error_number`: ENOSPC and EDQUOT become `exhausted`, ENOENT `not_found`.
+/// Builds an io error from errno-style `error_number`: ENOSPC and EDQUOT become `exhausted`, ENOENT
+/// `not_found`.
 Error errno_error(int error_number, std::string_view what);
 
-/// The result of a call that can fail. A class, not an alias, so that dropping one is a compiler error.
+/// The result of a call that can fail. A class, not an alias, so that dropping one is a compiler
+/// error.
 template <typename T>
 class [[nodiscard]] Result : public std::expected<T, Error> {
  public:
   using Base = std::expected<T, Error>;
   using Base::Base;
-  Result(Error error) : Base(std::unexpected(std::move(error))) {}  // NOLINT: errors convert on purpose
+  Result(Error error)
+      : Base(std::unexpected(std::move(error))) {}  // NOLINT: errors convert on purpose
   /// Drops the outcome on purpose; `reason` documents why at the call site.
   void ignore([[maybe_unused]] std::string_view reason) const {}
 };
@@ -96,17 +100,21 @@ class [[nodiscard]] Result<void> : public std::expected<void, Error> {
  public:
   using Base = std::expected<void, Error>;
   using Base::Base;
-  Result(Error error) : Base(std::unexpected(std::move(error))) {}  // NOLINT: errors convert on purpose
+  Result(Error error)
+      : Base(std::unexpected(std::move(error))) {}  // NOLINT: errors convert on purpose
   void ignore([[maybe_unused]] std::string_view reason) const {}
 };
 
 using Status = Result<void>;
 
-[[noreturn]] void check_failed(const char* condition, const char* file, int line, std::string message);
+/// What CHECK calls: says where and why on stderr, and aborts.
+[[noreturn]] void check_failed(const char* condition, const char* file, int line,
+                               std::string message);
 
 }  // namespace ziwa
 
-/// `auto x = TRY(call());` yields the value or returns the error from the enclosing function. Not around co_await.
+/// `auto x = TRY(call());` yields the value or returns the error from the enclosing function. Not
+/// around co_await.
 #define TRY(...)                                                            \
   ({                                                                        \
     auto&& try_result_ = (__VA_ARGS__);                                     \
@@ -114,7 +122,8 @@ using Status = Result<void>;
     ::ziwa::detail::take(std::forward<decltype(try_result_)>(try_result_)); \
   })
 
-/// An invariant of ours, checked in release too; never for input. Extra arguments are an fmt message.
+/// An invariant of ours, checked in release too; never for input. Extra arguments are an fmt
+/// message.
 #define CHECK(condition, ...)                                                                  \
   do {                                                                                         \
     if (!(condition)) [[unlikely]]                                                             \

@@ -1,15 +1,16 @@
 #pragma once
 
+#include "base/result.h"
+
 #include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/result.h"
-
 namespace ziwa {
 
+/// What values a setting takes.
 enum class SettingType : unsigned char { integer, bytes, duration_ms, boolean, text, choice };
 
 /// One line of schemas/settings.yaml.
@@ -23,9 +24,10 @@ struct SettingSpec {
   int64_t maximum = 0;
 };
 
-/// Every setting of a server: value and where it came from. Built once at start from, weakest first: defaults,
-/// `server.yaml`, environment (`ZIWA_DOORS_KAFKA_PORT`), `--set name=value`. Unknown names are errors that suggest the
-/// nearest known one. Sizes take KiB/MiB/GiB, durations ms/s/min/h/days.
+/// Every setting of a server: value and where it came from. Built once at start from, weakest
+/// first: defaults, `server.yaml`, environment (`ZIWA_DOORS_KAFKA_PORT`), `--set name=value`.
+/// Unknown names are errors that suggest the nearest known one. Sizes take KiB/MiB/GiB, durations
+/// ms/s/min/h/days.
 class Settings {
  public:
   Settings();  ///< All defaults.
@@ -37,7 +39,8 @@ class Settings {
   /// `source` is what a person sees in ziwa.settings ("--set", "server.yaml").
   Status set(std::string_view name, std::string_view value, std::string_view source);
 
-  int64_t integer(std::string_view name) const;  ///< Also bytes (bytes) and durations (ms). The name must exist.
+  int64_t integer(std::string_view name)
+      const;  ///< Also bytes (bytes) and durations (ms). The name must exist.
   bool boolean(std::string_view name) const;
   const std::string& text(std::string_view name) const;  ///< Also choices.
   const std::string& source(std::string_view name) const;

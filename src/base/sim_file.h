@@ -1,34 +1,36 @@
 #pragma once
 
+#include "base/file.h"
+
 #include <functional>
 #include <memory>
 #include <string>
 
-#include "base/file.h"
-
 namespace ziwa {
 
-/// A file system in memory that forgets what was not synced when its power is cut: bytes, sizes, renames and directory
-/// entries separately, as a strict POSIX disk may. Any thread.
+/// A file system in memory that forgets what was not synced when its power is cut: bytes, sizes,
+/// renames and directory entries separately, as a strict POSIX disk may. Any thread.
 class SimFileSystem final : public FileSystem {
  public:
-  /// `seed` drives everything that is left to chance at a cut: whether unsynced writes survive whole, torn or not at all.
+  /// `seed` drives everything that is left to chance at a cut: whether unsynced writes survive
+  /// whole, torn or not at all.
   explicit SimFileSystem(uint64_t seed = 1);
   ~SimFileSystem() override;
 
-  /// The power goes: unsynced bytes, renames and entries are kept, torn or dropped by the seed. Handles opened before
-  /// fail with io from now on. The file system can then be used again, as after a reboot.
+  /// The power goes: unsynced bytes, renames and entries are kept, torn or dropped by the seed.
+  /// Handles opened before fail with io from now on. The file system can then be used again, as
+  /// after a reboot.
   void cut_power();
-  /// Fails every operation from the `count`-th mutating call from now on, as if the machine died there; then cut_power().
-  /// Used to place cuts at random points. 0 switches it off.
+  /// Fails every operation from the `count`-th mutating call from now on, as if the machine died
+  /// there; then cut_power(). Used to place cuts at random points. 0 switches it off.
   void die_after(uint64_t count);
   /// Mutating calls (write, sync, rename, create, remove ...) so far.
   uint64_t mutations() const;
   bool dead() const;
   /// From now on a write that would take the total over `bytes` fails with exhausted. 0 = no limit.
   void set_capacity(uint64_t bytes);
-  /// Makes syncs lie: those for which `skip(path)` is true report success and sync nothing. For the test that proves that
-  /// every fsync is needed.
+  /// Makes syncs lie: those for which `skip(path)` is true report success and sync nothing. For the
+  /// test that proves that every fsync is needed.
   void skip_syncs(std::function<bool(const std::string& path)> skip);
   /// Flips one bit of the durable content.
   Status flip_bit(const std::string& path, uint64_t bit);

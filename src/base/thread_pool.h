@@ -1,10 +1,10 @@
 #pragma once
 
+#include "base/result.h"
+
 #include <functional>
 #include <memory>
 #include <string>
-
-#include "base/result.h"
 
 namespace ziwa {
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "base/ids.h"
+#include "data/schema.h"
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -7,12 +10,10 @@
 #include <variant>
 #include <vector>
 
-#include "base/ids.h"
-#include "data/schema.h"
-
 namespace ziwa::catalog {
 
-/// `WATERMARK FOR column AS column - delay`: per partition, the greatest `column` seen less `delay_us`.
+/// `WATERMARK FOR column AS column - delay`: per partition, the greatest `column` seen less
+/// `delay_us`.
 struct Watermark {
   std::string column;
   int64_t delay_us = 0;
@@ -20,11 +21,13 @@ struct Watermark {
   friend bool operator==(const Watermark&, const Watermark&) = default;
 };
 
+/// A log of records, seen as a table.
 struct TopicDefinition {
-  data::Schema schema;  ///< Empty: raw, the columns are only _key and _value.
+  data::Schema schema;          ///< Empty: raw, the columns are only _key and _value.
   std::string format = "json";  ///< json, avro, raw
   int32_t partitions = 1;
-  std::string partition_by;  ///< Column that INSERT and `ziwa produce` use as the record key; empty: none.
+  std::string
+      partition_by;  ///< Column that INSERT and `ziwa produce` use as the record key; empty: none.
   std::optional<Watermark> watermark;
   int64_t retention_ms = 7LL * 24 * 3600 * 1000;
   int64_t retention_bytes = -1;
@@ -40,15 +43,18 @@ struct PartitionField {
   friend bool operator==(const PartitionField&, const PartitionField&) = default;
 };
 
+/// A Delta table in the lake.
 struct TableDefinition {
   data::Schema schema;
   std::vector<PartitionField> partitioned_by;
   std::string location;  ///< Directory of the Delta table, set at creation, never moved or reused.
-  std::string loaded_from_hash;  ///< Content hash of the file that a project loaded into it, or empty.
-  std::string loaded_from;       ///< `file` option: path inside the project, or empty.
+  std::string
+      loaded_from_hash;     ///< Content hash of the file that a project loaded into it, or empty.
+  std::string loaded_from;  ///< `file` option: path inside the project, or empty.
   friend bool operator==(const TableDefinition&, const TableDefinition&) = default;
 };
 
+/// A query whose answer is kept up to date.
 struct ViewDefinition {
   data::Schema schema;
   std::string query;  ///< The SELECT as the user wrote it.
@@ -56,6 +62,7 @@ struct ViewDefinition {
   friend bool operator==(const ViewDefinition&, const ViewDefinition&) = default;
 };
 
+/// What flows from a topic or view into a lake table.
 struct SinkDefinition {
   ObjectId from;  ///< A topic or a view.
   ObjectId into;  ///< A lake table.
@@ -65,16 +72,18 @@ struct SinkDefinition {
 };
 
 using Definition = std::variant<TopicDefinition, TableDefinition, ViewDefinition, SinkDefinition>;
+/// In the order of Definition.
 enum class Kind : unsigned char { topic, table, view, sink };
 
-/// One thing that exists. Immutable; a change makes a new one with the same id and a higher version.
+/// One thing that exists. Immutable; a change makes a new one with the same id and a higher
+/// version.
 struct Object {
   ObjectId id;
   std::string schema = "public";
   std::string name;
-  uint64_t version = 1;      ///< Catalog version that made this version of the object.
-  std::string sql;           ///< Statement that made it, normalised.
-  std::string project;       ///< Owning project, or empty.
+  uint64_t version = 1;  ///< Catalog version that made this version of the object.
+  std::string sql;       ///< Statement that made it, normalised.
+  std::string project;   ///< Owning project, or empty.
   TimestampMs created;
   std::vector<ObjectId> depends_on;
   Definition definition;

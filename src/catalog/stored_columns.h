@@ -1,16 +1,18 @@
 #pragma once
 
+#include "catalog/objects.h"
+
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "catalog/objects.h"
-
 namespace ziwa::catalog {
 
-/// How a lake table lies in its Delta table: the declared columns, then one VARCHAR column per derived partition field
-/// (`month(ts)` is "ts_month" = '2001-03'). Readers ask for the declared columns only, which come first, so positions agree.
-/// Writers (INSERT, COPY, sinks) compute the derived ones with stored_expressions().
+/// How a lake table lies in its Delta table: the declared columns, then one VARCHAR column per
+/// derived partition field
+/// (`month(ts)` is "ts_month" = '2001-03'). Readers ask for the declared columns only, which come
+/// first, so positions agree. Writers (INSERT, COPY, sinks) compute the derived ones with
+/// stored_expressions().
 
 /// strftime format of a transform; nullopt for identity and unknown ones.
 inline std::optional<std::string> partition_format(const std::string& transform) {
@@ -40,7 +42,8 @@ inline std::vector<std::string> stored_partition_columns(const TableDefinition& 
   return names;
 }
 
-/// SQL expressions over the declared columns (by name) that give the derived columns of stored_schema(), in order.
+/// SQL expressions over the declared columns (by name) that give the derived columns of
+/// stored_schema(), in order.
 inline std::vector<std::string> stored_expressions(const TableDefinition& table) {
   std::vector<std::string> expressions;
   for (const PartitionField& field : table.partitioned_by) {

@@ -1,15 +1,15 @@
 #pragma once
 
+#include "base/file.h"
+#include "base/metrics.h"
+#include "base/result.h"
+
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "base/file.h"
-#include "base/metrics.h"
-#include "base/result.h"
 
 namespace ziwa::state {
 
@@ -51,7 +51,7 @@ class Cursor {
  public:
   virtual ~Cursor() = default;
   virtual void seek(std::string_view key) = 0;  ///< First key >= `key`.
-  virtual bool valid() const = 0;               ///< False at the end or after an error (see status()).
+  virtual bool valid() const = 0;  ///< False at the end or after an error (see status()).
   virtual void next() = 0;
   virtual std::string_view key() const = 0;    ///< Until next().
   virtual std::string_view value() const = 0;  ///< Until next().
@@ -66,18 +66,22 @@ class Store {
     uint64_t block_cache_bytes = 32u << 20;
     uint64_t write_buffer_bytes = 32u << 20;
   };
-  static Result<std::unique_ptr<Store>> open(FileSystem& fs, const std::string& path, Options options);
+  static Result<std::unique_ptr<Store>> open(FileSystem& fs, const std::string& path,
+                                             Options options);
   virtual ~Store() = default;
 
-  virtual TableId table(std::string_view name) const = 0;  ///< The name must be one of Options::tables.
-  virtual Result<std::optional<std::string>> get(TableId table, std::string_view key, const Snapshot* at = nullptr) = 0;
-  virtual Result<std::vector<std::optional<std::string>>> multi_get(TableId table, const std::vector<std::string>& keys,
-                                                                    const Snapshot* at = nullptr) = 0;
+  virtual TableId table(
+      std::string_view name) const = 0;  ///< The name must be one of Options::tables.
+  virtual Result<std::optional<std::string>> get(TableId table, std::string_view key,
+                                                 const Snapshot* at = nullptr) = 0;
+  virtual Result<std::vector<std::optional<std::string>>> multi_get(
+      TableId table, const std::vector<std::string>& keys, const Snapshot* at = nullptr) = 0;
   virtual std::unique_ptr<Cursor> cursor(TableId table, const Snapshot* at = nullptr) = 0;
   virtual std::shared_ptr<const Snapshot> snapshot() = 0;
-  /// Applies `batch` atomically. `sync`: durable when it returns. A large batch (50,000 changes) is written as sorted
-  /// files that are ingested together; it is durable in any case. Errors: exhausted (disk full), corrupt: nothing is visible;
-  /// maybe_applied: read after reopening to learn. After an error the store refuses writes until it is opened again.
+  /// Applies `batch` atomically. `sync`: durable when it returns. A large batch (50,000 changes) is
+  /// written as sorted files that are ingested together; it is durable in any case. Errors:
+  /// exhausted (disk full), corrupt: nothing is visible; maybe_applied: read after reopening to
+  /// learn. After an error the store refuses writes until it is opened again.
   virtual Status write(WriteBatch batch, bool sync) = 0;
   virtual uint64_t disk_bytes() const = 0;
 
