@@ -34,8 +34,8 @@ bool is_symbol(std::string_view function) {
   });
 }
 
-Result<std::string> render_function(const duckdb::BoundFunctionExpression& call,
-                                    const NameColumn& name) {
+Result<std::string> render_call(const duckdb::BoundFunctionExpression& call,
+                                const NameColumn& name) {
   const std::string& function = call.function.name;
   if (call.function.GetStability() != duckdb::FunctionStability::CONSISTENT) {
     return Error(Code::unsupported,
@@ -53,6 +53,15 @@ Result<std::string> render_function(const duckdb::BoundFunctionExpression& call,
   }
   return fmt::format("{}({})", quote(function, '"'),
                      TRY(render_list(call.children, 0, ", ", name)));
+}
+
+/// DuckDB widens decimal operands to the width of the result when it binds; bound again from text
+/// they would widen once more, so the result's own type is said.
+Result<std::string> render_function(const duckdb::BoundFunctionExpression& call,
+                                    const NameColumn& name) {
+  std::string text = TRY(render_call(call, name));
+  if (call.return_type.id() != duckdb::LogicalTypeId::DECIMAL) return text;
+  return fmt::format("CAST({} AS {})", text, call.return_type.ToString());
 }
 
 Result<std::string> comparison_symbol(ExpressionType type) {

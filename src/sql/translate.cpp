@@ -470,6 +470,7 @@ Result<Part> Translator::visit_distinct(duckdb::LogicalDistinct& distinct) {
     return cannot("DISTINCT ON", "row_number() OVER (PARTITION BY ... ORDER BY ...) = 1 is kept");
   }
   Part part = TRY(visit(*distinct.children.at(0)));
+  if (std::holds_alternative<stream::DistinctNode>(plan_.nodes.back().op)) return part;  // UNION
   part.key.clear();
   for (const auto& column : part.columns) part.key.insert(column.id);
   part.node = add_node({part.node}, part.columns, stream::DistinctNode{});

@@ -1,6 +1,7 @@
 #include "sql/translate.h"
 
 #include "base/file.h"
+#include "duck/catalog_api.h"
 #include "duck/instance.h"
 #include "duck/planner.h"
 
