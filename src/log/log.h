@@ -80,8 +80,10 @@ class Log {
   struct Options {
     uint32_t index_interval_bytes = 4096;
     int64_t producer_expiry_ms = 24LL * 3600 * 1000;
-    uint64_t cache_bytes =
-        64u << 20;  ///< Recently appended batches kept in memory for readers at the tail.
+    /// Recently appended batches kept in memory for readers at the tail.
+    uint64_t cache_bytes = 64u << 20;
+    uint64_t checkpoint_bytes = 16u << 20;  ///< Appended to a partition before its next checkpoint.
+    size_t open_files_max = 256;            ///< Handles of closed segments kept open.
   };
   using AppendDone = std::move_only_function<void(Result<Appended>, AppendRefusal)>;
 
@@ -131,6 +133,9 @@ class Log {
   virtual Result<EntryNumber> entry_of(PartitionId id, Offset offset) const = 0;
   /// End offset of the partition at `entry`: what a reader pinned to that epoch may see.
   virtual Result<Offset> end_at(PartitionId id, EntryNumber entry) const = 0;
+  /// The last stable offset at `entry`: records of transactions that were still open then lie at or
+  /// above it.
+  virtual Result<Offset> stable_end_at(PartitionId id, EntryNumber entry) const = 0;
   /// (end, entry) pairs that cover [from, to): records below pair i's end and at or above pair
   /// i-1's belong to pair i.
   struct EntryEnd {
@@ -140,13 +145,16 @@ class Log {
   virtual Result<std::vector<EntryEnd>> entries_between(PartitionId id, Offset from,
                                                         Offset to) const = 0;
 
-  /// Moves the log start to `before` (at most the high watermark); whole segments below it are
-  /// deleted.
+  /// Moves the log start to `before` (at most the high watermark), durably; whole segments below it
+  /// are deleted. Returns the log start. Errors: conflict when a reader holds records below
+  /// `before`: let it checkpoint first.
   virtual Result<Offset> delete_records(PartitionId id, Offset before) = 0;
   /// Retention never passes the lowest hold of a partition. Replaces the holder's earlier hold;
   /// nullopt lets go.
   virtual void hold(PartitionId id, const std::string& holder, std::optional<Offset> from) = 0;
-  /// Applies retention.time and .bytes once; returns deleted bytes. Called by the maintenance loop.
+  /// Applies retention.time and .bytes once; returns deleted bytes. Also writes the recovery
+  /// checkpoints that are due and tells the journal what may be trimmed. Called by the maintenance
+  /// loop, every few seconds; blocks on the disk.
   virtual Result<uint64_t> enforce_retention() = 0;
 
   /// Calls `wake` once when the high watermark of any of `ids` passes the paired offset, at once if
@@ -155,8 +163,20 @@ class Log {
   virtual std::shared_ptr<void> when_past(std::vector<std::pair<PartitionId, Offset>> ids,
                                           std::function<void()> wake) = 0;
 
+  /// Transactions that have records and no end yet, for time-outs and recovery of the coordinator.
+  struct OpenTransactionInfo {
+    PartitionId id;
+    int64_t producer_id = 0;
+    int16_t producer_epoch = 0;
+    Offset first_offset;
+    TimestampMs last_append;
+  };
+  virtual std::vector<OpenTransactionInfo> open_transactions() const = 0;
+
   /// A producer id never given before (durable), for InitProducerId.
   virtual Result<int64_t> new_producer_id() = 0;
+  /// Writes checkpoints, so that the next opening reads nothing. Before Journal::close(). Later
+  /// calls fail with unavailable.
   virtual Status close() = 0;
 };
 

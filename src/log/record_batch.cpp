@@ -100,6 +100,12 @@ Bytes finish(ByteWriter writer) {
 }  // namespace
 
 Result<BatchHeader> parse_batch_header(ByteView bytes) {
+  BatchHeader header = TRY(parse_batch_header_alone(bytes));
+  if (header.total_bytes() > bytes.size()) return cut_off(bytes.size());
+  return header;
+}
+
+Result<BatchHeader> parse_batch_header_alone(ByteView bytes) {
   if (bytes.size() < kMagicAt + 1) return cut_off(bytes.size());
   auto magic = static_cast<int8_t>(bytes[kMagicAt]);
   if (magic == 0 || magic == 1) {
@@ -128,7 +134,6 @@ Result<BatchHeader> parse_batch_header(ByteView bytes) {
   if (header.batch_length < kLengthMin) {
     return Error(Code::corrupt, "record batch claims a length of {}", header.batch_length);
   }
-  if (header.total_bytes() > bytes.size()) return cut_off(bytes.size());
   constexpr int64_t kOffsetMax = std::numeric_limits<int64_t>::max() / 2;
   if (header.base_offset < 0 || header.base_offset > kOffsetMax || header.last_offset_delta < 0) {
     return Error(Code::corrupt, "record batch claims offsets {} + {}", header.base_offset,

@@ -53,6 +53,8 @@ inline constexpr int16_t kControl = 0x20;        ///< Bit of BatchHeader::attrib
 /// and lengths, not the CRC. Errors: corrupt (also when the batch is cut off), unsupported (message
 /// formats 0 and 1).
 Result<BatchHeader> parse_batch_header(ByteView bytes);
+/// The same when only the first kBatchHeaderBytes of the batch need be there.
+Result<BatchHeader> parse_batch_header_alone(ByteView bytes);
 /// Checks the CRC-32C and the counts. `batch` is exactly one batch.
 Status verify_batch(ByteView batch);
 

@@ -1,0 +1,390 @@
+#include "log/log.h"
+
+#include "base/checksum.h"
+#include "base/log.h"
+#include "log/log_impl.h"
+#include "log/topic_config.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace ziwa::log {
+
+namespace {
+
+constexpr std::string_view kFormat = "ziwa log format ";
+constexpr int kFormatVersion = 1;
+constexpr size_t kReplayEntries = 10'000;
+constexpr int64_t kProducerIdBlock = 1'000;
+
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number number = 0;
+  auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (code != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+const std::vector<journal::PartitionEnd>* ends_of(const journal::Body& body) {
+  if (const auto* commit = std::get_if<journal::LogCommit>(&body)) return &commit->ends;
+  if (const auto* decision = std::get_if<journal::TransactionDecision>(&body))
+    return &decision->ends;
+  return nullptr;
+}
+
+Error no_partition(PartitionId id) {
+  return Error(Code::not_found, "topic {} has no partition {}", id.topic, id.partition);
+}
+
+}  // namespace
+
+FileLog::FileLog(FileSystem& fs, std::string path, const Clock& clock, Metrics& metrics,
+                 Options options)
+    : path_(std::move(path)),
+      shared_{.fs = fs,
+              .clock = clock,
+              .options = options,
+              .cache = TailCache(options.cache_bytes),
+              .files = FileCache(fs, options.open_files_max),
+              .appended_bytes =
+                  metrics.counter("ziwa_log_appended_bytes_total", "Bytes of batches appended"),
+              .appended_batches =
+                  metrics.counter("ziwa_log_appended_batches_total", "Batches appended"),
+              .fetched_bytes = metrics.counter("ziwa_log_fetched_bytes_total",
+                                               "Bytes of batches given to readers"),
+              .cache_hits =
+                  metrics.counter("ziwa_log_cache_hits_total", "Fetches answered from memory"),
+              .cache_misses =
+                  metrics.counter("ziwa_log_cache_misses_total", "Fetches that read a file")} {}
+
+FileLog::~FileLog() {
+  listening_.reset();
+  for (auto& [id, partition] : all())
+    partition->stop(Error(Code::unavailable, "the log is closed"));
+}
+
+Status FileLog::check_format() {
+  std::string path = join_path(path_, "format");
+  auto bytes = read_file(shared_.fs, path, 1024);
+  if (!bytes && bytes.error().code() == Code::not_found) {
+    auto text = fmt::format("{}{}\n", kFormat, kFormatVersion);
+    return write_file_atomically(shared_.fs, path, as_bytes(text));
+  }
+  if (!bytes) return std::move(bytes).error();
+  std::string_view text = as_text(*bytes);
+  std::optional<int> version;
+  if (text.starts_with(kFormat) && text.ends_with('\n')) {
+    version = parse_number<int>(text.substr(kFormat.size(), text.size() - kFormat.size() - 1));
+  }
+  if (!version) return Error(Code::corrupt, "{} does not name the format of the log", path);
+  if (*version > kFormatVersion) {
+    return Error(Code::unsupported,
+                 "{} has log format {}, written by a newer Ziwa; this one reads up to {}", path_,
+                 *version, kFormatVersion)
+        .with_hint("start the newer version again");
+  }
+  return {};
+}
+
+Status FileLog::recover() {
+  TRY(make_dirs_durably(shared_.fs, path_));
+  TRY(check_format());
+  auto ids = read_file(shared_.fs, join_path(path_, "producer_ids"), 1024);
+  if (ids) {
+    if (ids->size() != 12 ||
+        crc32c(ByteView(*ids).subspan(0, 8)) != load_le<uint32_t>(ids->data() + 8)) {
+      return Error(Code::corrupt, "{}/producer_ids is damaged", path_);
+    }
+    next_producer_id_ = producer_id_limit_ = load_le<int64_t>(ids->data());
+  } else if (ids.error().code() != Code::not_found) {
+    return std::move(ids).error();
+  }
+  for (const auto& info : TRY(shared_.fs.list(path_))) {
+    auto id = parse_number<uint64_t>(info.name);
+    if (info.is_directory && id) TRY(recover_topic(ObjectId(*id)));
+  }
+  return {};
+}
+
+Status FileLog::recover_topic(ObjectId id) {
+  auto bytes = read_file(shared_.fs, join_path(topic_path(id), "topic"), 1u << 20);
+  if (!bytes && bytes.error().code() == Code::not_found) {
+    // Its creation or its removal was interrupted: without a configuration it never was, or is no
+    // more, a topic.
+    return shared_.fs.remove_all(topic_path(id));
+  }
+  if (!bytes) return std::move(bytes).error();
+  Topic topic{TRY(decode_topic_config(*bytes)), {}};
+  for (int32_t p = 0; p < topic.config.partitions; ++p) {
+    auto directory = join_path(topic_path(id), std::to_string(p));
+    auto partition =
+        std::make_shared<Partition>(shared_, PartitionId{id, p}, directory, topic.config);
+    auto recovered = partition->recover();
+    if (!recovered) return std::move(recovered).error().context(directory);
+    topic.partitions.push_back(std::move(partition));
+  }
+  topics_[id] = std::move(topic);
+  return {};
+}
+
+bool FileLog::has_data(const journal::PartitionEnd& end) const {
+  auto partition = find(end.id);
+  // A topic that is not there was dropped: creating one is durable before anything is appended.
+  return !partition || partition->recovered_end() >= end.end.value;
+}
+
+Status FileLog::start(journal::Journal& journal) {
+  shared_.journal = &journal;
+  auto partitions = all();
+  EntryNumber after = journal.durable();
+  for (const auto& [id, partition] : partitions) after = std::min(after, partition->replay_after());
+  auto replays = TRY(read_journal(after));
+  for (const auto& [id, partition] : partitions) {
+    TRY(partition->start(replays[id]));
+    replays.erase(id);
+  }
+  for (const auto& [id, replay] : replays) {
+    if (!replay.ends.empty()) missing_[id.topic] = replay.ends.back().end;
+  }
+  shared_.applied = journal.durable().value;
+  listening_ = journal.listen([this](const auto& entries) { on_entries(entries); },
+                              journal::Journal::When::before_visible);
+  started_ = true;
+  for (const auto& [id, partition] : partitions) TRY(partition->delete_below_start());
+  hold_journal();
+  return {};
+}
+
+Result<std::map<PartitionId, Partition::Replay>> FileLog::read_journal(EntryNumber after) {
+  std::map<PartitionId, Partition::Replay> replays;
+  std::map<PartitionId, EntryNumber> from;
+  for (const auto& [id, partition] : all()) from[id] = partition->replay_after();
+  while (true) {
+    auto entries = shared_.journal->read(after, kReplayEntries);
+    if (!entries) return std::move(entries).error().context("the log needs older journal entries");
+    if (entries->empty()) return replays;
+    for (const auto& entry : *entries) {
+      if (const auto* ends = ends_of(entry.body)) {
+        for (const auto& end : *ends) {
+          auto known = from.find(end.id);
+          if (known != from.end() && entry.number <= known->second) continue;
+          replays[end.id].ends.push_back({end.end, entry.number});
+        }
+      } else if (const auto* start = std::get_if<journal::LogStart>(&entry.body)) {
+        auto& replay = replays[start->start.id];
+        replay.log_start = std::max(replay.log_start, start->start.end.value);
+      }
+    }
+    after = entries->back().number;
+  }
+}
+
+void FileLog::on_entries(const std::vector<journal::Entry>& entries) {
+  Wakes wakes;
+  for (const auto& entry : entries) {
+    if (const auto* ends = ends_of(entry.body)) {
+      for (const auto& end : *ends) {
+        if (auto partition = find(end.id)) partition->commit(end.end.value, entry.number, wakes);
+      }
+    } else if (const auto* start = std::get_if<journal::LogStart>(&entry.body)) {
+      if (auto partition = find(start->start.id))
+        partition->raise_log_start(start->start.end.value);
+    }
+  }
+  shared_.applied = entries.back().number.value;
+  for (auto& wake : wakes) wake->call_once();
+}
+
+FileLog::PartitionPtr FileLog::find(PartitionId id) const {
+  std::shared_lock lock(topics_mutex_);
+  auto topic = topics_.find(id.topic);
+  if (topic == topics_.end() || id.partition < 0) return nullptr;
+  const auto& partitions = topic->second.partitions;
+  auto index = static_cast<size_t>(id.partition);
+  return index < partitions.size() ? partitions[index] : nullptr;
+}
+
+Result<FileLog::PartitionPtr> FileLog::get(PartitionId id) const {
+  auto partition = find(id);
+  if (!partition) return no_partition(id);
+  return partition;
+}
+
+std::vector<std::pair<PartitionId, FileLog::PartitionPtr>> FileLog::all() const {
+  std::shared_lock lock(topics_mutex_);
+  std::vector<std::pair<PartitionId, PartitionPtr>> out;
+  for (const auto& [id, topic] : topics_) {
+    for (size_t p = 0; p < topic.partitions.size(); ++p) {
+      out.emplace_back(PartitionId{id, static_cast<int32_t>(p)}, topic.partitions[p]);
+    }
+  }
+  return out;
+}
+
+void FileLog::append(PartitionId id, ByteView batch, AppendDone done) {
+  auto partition = find(id);
+  if (!partition) return done(no_partition(id), AppendRefusal::none);
+  partition->append(batch, std::move(done));
+}
+
+void FileLog::end_transaction(const std::string& transactional_id, int64_t producer_id,
+                              int16_t producer_epoch, bool commit, std::vector<PartitionId> ids,
+                              journal::Journal::Done done) {
+  if (auto started = check_started(); !started) return done(std::move(started).error());
+  // In one order everywhere, so that two of these cannot wait for each other.
+  std::ranges::sort(ids);
+  auto rest = std::ranges::unique(ids);
+  ids.erase(rest.begin(), rest.end());
+  std::vector<PartitionPtr> partitions;
+  for (PartitionId id : ids) {
+    partitions.push_back(find(id));
+    if (!partitions.back()) return done(no_partition(id));
+  }
+  std::vector<std::unique_lock<std::mutex>> locks;
+  for (auto& partition : partitions) locks.push_back(partition->lock());
+  std::vector<Partition::Marker> markers;
+  for (auto& partition : partitions) {
+    auto marker = partition->write_marker(producer_id, producer_epoch, commit);
+    if (marker) {
+      markers.push_back(std::move(*marker));
+      continue;
+    }
+    for (size_t i = 0; i < markers.size(); ++i) partitions[i]->take_back_write();
+    locks.clear();
+    return done(std::move(marker).error());
+  }
+  journal::TransactionDecision decision{transactional_id, producer_id, producer_epoch, commit, {}};
+  journal::Dirty dirty;
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    decision.ends.push_back(partitions[i]->adopt_marker(std::move(markers[i]), dirty));
+  }
+  shared_.journal->submit(std::move(decision), std::move(dirty),
+                          [partitions, done = std::move(done)](Result<EntryNumber> result) mutable {
+                            for (auto& partition : partitions) partition->submitted(result);
+                            if (done) done(std::move(result));
+                          });
+}
+
+Result<FetchedData> FileLog::fetch(PartitionId id, Offset from, size_t max_bytes,
+                                   Isolation isolation) const {
+  return TRY(get(id))->fetch(from.value, max_bytes, isolation);
+}
+
+Result<PartitionInfo> FileLog::info(PartitionId id) const { return TRY(get(id))->info(); }
+
+Result<std::optional<OffsetAndTime>> FileLog::offset_for_time(PartitionId id,
+                                                              TimestampMs time) const {
+  return TRY(get(id))->offset_for_time(time);
+}
+
+Result<EntryNumber> FileLog::entry_of(PartitionId id, Offset offset) const {
+  return TRY(get(id))->entry_of(offset.value);
+}
+
+Result<Offset> FileLog::end_at(PartitionId id, EntryNumber entry) const {
+  return Offset(TRY(TRY(get(id))->point_at(entry)).end);
+}
+
+Result<Offset> FileLog::stable_end_at(PartitionId id, EntryNumber entry) const {
+  return Offset(TRY(TRY(get(id))->point_at(entry)).stable);
+}
+
+Result<std::vector<Log::EntryEnd>> FileLog::entries_between(PartitionId id, Offset from,
+                                                            Offset to) const {
+  return TRY(get(id))->entries_between(from.value, to.value);
+}
+
+Status FileLog::move_start(PartitionId id, Partition& partition, int64_t start) {
+  TRY(partition.roll_if_below(start));
+  TRY(shared_.journal->submit_and_wait(journal::LogStart{{id, Offset(start)}}, {}));
+  return {};
+}
+
+Result<Offset> FileLog::delete_records(PartitionId id, Offset before) {
+  TRY(check_started());
+  auto partition = TRY(get(id));
+  int64_t start = TRY(partition->start_after_delete(before.value));
+  if (start > partition->info().log_start.value) TRY(move_start(id, *partition, start));
+  TRY(partition->delete_below_start());
+  return partition->info().log_start;
+}
+
+void FileLog::hold(PartitionId id, const std::string& holder, std::optional<Offset> from) {
+  if (auto partition = find(id)) partition->hold(holder, from);
+}
+
+Result<uint64_t> FileLog::enforce_retention() {
+  TRY(check_started());
+  uint64_t bytes = 0;
+  for (auto& [id, partition] : all()) {
+    int64_t start = TRY(partition->start_by_retention());
+    if (start > partition->info().log_start.value) {
+      TRY(move_start(id, *partition, start));
+      bytes += TRY(partition->delete_below_start());
+    }
+    TRY(partition->checkpoint(false));
+  }
+  hold_journal();
+  return bytes;
+}
+
+/// The journal keeps what the least advanced checkpoint would replay.
+void FileLog::hold_journal() {
+  EntryNumber oldest(shared_.applied.load());
+  for (auto& [id, partition] : all()) oldest = std::min(oldest, partition->replay_after());
+  shared_.journal->hold("log", oldest.next());
+}
+
+std::shared_ptr<void> FileLog::when_past(std::vector<std::pair<PartitionId, Offset>> ids,
+                                         std::function<void()> wake) {
+  auto waiter = std::make_shared<Wake>(std::move(wake));
+  bool now = false;
+  for (auto& [id, offset] : ids) {
+    auto partition = find(id);
+    // A partition that is gone wakes too: the caller finds out by looking.
+    now = !partition || partition->wake_when_past(offset.value, waiter) || now;
+  }
+  if (now) waiter->call_once();
+  return {waiter.get(), [waiter](void*) { waiter->cancel(); }};
+}
+
+std::vector<Log::OpenTransactionInfo> FileLog::open_transactions() const {
+  std::vector<OpenTransactionInfo> out;
+  for (auto& [id, partition] : all()) {
+    auto some = partition->open_transactions();
+    out.insert(out.end(), some.begin(), some.end());
+  }
+  return out;
+}
+
+Result<int64_t> FileLog::new_producer_id() {
+  std::lock_guard lock(producer_mutex_);
+  if (next_producer_id_ == producer_id_limit_) {
+    ByteWriter writer;
+    writer.le<int64_t>(producer_id_limit_ + kProducerIdBlock);
+    writer.le<uint32_t>(crc32c(writer.view()));
+    TRY(write_file_atomically(shared_.fs, join_path(path_, "producer_ids"), writer.view()));
+    producer_id_limit_ += kProducerIdBlock;
+  }
+  return next_producer_id_++;
+}
+
+Status FileLog::close() {
+  if (!started_ || closed_.exchange(true)) return {};
+  auto partitions = all();
+  for (auto& [id, partition] : partitions)
+    partition->stop(Error(Code::unavailable, "the log is closed"));
+  for (auto& [id, partition] : partitions) TRY(partition->checkpoint(true));
+  hold_journal();
+  listening_.reset();
+  return {};
+}
+
+Result<std::unique_ptr<Log>> Log::open(FileSystem& fs, const std::string& path, const Clock& clock,
+                                       Metrics& metrics, Options options) {
+  auto log = std::make_unique<FileLog>(fs, path, clock, metrics, options);
+  TRY(log->recover());
+  return std::unique_ptr<Log>(std::move(log));
+}
+
+}  // namespace ziwa::log

@@ -1,0 +1,234 @@
+#pragma once
+
+#include "base/metrics.h"
+#include "journal/callback.h"
+#include "journal/journal.h"
+#include "log/batch_reader.h"
+#include "log/checkpoint.h"
+#include "log/file_cache.h"
+#include "log/log.h"
+#include "log/producer_table.h"
+#include "log/segment.h"
+#include "log/tail_cache.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace ziwa::log {
+
+/// What all partitions of one log share.
+struct Shared {
+  FileSystem& fs;
+  const Clock& clock;
+  Log::Options options;
+  TailCache cache;
+  FileCache files;
+  journal::Journal* journal = nullptr;
+  std::atomic<uint64_t> applied{0};  ///< All entries up to this one have reached the partitions.
+  Counter& appended_bytes;
+  Counter& appended_batches;
+  Counter& fetched_bytes;
+  Counter& cache_hits;
+  Counter& cache_misses;
+};
+
+using Wake = journal::Callback<>;
+using Wakes = std::vector<std::shared_ptr<Wake>>;
+
+/// One partition: its segments, its ends in the order, its producers and transactions. Any thread;
+/// one lock. Offsets: log start <= last stable offset <= high watermark (ordered end) <= next
+/// offset (appended end).
+class Partition {
+ public:
+  Partition(Shared& shared, PartitionId id, std::string directory, const TopicConfig& config);
+
+  // Opening (partition_recovery.cpp). One thread, before anything else.
+
+  /// Makes the directory, an empty segment and a checkpoint, all durable but for the directory's
+  /// own entry.
+  Status create(EntryNumber now);
+  /// Finds how far the batches on disk are whole. Changes nothing.
+  Status recover();
+  /// End of the whole batches that recover() found.
+  int64_t recovered_end() const { return recovered_end_; }
+  /// Journal entries after this one must be replayed.
+  EntryNumber replay_after() const { return EntryNumber(checkpoint_entry_); }
+  struct Replay {
+    std::vector<Log::EntryEnd> ends;
+    int64_t log_start = 0;
+  };
+  /// Takes the ends that the journal has since the checkpoint, cuts what is beyond, and begins to
+  /// serve.
+  Status start(const Replay& replay);
+
+  // Appending (partition.cpp).
+
+  void append(ByteView batch, Log::AppendDone done);
+  /// Lock of several partitions while one transaction ends in all of them.
+  std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
+  /// A control batch that is written and not yet part of the log.
+  struct Marker {
+    BatchHeader header;
+    std::shared_ptr<const CachedBatch> batch;
+    bool commits = false;
+    int64_t time = 0;
+  };
+  /// Writes the control batch; the caller holds lock() until adopt_marker() or take_back_write(),
+  /// one of which must follow.
+  Result<Marker> write_marker(int64_t producer_id, int16_t epoch, bool commit);
+  /// Makes it the end of the log, adds what must be synced to `dirty`, and returns the new end.
+  journal::PartitionEnd adopt_marker(Marker marker, journal::Dirty& dirty);
+  void take_back_write();
+  /// A submission of this partition is over: answers whom it covers.
+  void submitted(const Result<EntryNumber>& result);
+  /// The order now covers everything below `end`. On the sync thread.
+  void commit(int64_t end, EntryNumber entry, Wakes& wakes);
+  /// The log start is at least `start`.
+  void raise_log_start(int64_t start);
+
+  // Reading (partition_read.cpp).
+
+  Result<FetchedData> fetch(int64_t from, size_t max_bytes, Isolation isolation) const;
+  PartitionInfo info() const;
+  Result<std::optional<OffsetAndTime>> offset_for_time(TimestampMs time) const;
+  Result<EntryNumber> entry_of(int64_t offset) const;
+  Result<EndPoint> point_at(EntryNumber entry) const;
+  Result<std::vector<Log::EntryEnd>> entries_between(int64_t from, int64_t to) const;
+  /// True when the high watermark is already past `offset`; else `wake` is called once it is.
+  bool wake_when_past(int64_t offset, const std::shared_ptr<Wake>& wake);
+  std::vector<Log::OpenTransactionInfo> open_transactions() const;
+
+  // Care (partition_care.cpp).
+
+  void configure(const TopicConfig& config);
+  void hold(const std::string& holder, std::optional<Offset> from);
+  /// Where retention or `before` lets the log start move; unchanged when nothing can go. Errors:
+  /// conflict (held).
+  Result<int64_t> start_after_delete(int64_t before) const;
+  Result<int64_t> start_by_retention();
+  /// Deletes segments wholly below the log start. Returns bytes.
+  Result<uint64_t> delete_below_start();
+  /// Closes the growing segment if every record in it is ordered and below `offset`, so that it can
+  /// be deleted.
+  Status roll_if_below(int64_t offset);
+  /// Writes a checkpoint if one is due (`force`: if anything changed). Waits for what is on its way
+  /// to the order.
+  Status checkpoint(bool force);
+  /// Refuses appends from now on with `why`, and waits for what is on its way to the order.
+  void stop(Error why);
+
+ private:
+  struct Waiting {
+    int64_t end = 0;
+    Appended outcome;
+    Log::AppendDone done;
+  };
+  struct TailBatch {
+    int64_t base = 0;
+    int64_t last = 0;
+    std::weak_ptr<const CachedBatch> batch;
+  };
+  struct Waiter {
+    int64_t offset = 0;
+    std::weak_ptr<Wake> wake;
+  };
+  struct Refusal {
+    Error error;
+    AppendRefusal refusal = AppendRefusal::none;
+  };
+  struct FetchPlan;
+
+  // partition.cpp
+  Result<BatchHeader> check_batch(ByteView batch) const;
+  Status check_open() const;
+  std::optional<Refusal> append_locked(BatchHeader header, ByteView batch, Log::AppendDone& done,
+                                       std::optional<ProducerTable::Batch>& repeated);
+  void adopt(const BatchHeader& header, std::shared_ptr<const CachedBatch> batch, bool commits,
+             int64_t time);
+  Result<std::shared_ptr<const CachedBatch>> write_batch(BatchHeader& header, ByteView batch);
+  Status roll();
+  void track_producer(const BatchHeader& header, bool commits, int64_t time, Segment& segment);
+  void enqueue(Waiting waiting);
+  journal::Dirty take_dirty();
+  void add_end(int64_t end, EntryNumber entry);
+  int64_t stable_locked() const;
+  Segment& active() const { return *segments_.back(); }
+
+  // partition_read.cpp
+  Result<bool> plan_fetch(FetchPlan& plan) const;
+  Status read_planned(const FetchPlan& plan, Bytes& out) const;
+  bool plan_from_cache(FetchPlan& plan) const;
+  std::vector<AbortedTransaction> aborted_locked(int64_t from, int64_t upper) const;
+  size_t segment_of(int64_t offset) const;
+  Error damaged(int64_t offset, const Error& cause) const;
+  Result<std::optional<OffsetAndTime>> find_time(const Segment& segment, uint64_t position,
+                                                 uint64_t size, int64_t time, int64_t start,
+                                                 int64_t upper) const;
+  Result<uint64_t> find_batch(const Segment& segment, const File& file, IndexPoint hint,
+                              uint64_t size, int64_t offset) const;
+
+  // partition_recovery.cpp
+  Status load_segments(std::vector<int64_t> bases);
+  Status load_checkpoint();
+  Status verify_from_checkpoint();
+  Result<bool> verify_segment(Segment& segment, uint64_t position, int64_t& offset);
+  Status restore_segment(Segment& segment);
+  Status replay_batches(int64_t journal_end);
+  Status replay_segment(Segment& segment, uint64_t position, int64_t journal_end);
+  void replay_ends(const std::vector<Log::EntryEnd>& ends);
+  Status cut_beyond(int64_t end);
+
+  // partition_care.cpp
+  std::pair<std::string, int64_t> lowest_hold_locked() const;
+  bool checkpoint_due_locked(bool force) const;
+  Checkpoint snapshot_locked();
+  Status checkpoint_in_care(bool force);
+  Status settle_points(Checkpoint& checkpoint);
+
+  Shared& shared_;
+  const PartitionId id_;
+  const std::string directory_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable moved_;  ///< The high watermark moved, or nothing will any more.
+  TopicConfig config_;
+  std::vector<std::shared_ptr<Segment>>
+      segments_;  ///< By base; the last one grows. Never empty once started.
+  int64_t log_start_ = 0;
+  int64_t next_offset_ = 0;
+  int64_t high_watermark_ = 0;
+  uint64_t last_entry_ = 0;  ///< That moved the high watermark.
+  ProducerTable producers_;
+  std::map<int64_t, OpenTransaction> open_;  ///< By first offset; leave when their end is ordered.
+  std::unordered_map<int64_t, int64_t>
+      open_by_producer_;  ///< First offset, of those without a control batch.
+  std::deque<TailBatch> tail_;
+  std::deque<Waiting> waiting_;  ///< By end.
+  std::vector<Waiting> ready_;   ///< Covered by the order; answered when their submission is over.
+  size_t in_flight_ = 0;         ///< Submissions that are not over.
+  std::vector<Waiter> waiters_;
+  std::map<std::string, int64_t> holds_;
+  std::optional<Error> refusing_;  ///< Set: appends are refused with it.
+  bool serving_ = false;
+  bool directory_dirty_ = true;
+  // Recovery and checkpoints.
+  std::optional<Checkpoint> found_;
+  std::vector<Log::EntryEnd> known_ends_;  ///< Without a checkpoint: what the .entries files say.
+  int64_t recovered_end_ = 0;
+  uint64_t checkpoint_entry_ = 0;  ///< Of the checkpoint on disk, as the next three.
+  int64_t checkpoint_segment_ = 0;
+  int64_t checkpoint_offset_ = 0;
+  int64_t checkpoint_log_start_ = 0;
+  uint64_t unchecked_bytes_ = 0;  ///< Appended since the last checkpoint.
+  std::mutex care_mutex_;         ///< One checkpoint or deletion at a time; taken before mutex_.
+};
+
+}  // namespace ziwa::log

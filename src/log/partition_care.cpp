@@ -1,0 +1,216 @@
+#include "base/log.h"
+#include "log/partition.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace ziwa::log {
+
+namespace {
+
+/// A partition without appends writes a checkpoint when it is this many entries behind, so that the
+/// journal can be trimmed.
+constexpr uint64_t kEntriesBehindMax = 65'536;
+
+}  // namespace
+
+void Partition::configure(const TopicConfig& config) {
+  std::lock_guard lock(mutex_);
+  config_ = config;
+}
+
+void Partition::hold(const std::string& holder, std::optional<Offset> from) {
+  std::lock_guard lock(mutex_);
+  if (from) {
+    holds_[holder] = from->value;
+  } else {
+    holds_.erase(holder);
+  }
+}
+
+std::pair<std::string, int64_t> Partition::lowest_hold_locked() const {
+  std::pair<std::string, int64_t> lowest{"", std::numeric_limits<int64_t>::max()};
+  for (const auto& [holder, from] : holds_) {
+    if (from < lowest.second) lowest = {holder, from};
+  }
+  return lowest;
+}
+
+Result<int64_t> Partition::start_after_delete(int64_t before) const {
+  std::lock_guard lock(mutex_);
+  if (before > high_watermark_ || before < 0) {
+    return Error(Code::invalid_argument,
+                 "cannot delete records before offset {}: the partition has [{}, {})", before,
+                 log_start_, high_watermark_);
+  }
+  if (auto [holder, from] = lowest_hold_locked(); from < before) {
+    return Error(Code::conflict, "{} still needs the records of partition {} from offset {} on",
+                 holder, id_.partition, from)
+        .with_hint("it lets go with its next checkpoint: try again then");
+  }
+  return std::max(before, log_start_);
+}
+
+Result<int64_t> Partition::start_by_retention() {
+  std::lock_guard care(care_mutex_);
+  std::lock_guard lock(mutex_);
+  int64_t now = shared_.clock.now().value;
+  int64_t cutoff = config_.retention_ms < 0 ? Segment::kNoTimestamp : now - config_.retention_ms;
+  bool idle = active().size > 0 && high_watermark_ == next_offset_ && !refusing_;
+  if (idle && active().max_timestamp < cutoff) TRY(roll());
+  int64_t limit = std::min(lowest_hold_locked().second, stable_locked());
+  uint64_t bytes = 0;
+  for (const auto& segment : segments_) bytes += segment->size;
+  int64_t start = log_start_;
+  for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= limit; ++i) {
+    const Segment& segment = *segments_[i];
+    bool old = TRY(segment.newest_timestamp(shared_.files)) < cutoff;
+    bool surplus = config_.retention_bytes >= 0 &&
+                   bytes >= segment.size + static_cast<uint64_t>(config_.retention_bytes);
+    if (!old && !surplus) break;
+    bytes -= segment.size;
+    start = std::max(start, segment.end);
+  }
+  return start;
+}
+
+Status Partition::roll_if_below(int64_t offset) {
+  std::lock_guard care(care_mutex_);
+  std::lock_guard lock(mutex_);
+  bool below = active().size > 0 && next_offset_ <= offset && high_watermark_ == next_offset_;
+  if (!below || refusing_) return {};
+  return roll();
+}
+
+Result<uint64_t> Partition::delete_below_start() {
+  std::lock_guard care(care_mutex_);
+  std::vector<std::shared_ptr<Segment>> gone;
+  {
+    std::lock_guard lock(mutex_);
+    for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= log_start_; ++i)
+      gone.push_back(segments_[i]);
+  }
+  if (gone.empty()) return uint64_t{0};
+  // Recovery must never look for a segment that is gone, and must know the start without the
+  // journal.
+  if (checkpoint_segment_ <= gone.back()->base || checkpoint_log_start_ < gone.back()->end) {
+    TRY(checkpoint_in_care(true));
+  }
+  {
+    std::lock_guard lock(mutex_);
+    segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(gone.size()));
+  }
+  uint64_t bytes = 0;
+  for (const auto& segment : gone) {
+    bytes += segment->size;
+    TRY(segment->remove(shared_.fs, shared_.files));
+  }
+  TRY(shared_.fs.sync_dir(directory_));
+  log_info("log", "segments below the log start were deleted", "directory={} segments={} bytes={}",
+           directory_, gone.size(), bytes);
+  return bytes;
+}
+
+Status Partition::checkpoint(bool force) {
+  std::lock_guard care(care_mutex_);
+  return checkpoint_in_care(force);
+}
+
+bool Partition::checkpoint_due_locked(bool force) const {
+  if (!serving_) return false;
+  bool changed = next_offset_ != checkpoint_offset_ || log_start_ != checkpoint_log_start_;
+  if (force && changed) return true;
+  if (unchecked_bytes_ >= shared_.options.checkpoint_bytes) return true;
+  return shared_.applied >= checkpoint_entry_ + kEntriesBehindMax;
+}
+
+Checkpoint Partition::snapshot_locked() {
+  producers_.expire(shared_.clock.now().value - shared_.options.producer_expiry_ms,
+                    [&](int64_t id) { return open_by_producer_.contains(id); });
+  const Segment& segment = active();
+  Checkpoint checkpoint{.segment = segment.base,
+                        .position = segment.size,
+                        .offset = next_offset_,
+                        .index_points = segment.index.in_memory().size(),
+                        .time_points = segment.times.in_memory().size(),
+                        .aborted_points = segment.aborted.in_memory().size(),
+                        .indexed_position = segment.indexed_position,
+                        .max_timestamp = segment.max_timestamp,
+                        .producers = producers_};
+  for (const auto& [first, open] : open_) {
+    if (open.last_offset < 0) checkpoint.open[first] = open;
+  }
+  return checkpoint;
+}
+
+/// Waits until the order covers the snapshot, then writes it. Holds care_mutex_.
+Status Partition::checkpoint_in_care(bool force) {
+  Checkpoint checkpoint;
+  uint64_t bytes = 0;
+  {
+    std::unique_lock lock(mutex_);
+    if (!checkpoint_due_locked(force)) return {};
+    checkpoint = snapshot_locked();
+    bytes = unchecked_bytes_;
+    moved_.wait(lock, [&] { return high_watermark_ >= checkpoint.offset || in_flight_ == 0; });
+    if (high_watermark_ < checkpoint.offset) {
+      return Error(Code::unavailable, "the order does not cover partition {} any more", directory_);
+    }
+  }
+  // With flush=interval or os, ordered is not durable.
+  TRY(shared_.journal->sync());
+  TRY(settle_points(checkpoint));
+  TRY(write_file_atomically(shared_.fs, join_path(directory_, "checkpoint"),
+                            encode_checkpoint(checkpoint)));
+  std::lock_guard lock(mutex_);
+  checkpoint_entry_ = checkpoint.entry;
+  checkpoint_segment_ = checkpoint.segment;
+  checkpoint_offset_ = checkpoint.offset;
+  checkpoint_log_start_ = checkpoint.log_start;
+  unchecked_bytes_ -= bytes;
+  return {};
+}
+
+/// Makes the points that the checkpoint counts durable, and seals the segments before it.
+Status Partition::settle_points(Checkpoint& checkpoint) {
+  std::vector<std::shared_ptr<Segment>> settled;
+  std::vector<std::shared_ptr<File>> files;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& segment : segments_) {
+      if (segment->sealed || segment->base > checkpoint.segment) continue;
+      if (segment->base < checkpoint.segment) {
+        settled.push_back(segment);
+        TRY(segment->finish(shared_.fs));
+        segment->collect_files(files);
+        continue;
+      }
+      TRY(segment->flush(shared_.fs));
+      segment->collect_files(files);
+      const auto& ends = segment->ends.in_memory();
+      auto above = std::ranges::upper_bound(ends, checkpoint.offset, {}, &EndPoint::end);
+      checkpoint.end_points = static_cast<uint64_t>(above - ends.begin());
+      checkpoint.entry = above == ends.begin() ? checkpoint_entry_ : std::prev(above)->entry;
+    }
+    bool quiet = next_offset_ == checkpoint.offset && high_watermark_ == next_offset_;
+    if (quiet) checkpoint.entry = std::max<uint64_t>(checkpoint.entry, shared_.applied);
+    checkpoint.log_start = log_start_;
+  }
+  for (const auto& file : files) TRY(file->sync());
+  // Before the checkpoint, which would otherwise speak of files that a crash can take away.
+  TRY(shared_.fs.sync_dir(directory_));
+  std::lock_guard lock(mutex_);
+  for (const auto& segment : settled) {
+    segment->points_durable = true;
+    TRY(segment->seal(shared_.fs));
+  }
+  return {};
+}
+
+void Partition::stop(Error why) {
+  std::unique_lock lock(mutex_);
+  if (!refusing_) refusing_ = std::move(why);
+  moved_.wait(lock, [&] { return in_flight_ == 0; });
+}
+
+}  // namespace ziwa::log

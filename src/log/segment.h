@@ -1,0 +1,63 @@
+#pragma once
+
+#include "base/file.h"
+#include "log/point_file.h"
+#include "log/record_batch.h"
+
+#include <atomic>
+#include <limits>
+#include <memory>
+#include <string>
+
+namespace ziwa::log {
+
+/// A stretch of a partition: batches in a .log file and what finds them. Fields are guarded by the
+/// partition's lock until `sealed`; then only readers come, without it.
+struct Segment {
+  Segment(const std::string& directory, int64_t base);
+
+  /// Opens or creates the .log file for appending.
+  Status open_file(FileSystem& fs);
+  /// Notes a batch that was written at `position`.
+  void track(const BatchHeader& header, uint64_t position, uint32_t index_interval_bytes);
+  /// Writes all new points to the index files; not durable.
+  Status flush(FileSystem& fs);
+  /// Adds to `files` what must be synced for the points to be durable.
+  void collect_files(std::vector<std::shared_ptr<File>>& files) const;
+  /// Flushes with the last time point: no batch and no end may come after.
+  Status finish(FileSystem& fs);
+  /// finish(), durable, and gives memory and handles back.
+  Status seal(FileSystem& fs);
+  /// The handle to read batches with.
+  Result<std::shared_ptr<File>> reader(FileCache& files) const;
+  /// Newest timestamp; for a sealed segment from the disk. Minimum of int64 when empty.
+  Result<int64_t> newest_timestamp(FileCache& files) const;
+  /// Where to start walking to the batch of `offset` (an index hint), or of the first timestamp >=
+  /// `time`.
+  Result<IndexPoint> hint_for_offset(FileCache& files, int64_t offset) const;
+  Result<uint64_t> hint_for_time(FileCache& files, int64_t time) const;
+  /// Removes all its files.
+  Status remove(FileSystem& fs, FileCache& files) const;
+
+  static constexpr int64_t kNoTimestamp = std::numeric_limits<int64_t>::min();
+
+  const std::string stem;  ///< <partition directory>/<base offset>
+  const std::string log_path;
+  const int64_t base;
+  int64_t end;        ///< Offset after the last record.
+  uint64_t size = 0;  ///< Bytes of whole batches.
+  int64_t max_timestamp = kNoTimestamp;
+  uint64_t indexed_position = 0;  ///< Of the last index point.
+  std::shared_ptr<File> file;     ///< Null once sealed.
+  PointFile<IndexPoint> index;
+  PointFile<TimePoint> times;
+  PointFile<EndPoint> ends;
+  PointFile<AbortedPoint> aborted;  ///< Stays in memory: aborts are rare.
+  bool finished = false;
+  bool points_durable = false;
+  std::atomic<bool> sealed{false};
+};
+
+std::string segment_stem(const std::string& directory, int64_t base);
+
+}  // namespace ziwa::log
