@@ -1,0 +1,271 @@
+#include "protocol/http/door.h"
+
+#include "base/log.h"
+#include "protocol/http/errors.h"
+#include "protocol/http/origin.h"
+#include "protocol/http/rest.h"
+#include "protocol/listen/run_on.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+
+#include <atomic>
+#include <mutex>
+#include <set>
+
+namespace ziwa::protocol::http {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace bhttp = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+using Request = bhttp::request<bhttp::string_body>;
+
+// How often a request that waits for an epoch looks again: far below what a person or a test
+// notices.
+constexpr std::chrono::milliseconds kEpochPoll{2};
+
+struct Connection {
+  Connection(tcp::socket socket, std::shared_ptr<void> held)
+      : stream(std::move(socket)), token(std::move(held)) {}
+  beast::tcp_stream stream;
+  std::shared_ptr<void> token;
+  bool idle = true;  ///< Waits for the next request; io thread only.
+};
+
+std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
+
+std::optional<std::string_view> header(const Request& request, bhttp::field name) {
+  auto found = request.find(name);
+  if (found == request.end()) return std::nullopt;
+  return view(found->value());
+}
+
+Response not_allowed(std::string_view allowed) {
+  Response response{.status = 405,
+                    .body = error_json(Error(Code::invalid_argument, "only {} here", allowed))};
+  response.headers.emplace_back("Allow", allowed);
+  return response;
+}
+
+}  // namespace
+
+struct Door::State : std::enable_shared_from_this<State> {
+  State(Dependencies given, Options chosen)
+      : dependencies(std::move(given)),
+        options(chosen),
+        rest(dependencies.database, dependencies.engine, {}),
+        requests(dependencies.metrics.counter("ziwa_http_requests_total",
+                                              "Requests that the HTTP door answered.")) {}
+
+  asio::awaitable<void> serve(std::shared_ptr<Connection> connection);
+  asio::awaitable<bool> serve_one(Connection& connection, beast::flat_buffer& buffer);
+  asio::awaitable<Response> answer(const Request& request);
+  asio::awaitable<Response> answer_rows(const Request& request, const Target& target);
+  asio::awaitable<Response> answer_sql(const Request& request);
+  asio::awaitable<Status> wait_for(Epoch epoch, int64_t wait_ms);
+  asio::awaitable<bool> send(Connection& connection, const Request& request, Response response,
+                             bool keep_alive);
+
+  Dependencies dependencies;
+  Options options;
+  Rest rest;
+  Counter& requests;
+  std::atomic<bool> stopping = false;
+  mutable std::mutex mutex;
+  std::set<std::shared_ptr<Connection>> open;  ///< Guarded by mutex.
+};
+
+asio::awaitable<void> Door::State::serve(std::shared_ptr<Connection> connection) {
+  beast::flat_buffer buffer(options.header_bytes_max + options.body_bytes_max);
+  while (!stopping && co_await serve_one(*connection, buffer)) {
+  }
+  error_code ignored;  // The peer may have gone already.
+  connection->stream.socket().shutdown(tcp::socket::shutdown_both, ignored);
+  std::lock_guard lock(mutex);
+  open.erase(connection);
+}
+
+asio::awaitable<bool> Door::State::serve_one(Connection& connection, beast::flat_buffer& buffer) {
+  bhttp::request_parser<bhttp::string_body> parser;
+  parser.header_limit(options.header_bytes_max);
+  parser.body_limit(options.body_bytes_max);
+  error_code error;
+  connection.idle = true;
+  connection.stream.expires_after(std::chrono::milliseconds(options.idle_timeout_ms));
+  co_await bhttp::async_read_header(connection.stream, buffer, parser,
+                                    asio::redirect_error(asio::use_awaitable, error));
+  connection.idle = false;
+  connection.stream.expires_after(std::chrono::milliseconds(options.request_timeout_ms));
+  if (!error) {
+    co_await bhttp::async_read(connection.stream, buffer, parser,
+                               asio::redirect_error(asio::use_awaitable, error));
+  }
+  bool unreadable = error.category() == bhttp::make_error_code(bhttp::error::bad_method).category();
+  if (error && (!unreadable || error == bhttp::error::end_of_stream ||
+                error == bhttp::error::partial_message)) {
+    co_return false;
+  }
+  requests.add();
+  if (error) {
+    bool large = error == bhttp::error::header_limit || error == bhttp::error::body_limit;
+    Response response = error_response(
+        Error(Code::invalid_argument, "this is not an HTTP request: {}", error.message()));
+    if (large) response.status = error == bhttp::error::body_limit ? 413 : 431;
+    co_return co_await send(connection, parser.get(), std::move(response), false);
+  }
+  Request request = parser.release();
+  connection.stream
+      .expires_never();  // The answer takes the time it takes; only sending it is timed.
+  Response response = co_await answer(request);
+  bool keep_alive = request.keep_alive() && !stopping;
+  co_return co_await send(connection, request, std::move(response), keep_alive);
+}
+
+asio::awaitable<Response> Door::State::answer(const Request& request) {
+  Status allowed =
+      check_origin(header(request, bhttp::field::host), header(request, bhttp::field::origin));
+  if (!allowed) co_return error_response(allowed.error());
+  auto target = parse_target(view(request.target()));
+  if (!target) co_return error_response(target.error());
+  const auto& path = target->path;
+  bool reads = request.method() == bhttp::verb::get || request.method() == bhttp::verb::head;
+
+  if (path.size() == 2 && path[0] == "v1" && path[1] == "sql" &&
+      request.method() == bhttp::verb::post) {
+    co_return co_await answer_sql(request);
+  }
+  if (!reads) co_return not_allowed("GET");
+  if (path.size() == 1 && path[0] == "healthz") {
+    co_return Response{.content_type = "text/plain", .body = "ok\n"};
+  }
+  if (path.size() == 1 && (path[0] == "metrics" || path[0] == "status")) {
+    bool metrics = path[0] == "metrics";
+    auto body = co_await run_on(dependencies.pool, [this, metrics]() -> Result<std::string> {
+      return metrics ? dependencies.metrics.render() : dependencies.status();
+    });
+    if (!body) co_return error_response(body.error());
+    co_return Response{.content_type = metrics ? "text/plain; version=0.0.4" : "application/json",
+                       .body = std::move(*body)};
+  }
+  if (!path.empty() && path[0] == "v1") co_return co_await answer_rows(request, *target);
+  co_return error_response(Error(Code::not_found, "nothing is at this path")
+                               .with_hint("try /status, /metrics or /v1/<view>"));
+}
+
+asio::awaitable<Response> Door::State::answer_rows(const Request& request, const Target& target) {
+  auto query = parse_rest_query(target);
+  if (!query) co_return error_response(query.error());
+  if (query->min_epoch) {
+    Status reached = co_await wait_for(Epoch(*query->min_epoch), query->wait_ms);
+    if (!reached) co_return error_response(reached.error());
+  }
+  std::optional<std::string> known;
+  if (auto tag = header(request, bhttp::field::if_none_match)) known = *tag;
+  std::vector<std::string> path(target.path.begin() + 1, target.path.end());
+  auto rows = co_await run_on(dependencies.pool, [&]() -> Result<Response> {
+    return rest.read(path, *query, target, known);
+  });
+  co_return rows ? std::move(*rows) : error_response(rows.error());
+}
+
+asio::awaitable<Response> Door::State::answer_sql(const Request& request) {
+  // A page of another site cannot send this type without asking first, and we never say yes.
+  auto type = header(request, bhttp::field::content_type);
+  if (!type || !type->starts_with("application/json")) {
+    Response response = error_response(
+        Error(Code::invalid_argument, "send the statement as Content-Type: application/json"));
+    response.status = 415;
+    co_return response;
+  }
+  auto answered = co_await run_on(dependencies.pool,
+                                  [&]() -> Result<Response> { return rest.run(request.body()); });
+  co_return answered ? std::move(*answered) : error_response(answered.error());
+}
+
+asio::awaitable<Status> Door::State::wait_for(Epoch epoch, int64_t wait_ms) {
+  asio::steady_timer timer(dependencies.io);
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+  while (rest.epoch() < epoch) {
+    if (std::chrono::steady_clock::now() >= deadline || stopping) {
+      co_return Error(Code::unavailable, "epoch {} is not there after {} ms; readers see {}", epoch,
+                      wait_ms, rest.epoch());
+    }
+    error_code ignored;  // Only this coroutine could cancel it.
+    timer.expires_after(kEpochPoll);
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  co_return Status();
+}
+
+asio::awaitable<bool> Door::State::send(Connection& connection, const Request& request,
+                                        Response response, bool keep_alive) {
+  bhttp::response<bhttp::string_body> message;
+  message.result(response.status);
+  message.version(request.version() == 10 ? 10 : 11);
+  message.set(bhttp::field::server, "Ziwa");
+  message.set("X-Content-Type-Options", "nosniff");
+  if (response.status != 304) message.set(bhttp::field::content_type, response.content_type);
+  for (const auto& [name, value] : response.headers) message.set(name, value);
+  message.keep_alive(keep_alive);
+  if (request.method() == bhttp::verb::head) {
+    message.content_length(response.body.size());
+  } else {
+    message.body() = std::move(response.body);
+    if (response.status != 304) message.prepare_payload();
+  }
+  error_code error;
+  connection.stream.expires_after(std::chrono::milliseconds(options.request_timeout_ms));
+  bhttp::response_serializer<bhttp::string_body> serializer(message);
+  if (request.method() == bhttp::verb::head) {
+    co_await bhttp::async_write_header(connection.stream, serializer,
+                                       asio::redirect_error(asio::use_awaitable, error));
+  } else {
+    co_await bhttp::async_write(connection.stream, serializer,
+                                asio::redirect_error(asio::use_awaitable, error));
+  }
+  co_return !error && keep_alive;
+}
+
+Door::Door(Dependencies dependencies, Options options)
+    : state_(std::make_shared<State>(std::move(dependencies), options)) {}
+
+Door::~Door() = default;
+
+void Door::accept(tcp::socket socket, std::shared_ptr<void> token) {
+  if (state_->stopping) return;
+  auto connection = std::make_shared<Connection>(std::move(socket), std::move(token));
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->open.insert(connection);
+  }
+  asio::co_spawn(
+      state_->dependencies.io, [state = state_, connection] { return state->serve(connection); },
+      asio::detached);
+}
+
+void Door::stop() {
+  state_->stopping = true;
+  asio::post(state_->dependencies.io, [state = state_] {
+    std::lock_guard lock(state->mutex);
+    for (const auto& connection : state->open) {
+      if (connection->idle) connection->stream.cancel();
+    }
+  });
+}
+
+size_t Door::connections() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->open.size();
+}
+
+}  // namespace ziwa::protocol::http

@@ -1,0 +1,294 @@
+#include "protocol/http/rest.h"
+
+#include "duck/instance.h"
+#include "protocol/http/errors.h"
+#include "protocol/rows/json_rows.h"
+#include "stream/plan.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace ziwa::protocol::http {
+namespace {
+
+/// A relation as readers see it at one published state.
+struct Found {
+  Relation relation;
+  std::optional<std::string> etag;
+  std::optional<Epoch> changed_at;  ///< Of a view.
+};
+
+std::vector<std::string> key_columns(const catalog::ViewDefinition& view) {
+  std::vector<std::string> names;
+  auto plan = stream::decode_plan(view.plan);
+  if (!plan) return names;
+  for (uint32_t position : plan->key) {
+    if (position < view.schema.columns.size()) names.push_back(view.schema.columns[position].name);
+  }
+  return names;
+}
+
+void add_columns(Relation& relation, const data::Schema& schema) {
+  for (const auto& column : schema.columns) relation.columns.push_back(column.name);
+}
+
+/// What changes when, and only when, the rows of the object do.
+std::optional<std::string> etag_of(const stream::Published& published,
+                                   const catalog::Object& object) {
+  if (object.kind() == catalog::Kind::view) {
+    auto view = published.views.find(object.id);
+    if (view == published.views.end()) return std::nullopt;
+    return fmt::format("\"{}.{}.{}\"", object.id, object.version, view->second->changed_at());
+  }
+  if (object.kind() == catalog::Kind::table) {
+    auto table = published.tables.find(object.id);
+    if (table == published.tables.end()) return std::nullopt;
+    return fmt::format("\"{}.{}.{}\"", object.id, object.version, table->second->version());
+  }
+  return std::nullopt;
+}
+
+Result<Found> find_relation(const stream::Published& published,
+                            const std::vector<std::string>& path) {
+  if (path.empty() || path.size() > 2) {
+    return Error(Code::not_found, "rows are at /v1/relation or /v1/schema/relation");
+  }
+  std::string schema = path.size() == 2 ? path[0] : "public";
+  const std::string& name = path.back();
+  Found found{.relation = {.schema = schema, .name = name}};
+  if (schema == "ziwa") return found;  // System tables: the database knows them.
+  auto object = published.catalog->find(schema, name);
+  if (!object || object->kind() == catalog::Kind::sink) {
+    return Error(Code::not_found, "there is no view, table or topic {}.{}", schema, name);
+  }
+  found.relation.schema = object->schema;
+  found.relation.name = object->name;
+  found.etag = etag_of(published, *object);
+  if (auto view = published.views.find(object->id); view != published.views.end()) {
+    found.changed_at = view->second->changed_at();
+  }
+  switch (object->kind()) {
+    case catalog::Kind::view:
+      add_columns(found.relation, object->view().schema);
+      found.relation.key = key_columns(object->view());
+      break;
+    case catalog::Kind::table:
+      add_columns(found.relation, object->table().schema);
+      break;
+    default:
+      add_columns(found.relation, object->topic().schema);
+      for (auto* hidden : {"_partition", "_offset", "_timestamp", "_entry", "_key", "_value"}) {
+        found.relation.columns.emplace_back(hidden);
+      }
+  }
+  return found;
+}
+
+/// "*" or a list of tags, each perhaps weak.
+bool names_etag(std::string_view header, std::string_view etag) {
+  while (!header.empty()) {
+    size_t comma = header.find(',');
+    std::string_view tag = header.substr(0, comma);
+    header = comma == std::string_view::npos ? std::string_view() : header.substr(comma + 1);
+    while (tag.starts_with(' ')) tag.remove_prefix(1);
+    while (tag.ends_with(' ')) tag.remove_suffix(1);
+    if (tag.starts_with("W/")) tag.remove_prefix(2);
+    if (tag == "*" || tag == etag) return true;
+  }
+  return false;
+}
+
+/// The same request with the cursor instead of what paged before.
+std::string next_link(const std::vector<std::string>& path, const Target& target,
+                      const std::string& cursor) {
+  std::string link = "</v1";
+  for (const auto& part : path) link += "/" + encode_component(part);
+  std::string separator = "?";
+  for (const auto& [name, value] : target.parameters) {
+    if (name == "after" || name == "offset") continue;
+    link += separator + encode_component(name) + "=" + encode_component(value);
+    separator = "&";
+  }
+  return link + separator + "after=" + cursor + ">; rel=\"next\"";
+}
+
+Result<duckdb::Value> bind_text(const std::optional<std::string>& text,
+                                const duckdb::LogicalType& type) {
+  bool open =
+      type.id() == duckdb::LogicalTypeId::UNKNOWN || type.id() == duckdb::LogicalTypeId::INVALID;
+  return duck::guarded([&]() -> duckdb::Value {
+    if (!text) return open ? duckdb::Value() : duckdb::Value(type);
+    duckdb::Value value(*text);
+    return open ? value : value.DefaultCastAs(type);
+  });
+}
+
+}  // namespace
+
+/// The rows of one answer as JSON, and what goes into its headers.
+struct Rest::Answer {
+  std::string rows = "[";
+  uint64_t count = 0;
+  Epoch epoch;
+  std::vector<std::string> names;
+  std::vector<std::string> types;
+  std::string command;
+  std::optional<uint64_t> affected;
+  std::vector<std::optional<std::string>> last;  ///< Of the hidden columns.
+};
+
+Response error_response(const Error& error) {
+  return {.status = status_of(error.code()), .body = error_json(error)};
+}
+
+Rest::Rest(sql::Database& database, stream::Engine& engine, Options options)
+    : database_(database), engine_(engine), options_(options) {}
+
+Rest::~Rest() = default;
+
+Result<std::unique_ptr<sql::Session>> Rest::take_session() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      auto session = std::move(idle_.back());
+      idle_.pop_back();
+      return session;
+    }
+  }
+  return database_.session();
+}
+
+void Rest::give_back(std::unique_ptr<sql::Session> session) {
+  if (session->transaction_state() != sql::TransactionState::idle) return;
+  std::lock_guard lock(mutex_);
+  if (idle_.size() < options_.sessions_kept) idle_.push_back(std::move(session));
+}
+
+Result<Rest::Answer> Rest::execute(sql::Session& session, const RestSql& sql) {
+  auto prepared = TRY(session.prepare(sql.text));
+  const auto& wanted = prepared->parameter_types();
+  if (wanted.size() != sql.parameters.size()) {
+    return Error(Code::invalid_argument, "the statement takes {} parameters, not {}", wanted.size(),
+                 sql.parameters.size());
+  }
+  std::vector<duckdb::Value> values;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    auto value = bind_text(sql.parameters[i], wanted[i]);
+    if (!value) return std::move(value.error()).context("a value of the request");
+    values.push_back(std::move(*value));
+  }
+  auto rows = TRY(session.execute(*prepared, values));
+  Answer answer;
+  size_t shown = rows->columns().size() - std::min(sql.hidden_columns, rows->columns().size());
+  for (size_t i = 0; i < shown; ++i) {
+    answer.names.push_back(rows->columns()[i].name);
+    answer.types.push_back(rows->columns()[i].type.ToString());
+  }
+  JsonRowWriter writer(answer.names);
+  Columns columns;
+  while (auto* chunk = TRY(rows->next())) {
+    if (answer.names.empty()) continue;
+    TRY(columns.load(*chunk));
+    for (size_t row = 0; row < columns.rows(); ++row) {
+      if (answer.count++ > 0) answer.rows.push_back(',');
+      answer.rows.push_back('\n');
+      writer.append(answer.rows, columns, row);
+    }
+    if (answer.rows.size() > options_.body_bytes_max) {
+      return Error(Code::exhausted, "the answer is longer than {} bytes", options_.body_bytes_max)
+          .with_hint("ask for fewer rows with limit, or fewer columns with select");
+    }
+    if (answer.count > options_.sql_rows_max) {
+      return Error(Code::exhausted, "the answer has more than {} rows", options_.sql_rows_max)
+          .with_hint("add a LIMIT, or read it through the Postgres door");
+    }
+    if (columns.rows() == 0) continue;
+    answer.last.clear();
+    for (size_t i = shown; i < columns.count(); ++i) {
+      auto value = columns.value(i, columns.rows() - 1);
+      answer.last.push_back(value.IsNull() ? std::nullopt : std::optional(value.ToString()));
+    }
+  }
+  answer.rows += answer.count > 0 ? "\n]" : "]";
+  answer.epoch = rows->epoch();
+  answer.command = rows->command();
+  answer.affected = rows->affected();
+  return answer;
+}
+
+Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuery& query,
+                            const Target& target, std::optional<std::string> if_none_match) {
+  auto before = engine_.published();
+  Found found = TRY(find_relation(*before, path));
+  Response response;
+  if (found.etag && if_none_match && names_etag(*if_none_match, *found.etag)) {
+    response.status = 304;
+    response.headers = {{"ETag", *found.etag}, {"Ziwa-Epoch", fmt::format("{}", before->epoch)}};
+    return response;
+  }
+  RestSql sql = TRY(build_rest_sql(found.relation, query));
+  auto session = TRY(take_session());
+  auto answer = execute(*session, sql);
+  if (!answer) return std::move(answer).error();
+  give_back(std::move(session));
+
+  // The tag must be that of the epoch that answered. If the rows changed between our look and now,
+  // it is the new tag when the answer covers the last change, and else the answer goes without one
+  // rather than with a wrong one.
+  if (answer->epoch > before->epoch) {
+    auto after = find_relation(*engine_.published(), path);
+    bool same = after && after->etag == found.etag;
+    bool covers = after && after->changed_at && answer->epoch >= *after->changed_at;
+    if (!same) found.etag = covers ? after->etag : std::nullopt;
+  }
+  if (found.etag) response.headers.emplace_back("ETag", *found.etag);
+  Epoch epoch = answer->epoch.value == 0 ? before->epoch : answer->epoch;
+  response.headers.emplace_back("Ziwa-Epoch", fmt::format("{}", epoch));
+  response.headers.emplace_back("Cache-Control", "no-cache");
+  if (sql.hidden_columns > 0 && answer->count == query.limit && query.limit > 0) {
+    response.headers.emplace_back("Link", next_link(path, target, encode_cursor(answer->last)));
+  }
+  response.body = std::move(answer->rows);
+  response.body.push_back('\n');
+  return response;
+}
+
+Result<Response> Rest::run(std::string_view body) {
+  auto request = nlohmann::json::parse(body, nullptr, false);
+  if (!request.is_object() || !request.contains("sql") || !request["sql"].is_string()) {
+    return Error(Code::invalid_argument, "the body is {{\"sql\":\"...\",\"parameters\":[...]}}");
+  }
+  RestSql sql;
+  auto statements = sql::Session::split(request["sql"].get_ref<const std::string&>());
+  if (statements.size() != 1) {
+    return Error(Code::invalid_argument, "the body holds one statement, not {}", statements.size());
+  }
+  sql.text = statements[0].text;
+  const auto parameters = request.value("parameters", nlohmann::json::array());
+  if (!parameters.is_array()) return Error(Code::invalid_argument, "parameters is a list");
+  for (const auto& parameter : parameters) {
+    if (parameter.is_null()) {
+      sql.parameters.emplace_back();
+    } else {
+      sql.parameters.emplace_back(parameter.is_string() ? parameter.get<std::string>()
+                                                        : parameter.dump());
+    }
+  }
+  auto session = TRY(database_.session());
+  Answer answer = TRY(execute(*session, sql));
+  nlohmann::json columns = nlohmann::json::array();
+  for (size_t i = 0; i < answer.names.size(); ++i) {
+    columns.push_back({{"name", answer.names[i]}, {"type", answer.types[i]}});
+  }
+  nlohmann::json head = {{"command", answer.command}, {"columns", std::move(columns)}};
+  if (answer.affected) head["affected"] = *answer.affected;
+  Response response;
+  response.body = head.dump();
+  response.body.pop_back();  // The rows are already JSON.
+  response.body += ",\"rows\":" + answer.rows + "}\n";
+  response.headers.emplace_back("Ziwa-Epoch", fmt::format("{}", answer.epoch));
+  return response;
+}
+
+}  // namespace ziwa::protocol::http

@@ -1,0 +1,64 @@
+#pragma once
+
+#include "base/result.h"
+#include "protocol/http/rest_query.h"
+#include "protocol/http/target.h"
+#include "sql/database.h"
+#include "stream/engine.h"
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ziwa::protocol::http {
+
+/// An answer without its connection.
+struct Response {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+Response error_response(const Error& error);
+
+/// Reads of views and tables, and single statements, as JSON. Any thread; read() and run() block on
+/// SQL.
+class Rest {
+ public:
+  struct Options {
+    size_t sessions_kept = 8;
+    size_t body_bytes_max = 64u << 20;  ///< Of one answer.
+    uint64_t sql_rows_max = 100'000;    ///< Of one POST /v1/sql.
+  };
+  Rest(sql::Database& database, stream::Engine& engine, Options options);
+  ~Rest();
+
+  /// GET /v1/{schema?}/{relation}: `path` is without "v1". `if_none_match` is the header as it
+  /// came. 304 when it names the current version; otherwise rows with Ziwa-Epoch, for views and
+  /// tables an ETag (of a view: the epoch of its last net change), and a Link to the next rows.
+  /// Errors: not_found, invalid_argument, exhausted (answer too large).
+  Result<Response> read(const std::vector<std::string>& path, const RestQuery& query,
+                        const Target& target, std::optional<std::string> if_none_match);
+  /// POST /v1/sql: `body` is {"sql":"...","parameters":[...]}; one statement, in a session of its
+  /// own.
+  Result<Response> run(std::string_view body);
+  /// The epoch that readers see now; does not block.
+  Epoch epoch() const { return engine_.published()->epoch; }
+
+ private:
+  struct Answer;
+  Result<Answer> execute(sql::Session& session, const RestSql& sql);
+  Result<std::unique_ptr<sql::Session>> take_session();
+  void give_back(std::unique_ptr<sql::Session> session);
+
+  sql::Database& database_;
+  stream::Engine& engine_;
+  Options options_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<sql::Session>> idle_;  ///< Guarded by mutex_.
+};
+
+}  // namespace ziwa::protocol::http

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "base/result.h"
+#include "protocol/http/target.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ziwa::protocol::http {
+
+inline constexpr uint64_t kLimitDefault = 1'000;
+inline constexpr uint64_t kLimitMax = 100'000;
+inline constexpr int64_t kWaitMsDefault = 5'000;
+inline constexpr int64_t kWaitMsMax = 60'000;
+inline constexpr size_t kListItemsMax = 1'000;
+
+/// One condition on a column.
+struct Filter {
+  std::string column;
+  std::string
+      op;  ///< =, <>, <, <=, >, >=, LIKE, ILIKE, IN, IS NULL, IS NOT NULL, IS TRUE, IS FALSE
+  bool negated = false;
+  std::vector<std::string> values;  ///< One, several for IN, none for IS.
+};
+
+struct OrderBy {
+  std::string column;
+  bool descending = false;
+  bool nulls_first = false;
+};
+
+/// What a GET of a relation asks for.
+struct RestQuery {
+  std::vector<std::string> select;  ///< Empty: every column.
+  std::vector<Filter> filters;
+  std::vector<OrderBy> order;
+  uint64_t limit = kLimitDefault;
+  uint64_t offset = 0;
+  /// Values of the order columns of the last row that was seen; null where it was NULL.
+  std::optional<std::vector<std::optional<std::string>>> after;
+  std::optional<uint64_t> min_epoch;
+  int64_t wait_ms = kWaitMsDefault;
+};
+
+/// Reads select, order, limit, offset, after, min_epoch and wait; every other parameter is a
+/// filter: `col=value`, `col=op.value` with op eq, neq, gt, gte, lt, lte, like, ilike, in.(a,b) and
+/// is.null|not_null|true|false, each perhaps after `not.`. Errors: invalid_argument.
+Result<RestQuery> parse_rest_query(const Target& target);
+
+/// The relation as the SQL is built for it.
+struct Relation {
+  std::string schema;
+  std::string name;
+  /// Columns that may be named (without regard to case); empty: not known here, the database
+  /// decides.
+  std::vector<std::string> columns;
+  /// Columns that identify a row, for a stable order and cursors; empty: none known.
+  std::vector<std::string> key;
+};
+
+/// A statement with `$1`, `$2` ... and the texts to bind to them, each read as the type the
+/// statement expects.
+struct RestSql {
+  std::string text;
+  std::vector<std::optional<std::string>> parameters;
+  size_t hidden_columns =
+      0;  ///< The last columns of the answer: the cursor's values, not to be shown.
+};
+
+/// Every name is quoted and every value a parameter. Errors: invalid_argument (unknown column, with
+/// a suggestion; a cursor that does not fit the order).
+Result<RestSql> build_rest_sql(const Relation& relation, const RestQuery& query);
+
+/// `after` of a row whose order columns have these texts.
+std::string encode_cursor(const std::vector<std::optional<std::string>>& values);
+
+}  // namespace ziwa::protocol::http

@@ -1,0 +1,635 @@
+#include "protocol/postgres/conversation.h"
+
+#include "base/log.h"
+#include "duck/instance.h"
+#include "protocol/postgres/sqlstate.h"
+
+#include <algorithm>
+
+namespace ziwa::protocol::postgres {
+namespace {
+
+constexpr size_t kCopyWordsMax = 100'000;
+
+template <typename... Alternatives>
+struct Overloaded : Alternatives... {
+  using Alternatives::operator()...;
+};
+
+/// "INSERT 0 5", "SELECT 3", "CREATE TABLE".
+std::string command_tag(const std::string& command, std::optional<uint64_t> affected,
+                        uint64_t sent) {
+  if (command == "INSERT") return fmt::format("INSERT 0 {}", affected.value_or(sent));
+  if (command == "SELECT") return fmt::format("SELECT {}", affected.value_or(sent));
+  bool counts =
+      command == "UPDATE" || command == "DELETE" || command == "MERGE" || command == "COPY";
+  if (counts) return fmt::format("{} {}", command, affected.value_or(sent));
+  return command;
+}
+
+Status refuse_copy(std::string_view text) {
+  auto head = first_words(text, 1);
+  if (head.empty() || head[0] != "copy") return {};
+  auto words = first_words(text, kCopyWordsMax);
+  bool over_the_wire = std::ranges::any_of(
+      words, [](const std::string& word) { return word == "stdin" || word == "stdout"; });
+  if (!over_the_wire) return {};
+  return Error(Code::unsupported, "COPY through the connection is not supported")
+      .with_hint(
+          "COPY t FROM 'file.csv' reads a file of the server; INSERT and `ziwa produce` send rows");
+}
+
+Status check_text(std::string_view text) {
+  if (duckdb::Value::StringIsValid(text.data(), text.size())) return {};
+  return Error(Code::invalid_argument, "the statement is not valid UTF-8");
+}
+
+}  // namespace
+
+struct Conversation::Statement {
+  std::string text;
+  bool empty = false;
+  std::optional<DoorAnswer> door;  ///< What the door would answer: its shape only.
+  std::unique_ptr<sql::Prepared> prepared;
+  std::vector<uint32_t> parameter_oids;
+
+  const std::vector<duckdb::LogicalType>& parameter_types() const {
+    static const std::vector<duckdb::LogicalType> kNone;
+    return prepared ? prepared->parameter_types() : kNone;
+  }
+};
+
+struct Conversation::Execution {
+  std::unique_ptr<sql::Rows> rows;
+  std::optional<RowWriter> writer;
+  Columns columns;
+  size_t next_row = 0;
+  bool loaded = false;    ///< `columns` holds a chunk with rows left.
+  uint64_t rows_max = 0;  ///< Of this Execute; 0: all.
+  uint64_t sent = 0;      ///< In this Execute.
+  bool done = false;
+};
+
+struct Conversation::Portal {
+  std::shared_ptr<Statement> statement;  ///< Outlives the execution, whatever happens to its name.
+  std::vector<duckdb::Value> parameters;
+  std::vector<int16_t> formats;
+  std::unique_ptr<Execution> execution;
+};
+
+Conversation::Conversation(Options options, Environment environment)
+    : options_(std::move(options)),
+      environment_(std::move(environment)),
+      reader_(options_.limits),
+      settings_(options_.server_version) {}
+
+Conversation::~Conversation() = default;
+
+template <typename Call>
+auto Conversation::running(Call&& call) {
+  {
+    std::lock_guard lock(cancel_mutex_);
+    running_ = true;
+  }
+  auto result = call();
+  std::lock_guard lock(cancel_mutex_);
+  running_ = false;
+  return result;
+}
+
+void Conversation::cancel() {
+  std::lock_guard lock(cancel_mutex_);
+  if (running_ && session_) session_->cancel();
+}
+
+void Conversation::close() {
+  active_ = nullptr;
+  simple_execution_.reset();
+  portals_.clear();
+  statements_.clear();
+  std::unique_ptr<sql::Session> session;
+  {
+    std::lock_guard lock(cancel_mutex_);
+    session.swap(session_);
+  }
+  // Destroyed here: its end may block, which must not happen under the lock.
+}
+
+void Conversation::shut_down() {
+  stopping_ = true;
+  cancel();
+}
+
+Conversation::Step Conversation::run() {
+  while (true) {
+    if (stopping_) {
+      return fatal(Error(Code::unavailable, "the server is stopping"), kAdminShutdown);
+    }
+    if (out_.size() >= options_.output_bytes) return Step::write;
+    if (auto end = step()) return *end;
+  }
+}
+
+std::optional<Conversation::Step> Conversation::step() {
+  if (active_) {
+    pump();
+    return std::nullopt;
+  }
+  if (in_simple_) {
+    next_simple();
+    return std::nullopt;
+  }
+  auto frame = reader_.next();
+  if (!frame) return fatal(frame.error(), kProtocolViolation);
+  if (!*frame) return Step::read;
+  return in_startup_ ? on_startup((*frame)->body) : on_message(**frame);
+}
+
+Conversation::Step Conversation::fatal(const Error& error, std::string_view sqlstate) {
+  Report report = report_of(error);
+  report.severity = "FATAL";
+  if (!sqlstate.empty()) report.sqlstate = sqlstate;
+  out_.report(report);
+  return Step::close;
+}
+
+std::optional<Conversation::Step> Conversation::on_startup(ByteView body) {
+  auto packet = parse_startup(body);
+  if (!packet) return fatal(packet.error(), kProtocolViolation);
+  return std::visit(Overloaded{
+                        [&](const SslRequest&) -> std::optional<Step> {
+                          out_.raw_byte('N');
+                          return std::nullopt;
+                        },
+                        [&](const GssRequest&) -> std::optional<Step> {
+                          out_.raw_byte('N');
+                          return std::nullopt;
+                        },
+                        [&](const CancelRequest& cancel) -> std::optional<Step> {
+                          environment_.cancel_other(cancel);
+                          return Step::close;
+                        },
+                        [&](const Startup& startup) { return on_start(startup); },
+                    },
+                    *packet);
+}
+
+std::optional<Conversation::Step> Conversation::on_start(const Startup& startup) {
+  for (const auto& [name, value] : startup.parameters) {
+    if (name == "replication" && value != "false" && value != "off" && value != "0") {
+      return fatal(Error(Code::unsupported, "replication connections are not supported"));
+    }
+    if (auto applied = settings_.start(name, value); !applied) return fatal(applied.error());
+  }
+  auto session = environment_.open_session();
+  if (!session) {
+    bool full = session.error().code() == Code::exhausted;
+    return fatal(session.error(), full ? kTooManyConnections : std::string_view());
+  }
+  {
+    std::lock_guard lock(cancel_mutex_);
+    session_ = std::move(*session);
+  }
+  in_startup_ = false;
+  reader_.end_startup();
+  out_.authentication_ok();
+  for (const auto& [name, value] : settings_.reported()) out_.parameter_status(name, value);
+  out_.backend_key_data(options_.process, options_.secret);
+  out_.ready_for_query('I');
+  return std::nullopt;
+}
+
+std::optional<Conversation::Step> Conversation::on_message(const Frame& frame) {
+  auto message = parse_message(frame);
+  if (!message) return fatal(message.error(), kProtocolViolation);
+  if (std::holds_alternative<Terminate>(*message)) return Step::close;
+  if (skip_to_sync_ && !std::holds_alternative<Sync>(*message)) return std::nullopt;
+  Status status = std::visit(
+      Overloaded{
+          [&](const Query& query) -> Status {
+            on_query(query);
+            return {};
+          },
+          [&](const Parse& parse) { return on_parse(parse); },
+          [&](const Bind& bind) { return on_bind(bind); },
+          [&](const Describe& describe) { return on_describe(describe); },
+          [&](const Execute& execute) { return on_execute(execute); },
+          [&](const Close& close) { return on_close(close); },
+          [&](const Sync&) -> Status {
+            on_sync();
+            return {};
+          },
+          [&](const Flush&) -> Status { return {}; },
+          [&](const Terminate&) -> Status { return {}; },
+          [&](const Unexpected& other) -> Status {
+            // A client that was told "no" to COPY may have sent its data already: Postgres ignores
+            // it too.
+            if (other.type == 'd' || other.type == 'c' || other.type == 'f') return {};
+            return Error(Code::unsupported, "messages of type '{}' are not supported", other.type);
+          },
+      },
+      *message);
+  if (!status) fail(status.error());
+  return std::nullopt;
+}
+
+// ---- simple query
+
+void Conversation::on_query(const Query& query) {
+  portals_.erase("");
+  statements_.erase("");
+  in_simple_ = true;
+  simple_next_ = 0;
+  simple_text_ = query.sql;
+  simple_.clear();
+  if (auto valid = check_text(simple_text_); !valid) {
+    fail(valid.error());
+    return;
+  }
+  simple_ = sql::Session::split(simple_text_);
+  if (simple_.empty()) out_.empty_query_response();
+}
+
+void Conversation::next_simple() {
+  if (simple_next_ == simple_.size()) {
+    end_simple();
+    return;
+  }
+  const auto& statement = simple_[simple_next_++];
+  if (auto status = run_simple(statement); !status) {
+    fail(report_of(status.error(), statement.text, statement.position, simple_text_));
+  }
+}
+
+Status Conversation::run_simple(const sql::StatementText& statement) {
+  TRY(check_transaction(statement.text));
+  TRY(refuse_copy(statement.text));
+  if (auto door = TRY(door_answer(statement.text))) {
+    if (door->column) {
+      out_.row_description({{.name = *door->column}});
+    }
+    answer_door(*door);
+    return {};
+  }
+  auto execution = std::make_unique<Execution>();
+  std::string text = ClientSettings::simplify(statement.text);
+  execution->rows = TRY(running([&] { return session_->query(text); }));
+  std::vector<duckdb::LogicalType> types;
+  for (const auto& column : execution->rows->columns()) types.push_back(column.type);
+  execution->writer.emplace(types, std::vector<int16_t>());
+  if (!types.empty()) describe_rows(*execution);
+  simple_execution_ = std::move(execution);
+  active_ = simple_execution_.get();
+  return {};
+}
+
+void Conversation::end_simple() {
+  in_simple_ = false;
+  simple_.clear();
+  out_.ready_for_query(transaction_status());
+}
+
+// ---- rows
+
+void Conversation::pump() {
+  Execution& run = *active_;
+  while (true) {
+    if (run.rows_max != 0 && run.sent == run.rows_max) {
+      out_.portal_suspended();
+      active_ = nullptr;
+      return;
+    }
+    if (!run.loaded) {
+      auto chunk = running([&] { return run.rows->next(); });
+      if (!chunk) return fail(chunk.error());
+      if (*chunk == nullptr) {
+        run.done = true;
+        return finish_active();
+      }
+      if (run.rows->columns().empty() || (*chunk)->size() == 0) continue;
+      if (auto loaded = run.columns.load(**chunk); !loaded) return fail(loaded.error());
+      run.loaded = true;
+      run.next_row = 0;
+    }
+    while (run.next_row < run.columns.rows() && (run.rows_max == 0 || run.sent < run.rows_max)) {
+      if (auto sent = run.writer->append(out_, run.columns, run.next_row); !sent) {
+        return fail(sent.error());
+      }
+      ++run.next_row;
+      ++run.sent;
+    }
+    run.loaded = run.next_row < run.columns.rows();
+    if (out_.size() >= options_.output_bytes) return;
+  }
+}
+
+void Conversation::finish_active() {
+  Execution& run = *active_;
+  out_.command_complete(command_tag(run.rows->command(), run.rows->affected(), run.sent));
+  active_ = nullptr;
+  if (in_simple_) {
+    simple_execution_.reset();
+  } else {
+    run.rows.reset();
+  }
+}
+
+void Conversation::fail(const Error& error) {
+  std::string_view text = in_simple_ ? std::string_view(simple_text_) : std::string_view();
+  if (in_simple_ && simple_next_ > 0) {
+    const auto& statement = simple_[simple_next_ - 1];
+    fail(report_of(error, statement.text, statement.position, text));
+  } else {
+    fail(report_of(error));
+  }
+}
+
+Status Conversation::refuse(std::string_view sqlstate, std::string message) {
+  fail(Report{.sqlstate = std::string(sqlstate), .message = std::move(message)});
+  return {};
+}
+
+void Conversation::fail(Report report) {
+  if (std::exchange(in_failed_transaction_, false)) report.sqlstate = kFailedTransaction;
+  out_.report(report);
+  active_ = nullptr;
+  simple_execution_.reset();
+  if (in_simple_) {
+    simple_.clear();
+    simple_next_ = 0;
+  } else {
+    skip_to_sync_ = true;
+  }
+}
+
+// ---- extended query
+
+Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::string_view text) {
+  auto statement = std::make_shared<Statement>();
+  TRY(check_text(text));
+  auto parts = sql::Session::split(text);
+  if (parts.size() > 1) {
+    return Error(Code::invalid_argument, "a prepared statement holds one statement, not {}",
+                 parts.size())
+        .at(parts[1].position);
+  }
+  statement->empty = parts.empty();
+  if (parts.empty()) return statement;
+  statement->text = parts[0].text;
+  TRY(check_transaction(statement->text));
+  TRY(refuse_copy(statement->text));
+  auto head = first_words(statement->text, 1);
+  bool maybe_door = !head.empty() && (head[0] == "set" || head[0] == "show" || head[0] == "reset" ||
+                                      head[0] == "discard" || head[0] == "deallocate");
+  if (maybe_door) {
+    ClientSettings before =
+        settings_;  // The shape is asked for now, the effect comes with Execute.
+    if (head[0] != "deallocate") statement->door = TRY(settings_.answer(statement->text));
+    settings_ = std::move(before);
+    if (head[0] == "deallocate") statement->door = DoorAnswer{.command = "DEALLOCATE"};
+  }
+  if (!statement->door) {
+    std::string simple = ClientSettings::simplify(statement->text);
+    statement->prepared = TRY(running([&] { return session_->prepare(simple); }));
+  }
+  return statement;
+}
+
+Status Conversation::on_parse(const Parse& parse) {
+  if (!parse.statement.empty() && statements_.contains(parse.statement)) {
+    return refuse(kDuplicateStatement,
+                  fmt::format("prepared statement \"{}\" already exists", parse.statement));
+  }
+  if (statements_.size() >= options_.statements_max) {
+    return Error(Code::exhausted, "a connection keeps at most {} prepared statements",
+                 options_.statements_max);
+  }
+  if (parse.statement.empty()) {
+    portals_.erase("");
+    statements_.erase("");
+  }
+  auto statement = prepare(parse.sql);
+  if (!statement) {
+    fail(report_of(statement.error(), parse.sql, 0, parse.sql));
+    return {};
+  }
+  const auto& types = (*statement)->parameter_types();
+  auto& oids = (*statement)->parameter_oids;
+  oids = parse.parameter_types;
+  oids.resize(types.size());
+  statements_[std::string(parse.statement)] = std::move(*statement);
+  out_.parse_complete();
+  return {};
+}
+
+Status Conversation::on_bind(const Bind& bind) {
+  auto found = statements_.find(bind.statement);
+  if (found == statements_.end()) {
+    return refuse(kNoSuchStatement,
+                  fmt::format("prepared statement \"{}\" does not exist", bind.statement));
+  }
+  if (!bind.portal.empty() && portals_.contains(bind.portal)) {
+    return refuse(kDuplicatePortal, fmt::format("portal \"{}\" already exists", bind.portal));
+  }
+  if (portals_.size() >= options_.portals_max) {
+    return Error(Code::exhausted, "a connection keeps at most {} portals", options_.portals_max);
+  }
+  const auto& statement = *found->second;
+  const auto& types = statement.parameter_types();
+  if (bind.parameters.size() != types.size()) {
+    return Error(Code::invalid_argument, "the statement takes {} parameters, not {}", types.size(),
+                 bind.parameters.size());
+  }
+  auto portal = std::make_unique<Portal>();
+  portal->statement = found->second;
+  portal->formats = bind.result_formats;
+  for (size_t i = 0; i < types.size(); ++i) {
+    bool binary = format_of(bind.parameter_formats, i) == 1;
+    auto value =
+        decode_parameter(bind.parameters[i], binary, statement.parameter_oids[i], types[i]);
+    if (!value) return std::move(value.error()).context(fmt::format("parameter ${}", i + 1));
+    portal->parameters.push_back(std::move(*value));
+  }
+  portals_[std::string(bind.portal)] = std::move(portal);
+  out_.bind_complete();
+  return {};
+}
+
+Status Conversation::on_describe(const Describe& describe) {
+  if (describe.kind == 'S') {
+    auto found = statements_.find(describe.name);
+    if (found == statements_.end()) {
+      return refuse(kNoSuchStatement,
+                    fmt::format("prepared statement \"{}\" does not exist", describe.name));
+    }
+    const Statement& statement = *found->second;
+    std::vector<uint32_t> oids = statement.parameter_oids;
+    const auto& types = statement.parameter_types();
+    for (size_t i = 0; i < oids.size(); ++i) {
+      bool open = types[i].id() == duckdb::LogicalTypeId::UNKNOWN;
+      if (oids[i] == 0) oids[i] = open ? oid::kText : wire_type(types[i]).oid;
+    }
+    out_.parameter_description(oids);
+    describe_columns(statement, {});
+    return {};
+  }
+  auto found = portals_.find(describe.name);
+  if (found == portals_.end()) {
+    return refuse(kNoSuchPortal, fmt::format("portal \"{}\" does not exist", describe.name));
+  }
+  describe_columns(*found->second->statement, found->second->formats);
+  return {};
+}
+
+void Conversation::describe_columns(const Statement& statement,
+                                    const std::vector<int16_t>& formats) {
+  if (statement.door && statement.door->column) {
+    out_.row_description({{.name = *statement.door->column}});
+    return;
+  }
+  if (!statement.prepared || statement.prepared->columns().empty()) {
+    out_.no_data();
+    return;
+  }
+  std::vector<duckdb::LogicalType> types;
+  for (const auto& column : statement.prepared->columns()) types.push_back(column.type);
+  RowWriter writer(types, formats);
+  std::vector<FieldDescription> fields;
+  for (size_t i = 0; i < types.size(); ++i) {
+    fields.push_back(writer.describe(i, statement.prepared->columns()[i].name));
+  }
+  out_.row_description(fields);
+}
+
+void Conversation::describe_rows(const Execution& execution) {
+  std::vector<FieldDescription> fields;
+  const auto& columns = execution.rows->columns();
+  for (size_t i = 0; i < columns.size(); ++i) {
+    fields.push_back(execution.writer->describe(i, columns[i].name));
+  }
+  out_.row_description(fields);
+}
+
+Status Conversation::on_execute(const Execute& execute) {
+  auto found = portals_.find(execute.portal);
+  if (found == portals_.end()) {
+    return refuse(kNoSuchPortal, fmt::format("portal \"{}\" does not exist", execute.portal));
+  }
+  Portal& portal = *found->second;
+  Statement& statement = *portal.statement;
+  if (statement.empty) {
+    out_.empty_query_response();
+    return {};
+  }
+  if (statement.door) {
+    TRY(check_transaction(statement.text));
+    auto door = TRY(door_answer(statement.text));
+    answer_door(door ? *door : *statement.door);
+    return {};
+  }
+  if (!portal.execution) {
+    TRY(check_transaction(statement.text));
+    portal.execution = std::make_unique<Execution>();
+    auto begun = begin_execution(statement, portal.parameters, portal.formats, *portal.execution);
+    if (!begun) {
+      portal.execution.reset();
+      fail(report_of(begun.error(), statement.text, 0, statement.text));
+      return {};
+    }
+  }
+  if (portal.execution->done) {
+    out_.command_complete("SELECT 0");
+    return {};
+  }
+  portal.execution->rows_max = execute.rows_max > 0 ? static_cast<uint64_t>(execute.rows_max) : 0;
+  portal.execution->sent = 0;
+  active_ = portal.execution.get();
+  return {};
+}
+
+Status Conversation::begin_execution(Statement& statement,
+                                     const std::vector<duckdb::Value>& parameters,
+                                     const std::vector<int16_t>& formats, Execution& execution) {
+  execution.rows = TRY(running([&] { return session_->execute(*statement.prepared, parameters); }));
+  std::vector<duckdb::LogicalType> types;
+  for (const auto& column : execution.rows->columns()) types.push_back(column.type);
+  execution.writer.emplace(types, formats);
+  return {};
+}
+
+Status Conversation::on_close(const Close& close) {
+  if (close.kind == 'P') {
+    if (auto found = portals_.find(close.name); found != portals_.end()) portals_.erase(found);
+  } else if (auto found = statements_.find(close.name); found != statements_.end()) {
+    std::erase_if(portals_,
+                  [&](const auto& portal) { return portal.second->statement == found->second; });
+    statements_.erase(found);
+  }
+  out_.close_complete();
+  return {};
+}
+
+void Conversation::on_sync() {
+  skip_to_sync_ = false;
+  // A portal lives as long as its transaction, and outside of one that is until Sync.
+  if (session_->transaction_state() == sql::TransactionState::idle) portals_.clear();
+  out_.ready_for_query(transaction_status());
+}
+
+// ---- the door's own statements
+
+Result<std::optional<DoorAnswer>> Conversation::door_answer(std::string_view text) {
+  auto words = first_words(text, 3);
+  if (!words.empty() && words[0] == "deallocate") {
+    std::string name = words.size() > 2 && words[1] == "prepare" ? words[2]
+                       : words.size() > 1                        ? words[1]
+                                                                 : "";
+    if (name == "all") {
+      portals_.clear();
+      statements_.clear();
+      return std::optional(DoorAnswer{.command = "DEALLOCATE ALL"});
+    }
+    auto found = statements_.find(name);
+    if (found == statements_.end()) return std::optional<DoorAnswer>();
+    std::erase_if(portals_,
+                  [&](const auto& portal) { return portal.second->statement == found->second; });
+    statements_.erase(found);
+    return std::optional(DoorAnswer{.command = "DEALLOCATE"});
+  }
+  return settings_.answer(text);
+}
+
+void Conversation::answer_door(const DoorAnswer& answer) {
+  for (const auto& [name, value] : answer.reported) out_.parameter_status(name, value);
+  if (answer.column) {
+    size_t row = out_.begin_row(1);
+    size_t field = out_.open_field();
+    out_.buffer().append(answer.value);
+    out_.close_field(field);
+    out_.end_row(row);
+  }
+  out_.command_complete(answer.command);
+}
+
+Status Conversation::check_transaction(std::string_view text) {
+  if (session_->transaction_state() != sql::TransactionState::failed) return {};
+  std::string simple = ClientSettings::simplify(text);
+  if (simple == "ROLLBACK" || simple == "COMMIT") return {};
+  in_failed_transaction_ = true;
+  return Error(Code::conflict,
+               "current transaction is aborted, commands are ignored until ROLLBACK");
+}
+
+char Conversation::transaction_status() const {
+  switch (session_->transaction_state()) {
+    case sql::TransactionState::idle:
+      return 'I';
+    case sql::TransactionState::open:
+      return 'T';
+    case sql::TransactionState::failed:
+      return 'E';
+  }
+  return 'I';
+}
+
+}  // namespace ziwa::protocol::postgres

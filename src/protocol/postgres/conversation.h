@@ -1,0 +1,126 @@
+#pragma once
+
+#include "base/result.h"
+#include "protocol/postgres/client_settings.h"
+#include "protocol/postgres/messages.h"
+#include "protocol/postgres/types.h"
+#include "sql/database.h"
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ziwa::protocol::postgres {
+
+/// One client's conversation without its socket: bytes in, bytes out. receive(), run() and
+/// take_output() on one thread at a time (run() blocks on SQL); cancel() and shut_down() from any.
+class Conversation {
+ public:
+  struct Options {
+    MessageLimits limits;
+    /// run() pauses when this much output waits, so that a slow reader holds no more.
+    size_t output_bytes = 256u << 10;
+    size_t statements_max = 1'000;
+    size_t portals_max = 1'000;
+    std::string server_version;
+    int32_t process = 0;  ///< What the client names in a cancel request.
+    int32_t secret = 0;
+  };
+  struct Environment {
+    std::function<Result<std::unique_ptr<sql::Session>>()> open_session;
+    std::function<void(const CancelRequest&)> cancel_other;
+  };
+  enum class Step : unsigned char {
+    read,   ///< Write the output, then receive() more.
+    write,  ///< Write the output, then run() again: more is to come.
+    close,  ///< Write the output, then hang up.
+  };
+
+  Conversation(Options options, Environment environment);
+  ~Conversation();
+  void receive(ByteView bytes) { reader_.feed(bytes); }
+  Step run();
+  std::string take_output() { return out_.take(); }
+  /// The start-up is over: the client may now be as slow as it likes.
+  bool started() const { return session_ != nullptr; }
+  /// Stops the running statement, if there is one.
+  void cancel();
+  /// Ends the session and what belongs to it; blocks. Nothing but cancel() and shut_down() may
+  /// follow.
+  void close();
+  /// The server stops: cancels, and lets the next run() say so and close.
+  void shut_down();
+
+ private:
+  struct Statement;
+  struct Execution;
+  struct Portal;
+
+  std::optional<Step> step();
+  Step fatal(const Error& error, std::string_view sqlstate = {});
+  std::optional<Step> on_startup(ByteView body);
+  std::optional<Step> on_start(const Startup& startup);
+  std::optional<Step> on_message(const Frame& frame);
+  void on_query(const Query& query);
+  Status on_parse(const Parse& parse);
+  Status on_bind(const Bind& bind);
+  Status on_describe(const Describe& describe);
+  Status on_execute(const Execute& execute);
+  Status on_close(const Close& close);
+  void on_sync();
+
+  /// Runs the next statement of a simple query.
+  void next_simple();
+  Status run_simple(const sql::StatementText& statement);
+  /// Sends rows of the active execution until it ends or the output is full.
+  void pump();
+  void finish_active();
+  void fail(const Error& error);
+  void fail(Report report);
+  /// fail() with a SQLSTATE of the protocol itself; succeeds, so that callers can return it.
+  Status refuse(std::string_view sqlstate, std::string message);
+  void end_simple();
+
+  Result<std::shared_ptr<Statement>> prepare(std::string_view text);
+  Status begin_execution(Statement& statement, const std::vector<duckdb::Value>& parameters,
+                         const std::vector<int16_t>& formats, Execution& execution);
+  /// Statements that are the door's own: settings, DEALLOCATE.
+  Result<std::optional<DoorAnswer>> door_answer(std::string_view text);
+  void describe_rows(const Execution& execution);
+  void describe_columns(const Statement& statement, const std::vector<int16_t>& formats);
+  void answer_door(const DoorAnswer& answer);
+  Status check_transaction(std::string_view text);
+  char transaction_status() const;
+  template <typename Call>
+  auto running(Call&& call);
+
+  Options options_;
+  Environment environment_;
+  FrameReader reader_;
+  MessageWriter out_;
+  ClientSettings settings_;
+  std::unique_ptr<sql::Session> session_;
+  std::map<std::string, std::shared_ptr<Statement>, std::less<>> statements_;
+  std::map<std::string, std::unique_ptr<Portal>, std::less<>> portals_;
+
+  std::string simple_text_;
+  std::vector<sql::StatementText> simple_;
+  size_t simple_next_ = 0;
+  std::unique_ptr<Execution> simple_execution_;
+  Execution* active_ = nullptr;
+  bool in_simple_ = false;
+  bool in_startup_ = true;
+  bool skip_to_sync_ = false;
+  bool in_failed_transaction_ = false;  ///< The next report says so.
+
+  std::atomic<bool> stopping_ = false;
+  std::mutex cancel_mutex_;
+  bool running_ = false;  ///< Guarded by cancel_mutex_: a statement is in the session's hands.
+};
+
+}  // namespace ziwa::protocol::postgres

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "base/result.h"
+#include "protocol/postgres/messages.h"
+
+#include <string_view>
+
+namespace ziwa::protocol::postgres {
+
+// SQLSTATEs that the door gives by itself; the rest come from the one table in sqlstate.cpp.
+inline constexpr std::string_view kProtocolViolation = "08P01";
+inline constexpr std::string_view kFailedTransaction = "25P02";
+inline constexpr std::string_view kNoSuchStatement = "26000";
+inline constexpr std::string_view kNoSuchPortal = "34000";
+inline constexpr std::string_view kDuplicateStatement = "42P05";
+inline constexpr std::string_view kDuplicatePortal = "42P03";
+inline constexpr std::string_view kTooManyConnections = "53300";
+inline constexpr std::string_view kAdminShutdown = "57P01";
+
+/// Postgres's five-character code for one of ours.
+std::string_view sqlstate_of(Code code);
+/// What the client is told. `statement` is where the error's position points into: Postgres counts
+/// characters from 1, we bytes from 0; `offset` is where that statement begins in the text the
+/// client sent.
+Report report_of(const Error& error, std::string_view statement = {}, size_t offset = 0,
+                 std::string_view text = {});
+
+}  // namespace ziwa::protocol::postgres
