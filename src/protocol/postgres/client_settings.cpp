@@ -140,9 +140,12 @@ std::vector<std::string> first_words(std::string_view statement, size_t limit) {
     if (c == '\'' || c == '"') {
       std::string text;
       for (++at; at < statement.size(); ++at) {
-        if (statement[at] == c && (at + 1 >= statement.size() || statement[++at] != c)) break;
+        bool doubled = at + 1 < statement.size() && statement[at + 1] == c;
+        if (statement[at] == c && !doubled) break;
+        if (statement[at] == c) ++at;
         text.push_back(statement[at]);
       }
+      ++at;
       words.push_back(text);
     } else if (is_word(c)) {
       size_t end = at;

@@ -215,7 +215,7 @@ TEST_F(ConversationTest, after_an_error_everything_is_skipped_to_sync) {
 TEST_F(ConversationTest, a_failed_transaction_takes_only_its_end) {
   talk(startup());
   EXPECT_EQ(talk(message('Q', "BEGIN ISOLATION LEVEL SERIALIZABLE; wrong"s + '\0')),
-            "C(BEGIN) E/42000/38 ZE");
+            "C(BEGIN) E/42000/39 ZE");
   EXPECT_EQ(talk(message('Q', "insert"s + '\0')), "E/25P02 ZE");
   EXPECT_EQ(talk(message('Q', "abort"s + '\0')), "C(ROLLBACK) ZI");
 }

@@ -67,7 +67,8 @@ Result<T> fixed(ByteView bytes, std::string_view what) {
   return load_be<T>(bytes.data());
 }
 
-/// A NUMERIC without a declared type: the smallest DECIMAL that holds its digits, else DOUBLE.
+/// A NUMERIC without a declared type: a DECIMAL of its scale, HUGEINT or DOUBLE when it is too
+/// long.
 Result<Value> decimal_value(const std::string& text) {
   size_t point = text.find('.');
   size_t scale = point == std::string::npos ? 0 : text.size() - point - 1;
@@ -76,7 +77,8 @@ Result<Value> decimal_value(const std::string& text) {
   Value value;
   std::string message;
   if (Value(text).DefaultTryCastAs(type, value, &message)) return value;
-  if (Value(text).DefaultTryCastAs(LogicalType::DOUBLE, value, &message)) return value;
+  type = scale == 0 ? LogicalType::HUGEINT : LogicalType::DOUBLE;
+  if (Value(text).DefaultTryCastAs(type, value, &message)) return value;
   return Error(Code::invalid_argument, "{}", message);
 }
 
@@ -249,6 +251,7 @@ Result<Value> decode(std::optional<ByteView> bytes, bool binary, uint32_t type_o
   if (binary) {
     uint32_t form = type_oid != 0 || open ? type_oid : wire_type(expected).oid;
     auto array = known_types().find(form);
+    if (form == oid::kNumeric && !open) return cast_value(Value(TRY(numeric_text(*bytes))), wanted);
     bool is_array = array != known_types().end() && array->second.element != 0;
     Value value =
         is_array ? TRY(binary_array(*bytes, array->second)) : TRY(binary_scalar(*bytes, form));

@@ -65,6 +65,11 @@ Status Columns::load(duckdb::DataChunk& chunk) {
       }
       column.vector->ToUnifiedFormat(rows_, column.format);
       column.width = duckdb::GetTypeIdSize(column.vector->GetType().InternalType());
+      if (column.format.data ==
+          nullptr) {  // A struct has no bytes of its own; any address says "not NULL".
+        column.format.data = reinterpret_cast<duckdb::data_ptr_t>(&column);
+        column.width = 0;
+      }
     }
   });
 }

@@ -99,7 +99,7 @@ TEST(ScalarText, years_out_of_the_ordinary) {
     return out;
   };
   EXPECT_EQ(date(0), "1970-01-01");
-  EXPECT_EQ(date(-719'529), "0001-12-31 BC");
+  EXPECT_EQ(date(-719'163), "0001-12-31 BC");
   EXPECT_EQ(date(-719'162), "0001-01-01");
   EXPECT_EQ(date(2'932'897), "10000-01-01");
 }

@@ -38,12 +38,11 @@ void append_fraction(std::string& out, int64_t us) {
 /// Writes year-month-day and says whether the year is before Christ, whose mark goes after the
 /// time.
 bool append_civil_date(std::string& out, int64_t days) {
-  std::chrono::year_month_day civil{
-      std::chrono::sys_days{std::chrono::days{static_cast<int>(days)}}};
   // chrono's year is 16 bits; DuckDB's range is wider, so whole 400-year cycles move aside first.
   constexpr int64_t kCycleDays = 146'097;
   int64_t cycles = days / kCycleDays;
-  civil = std::chrono::sys_days{std::chrono::days{static_cast<int>(days - cycles * kCycleDays)}};
+  std::chrono::year_month_day civil{
+      std::chrono::sys_days{std::chrono::days{static_cast<int>(days - cycles * kCycleDays)}}};
   int64_t year = static_cast<int>(civil.year()) + cycles * 400;
   bool before_christ = year <= 0;
   if (before_christ) year = 1 - year;
