@@ -302,7 +302,7 @@ Status Coordinator::load_entry(std::string_view key, std::string_view value) {
     entry.offsets[offset.partition] = std::move(offset);
     ++offset_count_;
   }
-  return {};
+  return {};  // Other keys are not the coordinator's.
 }
 
 Status Coordinator::load(state::Store& store) {

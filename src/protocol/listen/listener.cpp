@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/ip/address.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <chrono>
@@ -76,7 +76,7 @@ class TcpListener final : public Listener {
 
   void stop() override {
     // On the io thread, because the acceptor is not to be used by two at once.
-    asio::post(acceptor_->acceptor.get_executor(), [acceptor = acceptor_] {
+    asio::dispatch(acceptor_->acceptor.get_executor(), [acceptor = acceptor_] {
       error_code ignored;  // Nothing can be done about a failed close.
       acceptor->acceptor.close(ignored);
       acceptor->retry.cancel();
