@@ -4,44 +4,443 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace ziwa::log {
 namespace {
 
 using testing::LogRig;
+using Values = std::vector<std::string>;
 
 const PartitionId kP0{ObjectId(1), 0};
 const PartitionId kP1{ObjectId(1), 1};
+const PartitionId kOther{ObjectId(2), 0};
 
-TEST(Log, AppendsAndFetchesBytesUnchangedButForTheirPlace) {
+class LogTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    rig.log_options.index_interval_bytes = 200;
+    rig.open();
+    rig.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
+  }
+  void restart(bool clean) {
+    if (clean) {
+      rig.close();
+    } else {
+      rig.crash();
+    }
+    rig.open();
+  }
+  void fill(PartitionId id, int batches) {
+    for (int i = 0; i < batches; ++i) {
+      rig.append(id, rig.batch({fmt::format("{:050}", i), "x"}));
+      rig.clock.advance(std::chrono::seconds(1));
+    }
+  }
+  PartitionInfo info(PartitionId id) { return rig.log().info(id).value(); }
+  Code fetch_error(PartitionId id, Offset from) {
+    auto data = rig.log().fetch(id, from, 1000, Isolation::read_uncommitted);
+    EXPECT_FALSE(data);
+    return data ? Code::internal : data.error().code();
+  }
+
   LogRig rig;
-  rig.open();
-  rig.create(ObjectId(1), {.partitions = 2});
+};
+
+TEST_F(LogTest, AppendsAndFetchesBytesUnchangedButForTheirPlace) {
   Bytes first = rig.batch({"a", "b", "c"});
   Bytes second = rig.batch({"d"});
   EXPECT_EQ(rig.append(kP0, first).base_offset, Offset(0));
   EXPECT_EQ(rig.append(kP0, second).base_offset, Offset(3));
   EXPECT_EQ(rig.append(kP1, second).base_offset, Offset(0));
-  EXPECT_EQ(rig.values(kP0), (std::vector<std::string>{"a", "b", "c", "d"}));
-  EXPECT_EQ(rig.values(kP0, Offset(3)), (std::vector<std::string>{"d"}));
-  auto info = rig.log().info(kP0);
-  ASSERT_TRUE(info);
-  EXPECT_EQ(info->high_watermark, Offset(4));
-  EXPECT_EQ(info->bytes, first.size() + second.size());
+  EXPECT_EQ(rig.values(kP0), (Values{"a", "b", "c", "d"}));
+  EXPECT_EQ(rig.values(kP0, Offset(3)), (Values{"d"}));
+  EXPECT_EQ(info(kP0).high_watermark, Offset(4));
+  EXPECT_EQ(info(kP0).bytes, first.size() + second.size());
+  Bytes all = rig.fetch_all(kP0).value();
+  EXPECT_TRUE(std::equal(first.begin() + 16, first.end(), all.begin() + 16));
 }
 
-TEST(Log, EverythingIsThereAfterAPowerCutAndAfterACleanClose) {
-  LogRig rig;
-  rig.open();
-  rig.create(ObjectId(1), {});
-  for (int i = 0; i < 20; ++i) rig.append(kP0, rig.batch({std::to_string(i)}));
+TEST_F(LogTest, EverythingIsThereAfterAPowerCutAndAfterACleanClose) {
+  fill(kP0, 60);
   auto before = rig.values(kP0);
-  rig.crash();
-  rig.open();
-  EXPECT_EQ(rig.values(kP0), before);
-  rig.append(kP0, rig.batch({"after"}));
+  auto entry = rig.log().entry_of(kP0, Offset(17)).value();
+  EXPECT_GT(info(kP0).segments, 3);
+  for (bool clean : {false, true, true, false}) {
+    restart(clean);
+    EXPECT_EQ(rig.values(kP0), before);
+    EXPECT_EQ(rig.log().entry_of(kP0, Offset(17)), entry);
+    before.push_back("after");
+    rig.append(kP0, rig.batch({"after"}));
+    EXPECT_EQ(rig.values(kP0), before);
+  }
+}
+
+TEST_F(LogTest, TheDiskGivesWhatMemoryGave) {
+  fill(kP0, 60);
+  auto from_memory = rig.fetch_all(kP0).value();
+  restart(true);
+  for (size_t max_bytes : {size_t{1}, size_t{700}, size_t{1} << 20}) {
+    EXPECT_EQ(rig.fetch_all(kP0, {}, max_bytes).value(), from_memory);
+  }
+  for (int64_t offset = 0; offset < 120; ++offset) {
+    auto data = rig.log().fetch(kP0, Offset(offset), 1, Isolation::read_uncommitted).value();
+    auto header = parse_batch_header(data.batches).value();
+    EXPECT_LE(header.base_offset, offset);
+    EXPECT_GE(header.last_offset(), offset);
+    EXPECT_EQ(header.total_bytes(), data.batches.size())
+        << "one batch, though it is larger than max_bytes";
+  }
+}
+
+TEST_F(LogTest, OffsetsOutOfRangeNameTheRange) {
+  fill(kP0, 2);
+  EXPECT_EQ(fetch_error(kP0, Offset(5)), Code::invalid_argument);
+  EXPECT_EQ(fetch_error(kP0, Offset(-1)), Code::invalid_argument);
+  EXPECT_EQ(fetch_error({ObjectId(1), 2}, Offset(0)), Code::not_found);
+  EXPECT_EQ(fetch_error({ObjectId(9), 0}, Offset(0)), Code::not_found);
+  auto at_end = rig.log().fetch(kP0, Offset(4), 1000, Isolation::read_uncommitted);
+  ASSERT_TRUE(at_end);
+  EXPECT_TRUE(at_end->batches.empty());
+}
+
+TEST_F(LogTest, BadBatchesAreRefusedAndChangeNothing) {
+  Bytes good = rig.batch({"a"});
+  auto refuse = [&](Bytes bytes, Code code) {
+    auto outcome = rig.try_append(kP0, bytes);
+    ASSERT_FALSE(outcome.appended);
+    EXPECT_EQ(outcome.appended.error().code(), code) << outcome.appended.error().to_string();
+  };
+  Bytes flipped = good;
+  flipped[65] ^= std::byte{1};
+  refuse(flipped, Code::corrupt);
+  refuse(Bytes(good.begin(), good.end() - 1), Code::corrupt);
+  refuse({}, Code::corrupt);
+  refuse(encode_control_batch(true, 1, 0, rig.clock.now()), Code::invalid_argument);
+  refuse(rig.batch({"a"}, -1, -1, -1, kTransactional), Code::invalid_argument);
+  refuse(rig.batch({"a"}, 3, -1, 0), Code::invalid_argument);
+  ASSERT_TRUE(rig.log().alter_topic(ObjectId(1), {.partitions = 2, .batch_bytes_max = 100}));
+  refuse(rig.batch({std::string(100, 'x')}), Code::exhausted);
+  EXPECT_EQ(info(kP0).high_watermark, Offset(0));
+}
+
+TEST_F(LogTest, RecordsKnowTheEntryThatOrderedThem) {
+  std::vector<Appended> appended;
+  for (int i = 0; i < 50; ++i) {
+    appended.push_back(rig.append(kP0, rig.batch({std::string(60, 'a'), "b"})));
+    rig.append(kP1, rig.batch({"c"}));
+  }
+  for (bool clean : {false, true}) {
+    for (const auto& one : appended) {
+      EXPECT_EQ(rig.log().entry_of(kP0, one.base_offset), one.entry);
+      EXPECT_EQ(rig.log().end_at(kP0, one.entry), Offset(one.base_offset.value + 2));
+      EXPECT_EQ(rig.log().end_at(kP0, EntryNumber(one.entry.value - 1)), one.base_offset);
+    }
+    auto pairs = rig.log().entries_between(kP0, Offset(31), Offset(77)).value();
+    ASSERT_GE(pairs.size(), 23u);
+    EXPECT_EQ(pairs.front().entry, appended[15].entry);
+    EXPECT_GE(pairs.back().end, Offset(77));
+    EXPECT_EQ(pairs.back().entry, appended[38].entry);
+    restart(clean);
+  }
+  EXPECT_EQ(rig.log().end_at(kP0, EntryNumber(1'000'000)), Offset(100));
+  EXPECT_EQ(rig.log().end_at(kP0, EntryNumber(1)), Offset(0));
+}
+
+TEST_F(LogTest, TheJournalMayBeTrimmedOnceCheckpointsCoverIt) {
+  rig.log_options.checkpoint_bytes = 1;
+  rig.journal_options.segment_bytes = 1'000;
+  restart(true);
+  fill(kP0, 100);
+  ASSERT_TRUE(rig.journal().trim(rig.journal().durable()));
+  EXPECT_LT(rig.journal().first(), EntryNumber(20)) << "the log still needs it";
+  fill(kP1, 1);
+  ASSERT_TRUE(rig.log().enforce_retention());
+  ASSERT_TRUE(rig.journal().trim(rig.journal().durable()));
+  EXPECT_GT(rig.journal().first(), EntryNumber(50));
+  auto entry = rig.log().entry_of(kP0, Offset(3)).value();
+  restart(false);
+  EXPECT_EQ(rig.log().entry_of(kP0, Offset(3)), entry);
+  EXPECT_EQ(rig.values(kP0).size(), 200u);
+}
+
+TEST_F(LogTest, ADamagedCheckpointOrIndexOnlyCostsTime) {
+  fill(kP0, 60);
+  auto before = rig.fetch_all(kP0).value();
+  auto entry = rig.log().entry_of(kP0, Offset(17)).value();
   rig.close();
+  ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/checkpoint", 200));
   rig.open();
-  EXPECT_EQ(rig.values(kP0).size(), 21u);
+  EXPECT_EQ(rig.fetch_all(kP0).value(), before);
+  EXPECT_EQ(rig.log().entry_of(kP0, Offset(17)), entry);
+  rig.close();
+  for (const auto& file : rig.fs->list("data/log/1/0").value()) {
+    if (file.name.ends_with("index") && file.size > 0) {
+      for (uint64_t bit = 3; bit < file.size * 8; bit += 5) {
+        ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/" + file.name, bit));
+      }
+    }
+  }
+  rig.open();
+  EXPECT_EQ(rig.fetch_all(kP0, {}, 500).value(), before);
+}
+
+TEST_F(LogTest, FlippedBitsOfAcknowledgedDataAreNeverServed) {
+  fill(kP0, 30);
+  auto before = rig.fetch_all(kP0).value();
+  rig.close();
+  int refused_at_open = 0;
+  int refused_at_fetch = 0;
+  for (const auto& file : rig.fs->list("data/log/1/0").value()) {
+    if (!file.name.ends_with(".log") && !file.name.ends_with(".entries")) continue;
+    for (uint64_t bit = file.name.size() % 7; bit < file.size * 8; bit += 97) {
+      ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/" + file.name, bit));
+      auto opened = rig.try_open();
+      if (!opened) {
+        EXPECT_EQ(opened.error().code(), Code::corrupt);
+        ++refused_at_open;
+      } else {
+        auto bytes = rig.fetch_all(kP0, {}, 600);
+        if (bytes) EXPECT_EQ(*bytes, before) << file.name << " bit " << bit;
+        if (!bytes) EXPECT_EQ(bytes.error().code(), Code::corrupt) << bytes.error().to_string();
+        refused_at_fetch += bytes ? 0 : 1;
+        ASSERT_TRUE(rig.log().close());
+        ASSERT_TRUE(rig.journal().close());
+      }
+      rig.kill();
+      ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/" + file.name, bit));
+    }
+  }
+  EXPECT_GT(refused_at_open, 0);
+  EXPECT_GT(refused_at_fetch, 50);
+  rig.open();
+  EXPECT_EQ(rig.fetch_all(kP0).value(), before);
+}
+
+TEST_F(LogTest, AFlippedBitBehindTheCheckpointRefusesToOpenAndChangesNothing) {
+  fill(kP0, 5);
+  rig.kill();  // no checkpoint since the topic was made
+  uint64_t size = rig.fs->stat("data/log/1/0/00000000000000000000.log").value().size;
+  for (uint64_t bit = 0; bit < size * 8; bit += 61) {
+    ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/00000000000000000000.log", bit));
+    auto opened = rig.try_open();
+    ASSERT_FALSE(opened) << bit;
+    EXPECT_EQ(opened.error().code(), Code::corrupt);
+    rig.kill();
+    ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/00000000000000000000.log", bit));
+  }
+  rig.open();
+  EXPECT_EQ(rig.values(kP0).size(), 10u);
+}
+
+TEST_F(LogTest, AFullDiskRefusesAndLaterAppendsWork) {
+  fill(kP0, 3);
+  auto before = rig.values(kP0);
+  uint64_t used = 0;
+  for (const auto* dir : {"data/journal", "data/log/1/0", "data/log/1/1"}) {
+    for (const auto& file : rig.fs->list(dir).value()) used += file.size;
+  }
+  rig.fs->set_capacity(used + 400);
+  int refused = 0;
+  for (int i = 0; i < 10; ++i) {
+    auto outcome = rig.try_append(kP0, rig.batch({std::string(150, 'x')}));
+    if (outcome.appended) {
+      before.emplace_back(150, 'x');
+    } else {
+      ++refused;
+      EXPECT_EQ(outcome.appended.error().code(), Code::exhausted)
+          << outcome.appended.error().to_string();
+    }
+  }
+  EXPECT_GT(refused, 5);
+  EXPECT_EQ(rig.values(kP0), before);
+  rig.fs->set_capacity(0);
+  rig.append(kP0, rig.batch({"again"}));
+  before.push_back("again");
+  EXPECT_EQ(rig.values(kP0), before);
+  restart(false);
+  EXPECT_EQ(rig.values(kP0), before);
+}
+
+TEST_F(LogTest, TimeFindsTheFirstRecordAtOrAfterIt) {
+  TimestampMs start = rig.clock.now();
+  fill(kP0, 60);
+  for (int round = 0; round < 2; ++round) {
+    for (int64_t i = 0; i < 60; i += 7) {
+      auto found =
+          rig.log().offset_for_time(kP0, TimestampMs(start.value + i * 1000 - 500)).value();
+      ASSERT_TRUE(found);
+      EXPECT_EQ(found->offset, Offset(i * 2));
+      EXPECT_EQ(found->timestamp, TimestampMs(start.value + i * 1000));
+    }
+    EXPECT_FALSE(rig.log().offset_for_time(kP0, rig.clock.now()).value());
+    restart(true);
+  }
+}
+
+TEST_F(LogTest, RetentionByTimeRespectsHoldsAndSurvives) {
+  fill(kP0, 60);
+  ASSERT_TRUE(rig.log().alter_topic(
+      ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
+  rig.log().hold(kP0, "view", Offset(20));
+  ASSERT_TRUE(rig.log().enforce_retention());
+  EXPECT_LE(info(kP0).log_start, Offset(20));
+  EXPECT_GT(info(kP0).log_start, Offset(0));
+  rig.log().hold(kP0, "view", std::nullopt);
+  EXPECT_GT(rig.log().enforce_retention().value(), 0u);
+  Offset start = info(kP0).log_start;
+  EXPECT_GT(start, Offset(40));
+  EXPECT_LE(start, Offset(60));
+  EXPECT_EQ(fetch_error(kP0, Offset(start.value - 1)), Code::invalid_argument);
+  EXPECT_FALSE(rig.log().entry_of(kP0, Offset(start.value - 1)));
+  restart(false);
+  EXPECT_EQ(info(kP0).log_start, start);
+  rig.clock.advance(std::chrono::hours(1));
+  ASSERT_TRUE(rig.log().enforce_retention());
+  EXPECT_EQ(info(kP0).log_start, Offset(120))
+      << "the growing segment goes too once all of it is old";
+  EXPECT_EQ(info(kP0).segments, 1);
+  EXPECT_EQ(info(kP0).bytes, 0u);
+  EXPECT_EQ(rig.append(kP0, rig.batch({"new"})).base_offset, Offset(120));
+  restart(false);
+  EXPECT_EQ(rig.values(kP0, Offset(120)), (Values{"new"}));
+}
+
+TEST_F(LogTest, RetentionBySizeKeepsAtLeastTheBytesAskedFor) {
+  fill(kP0, 60);
+  uint64_t before = info(kP0).bytes;
+  ASSERT_TRUE(rig.log().alter_topic(
+      ObjectId(1), {.partitions = 2, .retention_bytes = 2'000, .segment_bytes = 1'024}));
+  uint64_t deleted = rig.log().enforce_retention().value();
+  EXPECT_EQ(info(kP0).bytes, before - deleted);
+  EXPECT_GE(info(kP0).bytes, 2'000u);
+  EXPECT_LT(info(kP0).bytes, 2'000u + 1'024u + 200u);
+}
+
+TEST_F(LogTest, DeletedRecordsStayDeletedAndHoldsRefuse) {
+  fill(kP0, 60);
+  rig.log().hold(kP0, "view v", Offset(10));
+  auto refused = rig.log().delete_records(kP0, Offset(50));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::conflict);
+  EXPECT_NE(refused.error().message().find("view v"), std::string::npos);
+  rig.log().hold(kP0, "view v", Offset(120));
+  EXPECT_EQ(rig.log().delete_records(kP0, Offset(51)), Offset(51));
+  EXPECT_EQ(rig.log().delete_records(kP0, Offset(20)), Offset(51)) << "it never goes back";
+  EXPECT_FALSE(rig.log().delete_records(kP0, Offset(121)));
+  restart(false);
+  EXPECT_EQ(info(kP0).log_start, Offset(51));
+  EXPECT_EQ(rig.log().delete_records(kP0, Offset(120)), Offset(120));
+  EXPECT_EQ(info(kP0).bytes, 0u);
+  restart(false);
+  EXPECT_EQ(info(kP0).log_start, Offset(120));
+  EXPECT_EQ(rig.append(kP0, rig.batch({"x"})).base_offset, Offset(120));
+}
+
+TEST_F(LogTest, TopicsComeGrowAndGo) {
+  fill(kP0, 3);
+  rig.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
+  EXPECT_EQ(info(kP0).high_watermark, Offset(6)) << "create is idempotent";
+  EXPECT_FALSE(rig.log().alter_topic(ObjectId(1), {.partitions = 1}));
+  EXPECT_FALSE(rig.log().alter_topic(ObjectId(7), {}));
+  EXPECT_FALSE(rig.log().create_topic(ObjectId(3), {.partitions = 0}));
+  EXPECT_FALSE(rig.log().create_topic(ObjectId(3), {.segment_bytes = 1}));
+  ASSERT_TRUE(rig.log().alter_topic(ObjectId(1), {.partitions = 3}));
+  rig.append({ObjectId(1), 2}, rig.batch({"third"}));
+  rig.create(ObjectId(2), {});
+  rig.append(kOther, rig.batch({"other"}));
+  restart(false);
+  EXPECT_EQ(rig.values({ObjectId(1), 2}), (Values{"third"}));
+  ASSERT_TRUE(rig.log().drop_topic(ObjectId(1)));
+  EXPECT_EQ(fetch_error(kP0, Offset(0)), Code::not_found);
+  EXPECT_FALSE(rig.fs->exists("data/log/1"));
+  restart(false);
+  EXPECT_EQ(fetch_error(kP0, Offset(0)), Code::not_found);
+  EXPECT_EQ(rig.values(kOther), (Values{"other"}));
+  ASSERT_TRUE(rig.log().drop_unknown([](ObjectId) { return false; }));
+  EXPECT_EQ(fetch_error(kOther, Offset(0)), Code::not_found);
+}
+
+TEST_F(LogTest, ANewerFormatIsRefusedByName) {
+  rig.close();
+  ASSERT_TRUE(write_file_atomically(*rig.fs, "data/log/format", as_bytes("ziwa log format 2\n")));
+  auto opened = rig.try_open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code(), Code::unsupported);
+  EXPECT_NE(opened.error().message().find("format 2"), std::string::npos);
+}
+
+TEST_F(LogTest, LongPollsWakeOnceAndCanBeCancelled) {
+  std::atomic<int> woken{0};
+  auto waiting = rig.log().when_past({{kP0, Offset(0)}, {kP1, Offset(0)}}, [&] { ++woken; });
+  auto cancelled = rig.log().when_past({{kP0, Offset(0)}}, [&] { woken += 100; });
+  EXPECT_EQ(woken, 0);
+  cancelled.reset();
+  rig.append(kP1, rig.batch({"a"}));
+  EXPECT_EQ(woken, 1);
+  rig.append(kP0, rig.batch({"a"}));
+  EXPECT_EQ(woken, 1);
+  auto at_once = rig.log().when_past({{kP0, Offset(0)}}, [&] { ++woken; });
+  EXPECT_EQ(woken, 2);
+  auto gone = rig.log().when_past({{{ObjectId(99), 0}, Offset(0)}}, [&] { ++woken; });
+  EXPECT_EQ(woken, 3);
+}
+
+TEST_F(LogTest, ProducerIdsAreNeverGivenTwice) {
+  int64_t last = -1;
+  for (bool clean : {true, false, false}) {
+    for (int i = 0; i < 3; ++i) {
+      int64_t id = rig.log().new_producer_id().value();
+      EXPECT_GT(id, last);
+      last = id;
+    }
+    restart(clean);
+  }
+}
+
+TEST_F(LogTest, ClosedRefusesPolitely) {
+  ASSERT_TRUE(rig.log().close());
+  auto outcome = rig.try_append(kP0, rig.batch({"a"}));
+  ASSERT_FALSE(outcome.appended);
+  EXPECT_EQ(outcome.appended.error().code(), Code::unavailable);
+  EXPECT_FALSE(rig.log().create_topic(ObjectId(5), {}));
+}
+
+TEST_F(LogTest, ManyThreadsAppendAndReadAtOnce) {
+  constexpr int kBatches = 300;
+  std::atomic<int> answered{0};
+  auto write = [&](PartitionId id, int64_t producer) {
+    for (int i = 0; i < kBatches; ++i) {
+      rig.log().append(id, rig.batch({fmt::format("{}-{}", producer, i)}, producer, 0, i),
+                       [&](auto appended, auto) {
+                         EXPECT_TRUE(appended);
+                         ++answered;
+                       });
+    }
+  };
+  std::atomic<bool> stop{false};
+  auto read = [&](PartitionId id) {
+    while (!stop) EXPECT_TRUE(rig.fetch_all(id, {}, 2'000));
+  };
+  std::vector<std::jthread> threads;
+  for (int64_t p = 0; p < 4; ++p) threads.emplace_back(write, p % 2 == 0 ? kP0 : kP1, p);
+  std::jthread reader(read, kP0);
+  std::jthread carer([&] {
+    while (!stop) EXPECT_TRUE(rig.log().enforce_retention());
+  });
+  threads.clear();
+  while (answered < 4 * kBatches) std::this_thread::yield();
+  stop = true;
+  reader.join();
+  carer.join();
+  for (PartitionId id : {kP0, kP1}) {
+    std::map<std::string, int> next;
+    for (const auto& value : rig.values(id)) {
+      auto dash = value.find('-');
+      EXPECT_EQ(next[value.substr(0, dash)]++, std::stoi(value.substr(dash + 1)));
+    }
+    for (const auto& [producer, count] : next) EXPECT_EQ(count, kBatches);
+  }
 }
 
 }  // namespace

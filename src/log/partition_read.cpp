@@ -108,15 +108,14 @@ Status Partition::read_planned(const FetchPlan& plan, Bytes& out) const {
   int64_t expected = first.base_offset;
   ByteView view(out);
   while (used < view.size()) {
-    auto header = parse_batch_header(view.subspan(used));
-    bool cut_off =
-        view.size() - used < kBatchHeaderBytes ||
-        load_be<int32_t>(view.data() + used + 8) > static_cast<int64_t>(view.size() - used);
-    if (!header && used > 0 && cut_off) break;
+    // The last batch may have been cut off by max_bytes; the first never is.
+    if (used > 0 && view.size() - used < kBatchHeaderBytes) break;
+    auto header = parse_batch_header_alone(view.subspan(used));
     if (!header) return damaged(expected, header.error());
     if (header->base_offset >= plan.upper && header->base_offset == expected) break;
-    if (header->total_bytes() > view.size() - used) break;
-    auto whole = verify_batch(view.subspan(used, header->total_bytes()));
+    if (used > 0 && header->total_bytes() > view.size() - used) break;
+    auto whole =
+        verify_batch(view.subspan(used, std::min(view.size() - used, header->total_bytes())));
     if (!whole) return damaged(expected, whole.error());
     if (header->base_offset != expected || header->leader_epoch != 0) {
       return damaged(expected,
