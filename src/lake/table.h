@@ -1,12 +1,5 @@
 #pragma once
 
-#include <functional>
-#include <map>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "base/clock.h"
 #include "base/result.h"
 #include "data/scan.h"
@@ -15,17 +8,33 @@
 #include "duck/parquet.h"
 #include "lake/object_store.h"
 
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
 namespace ziwa::lake {
 
 /// A data file of a Delta table (an `add` action).
 struct DataFile {
-  std::string path;                                                  ///< Relative, not URL-encoded.
-  std::map<std::string, std::optional<std::string>> partition_values;  ///< As in the protocol's text form.
+  std::string path;  ///< Relative, not URL-encoded.
+  std::map<std::string, std::optional<std::string>>
+      partition_values;  ///< As in the protocol's text form.
   uint64_t size = 0;
   int64_t modified_ms = 0;
   std::string stats;  ///< The protocol's JSON, or empty.
   std::optional<uint64_t> rows;
+  std::string
+      deletion_vector;  ///< Its unique id, or empty. Tables whose files have one are refused.
 };
+using DataFilePtr = std::shared_ptr<const DataFile>;
+
+/// One file as JSON text (the protocol's `add` action) and back, for those who keep uncommitted
+/// files across a restart.
+std::string data_file_to_json(const DataFile& file);
+/// Errors: corrupt.
+Result<DataFile> data_file_from_json(std::string_view text);
 
 /// A Delta table at one version. Immutable, shared.
 class TableSnapshot {
@@ -34,7 +43,8 @@ class TableSnapshot {
   virtual int64_t version() const = 0;
   virtual const data::Schema& schema() const = 0;
   virtual const std::vector<std::string>& partition_columns() const = 0;
-  virtual const std::vector<DataFile>& files() const = 0;
+  virtual const std::vector<DataFilePtr>& files() const = 0;
+  virtual const std::map<std::string, std::string>& properties() const = 0;
   /// Latest `txn` version of `app_id`.
   virtual std::optional<int64_t> transaction_version(const std::string& app_id) const = 0;
   /// Reads the rows; prunes files by partition values and statistics from the request's bounds.
@@ -44,27 +54,34 @@ using TableSnapshotPtr = std::shared_ptr<const TableSnapshot>;
 
 /// What a commit adds and removes.
 struct Commit {
-  std::string operation = "WRITE";  ///< commitInfo: WRITE, CREATE TABLE, CREATE TABLE AS SELECT, STREAMING UPDATE, DELETE ...
+  std::string operation = "WRITE";  ///< commitInfo: WRITE, CREATE TABLE, CREATE TABLE AS SELECT,
+                                    ///< STREAMING UPDATE, DELETE ...
   std::vector<DataFile> add;
   std::vector<DataFile> remove;
   bool data_change = true;
-  /// Exactly-once: refused with already_exists when the table already has this app id at `version` or later.
+  /// Exactly-once: refused with already_exists when the table already has this app id at `version`
+  /// or later.
   struct Transaction {
     std::string app_id;
     int64_t version = 0;
   };
   std::optional<Transaction> transaction;
-  std::map<std::string, std::string> info;  ///< More fields of commitInfo, e.g. ziwa.epoch, ziwa.offsets.
-  /// The version that the writer read; a winner since then is rebased over if it only appended and we only append,
-  /// else the commit fails with conflict.
+  std::map<std::string, std::string>
+      info;  ///< More fields of commitInfo, e.g. ziwa.epoch, ziwa.offsets.
+  /// The version that the writer read; a winner since then is rebased over if it only appended and
+  /// we only append, else the commit fails with conflict.
   std::optional<int64_t> read_version;
 };
 
-/// Writes rows into new data files of a table, one open file per partition (at most 32; the least recent is finished).
-/// Rows are in the table's column order. One thread. Files that are not committed are garbage for VACUUM.
+/// Writes rows into new data files of a table, one open file per partition (at most 32; the least
+/// recent is finished). Rows are in the table's column order and types. Rows in memory are limited
+/// to 64 MiB: then the largest file ends a row group. One thread. Files that are not committed are
+/// garbage for VACUUM.
 class TableWriter {
  public:
   virtual ~TableWriter() = default;
+  /// Errors: invalid_argument (NULL in a NOT NULL column, a value the stored type cannot hold),
+  /// exhausted, io. After an error the writer only fails.
   virtual Status write(duckdb::DataChunk& rows) = 0;
   virtual uint64_t rows() const = 0;
   virtual uint64_t bytes() const = 0;  ///< Estimated, of unfinished files too.
@@ -72,8 +89,9 @@ class TableWriter {
   virtual Result<std::vector<DataFile>> finish() = 0;
 };
 
-/// A Delta table: protocol reader 1, writer 2 for what we write; features that cannot be read are refused by name.
-/// Any thread.
+/// A Delta table. We write protocol reader 1 and writer 2, or 3 and 7 with the feature timestampNtz
+/// when a column is a TIMESTAMP without zone. Features that cannot be read, or not be written, are
+/// refused by name: docs/formats/delta.md. Any thread.
 class Table {
  public:
   struct Create {
@@ -82,10 +100,12 @@ class Table {
     std::map<std::string, std::string> properties;
   };
   /// Writes version 0 if there is no table yet; already_exists if there is.
-  static Result<std::shared_ptr<Table>> create(std::shared_ptr<ObjectStore> store, duck::Instance& instance,
-                                               const Clock& clock, const Create& create);
+  static Result<std::shared_ptr<Table>> create(std::shared_ptr<ObjectStore> store,
+                                               duck::Instance& instance, const Clock& clock,
+                                               const Create& create);
   /// Errors: not_found; unsupported naming the feature; corrupt.
-  static Result<std::shared_ptr<Table>> open(std::shared_ptr<ObjectStore> store, duck::Instance& instance, const Clock& clock);
+  static Result<std::shared_ptr<Table>> open(std::shared_ptr<ObjectStore> store,
+                                             duck::Instance& instance, const Clock& clock);
   virtual ~Table() = default;
   /// The newest version that is known; refresh() looks for commits of other writers.
   virtual TableSnapshotPtr snapshot() const = 0;
@@ -93,10 +113,17 @@ class Table {
   /// Errors: not_found (never was, or cleaned up).
   virtual Result<TableSnapshotPtr> at_version(int64_t version) = 0;
   virtual Result<std::unique_ptr<TableWriter>> writer(uint64_t file_bytes) = 0;
-  /// Commits as the next version; writes a checkpoint every 10 versions and `_last_checkpoint`. Durable when it returns.
+  /// Commits as the next version; writes a checkpoint every 10 versions and `_last_checkpoint`.
+  /// Durable when it returns. Errors: conflict (see Commit::read_version; or a file to remove is
+  /// gone), already_exists (see Commit::Transaction), maybe_applied (read before retrying),
+  /// unsupported (a writer feature), exhausted.
   virtual Result<TableSnapshotPtr> commit(const Commit& commit) = 0;
-  /// Row changes from `from` (exclusive; -1: the empty table) to `to`: rows of added files with +1, of removed ones with -1;
-  /// commits with dataChange=false give nothing. `next` of each stream also fills `weights`.
+  /// The text fields of the commitInfo of a version, e.g. what Commit::info held. Errors: not_found
+  /// (cleaned up).
+  virtual Result<std::map<std::string, std::string>> info(int64_t version) = 0;
+  /// Row changes from `from` (exclusive; -1: the empty table) to `to`: rows of added files with +1,
+  /// of removed ones with -1; commits with dataChange=false give nothing, files that came and went
+  /// neither. Errors: not_found (cleaned up).
   struct Change {
     std::shared_ptr<data::Scan> rows;
     int weight = 1;

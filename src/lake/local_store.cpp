@@ -1,0 +1,187 @@
+#include "lake/object_store.h"
+#include "lake/path_internal.h"
+
+#include <algorithm>
+#include <mutex>
+#include <random>
+#include <set>
+
+namespace ziwa::lake {
+namespace {
+
+constexpr std::string_view kTemporary = ".tmp";
+
+std::string random_suffix() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return fmt::format("{:016x}", random());
+}
+
+class LocalStore final : public ObjectStore {
+ public:
+  LocalStore(FileSystem& fs, std::string root) : fs_(fs), root_(std::move(root)) {
+    while (root_.size() > 1 && root_.back() == '/') root_.pop_back();
+  }
+
+  Status put(const std::string& key, ByteView content) override {
+    Staged staged = TRY(write_staged(key, content));
+    return publish({staged});
+  }
+
+  Status put_new(const std::string& key, ByteView content) override {
+    Staged staged = TRY(write_staged(key, content));
+    std::string path = path_of(key);
+    Status renamed = fs_.rename_new(staged.path, path);
+    if (!renamed.has_value()) {
+      Error error = std::move(renamed).error();
+      if (error.code() == Code::io) {
+        return Error(Code::maybe_applied, "{}", error.message());
+      }
+      discard(staged);
+      return error;
+    }
+    Status synced = fs_.sync_dir(parent_path(path));
+    if (!synced.has_value()) return Error(Code::maybe_applied, "{}", synced.error().message());
+    return {};
+  }
+
+  Result<Bytes> get(const std::string& key) override {
+    TRY(check(key));
+    return read_file(fs_, path_of(key));
+  }
+
+  Result<Bytes> get_range(const std::string& key, uint64_t from, uint64_t size) override {
+    TRY(check(key));
+    auto file = TRY(fs_.open(path_of(key), OpenMode::read));
+    Bytes bytes(std::min(size, file->size() - std::min(from, file->size())));
+    size_t got = TRY(file->read_at(from, bytes));
+    bytes.resize(got);
+    return bytes;
+  }
+
+  Result<ObjectInfo> head(const std::string& key) override {
+    TRY(check(key));
+    FileInfo info = TRY(fs_.stat(path_of(key)));
+    if (info.is_directory) return Error(Code::not_found, "no object {}", key);
+    return ObjectInfo{.key = key, .size = info.size, .modified_ms = info.modified_ms};
+  }
+
+  Result<std::vector<ObjectInfo>> list(const std::string& prefix, const std::string& after,
+                                       size_t limit) override {
+    std::vector<ObjectInfo> found;
+    size_t slash = prefix.rfind('/');
+    std::string folder = slash == std::string::npos ? "" : prefix.substr(0, slash);
+    TRY(collect(folder, prefix, after, found));
+    std::sort(found.begin(), found.end(), [](auto& a, auto& b) { return a.key < b.key; });
+    if (found.size() > limit) found.resize(limit);
+    return found;
+  }
+
+  Status remove(const std::string& key) override {
+    TRY(check(key));
+    TRY(fs_.remove(path_of(key)));
+    return fs_.sync_dir(parent_path(path_of(key)));
+  }
+
+  std::string path_of(const std::string& key) const override { return join_path(root_, key); }
+
+  Result<Staged> stage(const std::string& key) override {
+    TRY(check(key));
+    std::string path = path_of(key);
+    std::string folder = parent_path(path);
+    TRY(make_durable_folder(folder));
+    std::string name = path.substr(folder.size() + 1);
+    return Staged{
+        .key = key,
+        .path = join_path(folder, fmt::format(".{}.{}{}", name, random_suffix(), kTemporary))};
+  }
+
+  Status publish(const std::vector<Staged>& objects) override {
+    std::set<std::string> folders;
+    for (const Staged& object : objects) {
+      TRY(fs_.rename(object.path, path_of(object.key)));
+      folders.insert(parent_path(path_of(object.key)));
+    }
+    for (const std::string& folder : folders) TRY(fs_.sync_dir(folder));
+    return {};
+  }
+
+  void discard(const Staged& object) override {
+    fs_.remove(object.path).ignore("a temporary file that stays is never listed nor read");
+  }
+
+ private:
+  static Status check(const std::string& key) {
+    if (inside_table(key)) return {};
+    return Error(Code::invalid_argument, "\"{}\" is not the key of an object", key);
+  }
+
+  Result<Staged> write_staged(const std::string& key, ByteView content) {
+    Staged staged = TRY(stage(key));
+    auto write = [&]() -> Status {
+      auto file = TRY(fs_.open(staged.path, OpenMode::create_new));
+      TRY(file->append(content));
+      return file->sync();
+    };
+    Status written = write();
+    if (!written.has_value()) {
+      discard(staged);
+      return std::move(written).error();
+    }
+    return staged;
+  }
+
+  /// Makes a folder at or below the root. An entry counts as durable only once this process has
+  /// synced it: a crash may have left it in memory alone.
+  Status make_durable_folder(const std::string& folder) {
+    std::lock_guard guard(mutex_);
+    return make_folder(folder);
+  }
+  Status make_folder(const std::string& folder) {
+    if (durable_folders_.contains(folder)) return {};
+    std::string parent = parent_path(folder);
+    const bool below_root = folder.size() > root_.size();
+    if (below_root || !fs_.exists(parent)) TRY(make_folder(parent));
+    TRY(fs_.make_dirs(folder));
+    TRY(fs_.sync_dir(parent));
+    if (durable_folders_.size() >= kFoldersMax) durable_folders_.clear();
+    durable_folders_.insert(folder);
+    return {};
+  }
+
+  Status collect(const std::string& folder, const std::string& prefix, const std::string& after,
+                 std::vector<ObjectInfo>& found) {
+    auto entries = fs_.list(folder.empty() ? root_ : path_of(folder));
+    if (!entries.has_value()) {
+      if (entries.error().code() == Code::not_found) return {};
+      return std::move(entries).error();
+    }
+    for (const FileInfo& entry : *entries) {
+      if (entry.name.starts_with('.') && entry.name.ends_with(kTemporary)) continue;
+      std::string key = folder.empty() ? entry.name : folder + "/" + entry.name;
+      if (entry.is_directory) {
+        std::string inside = key + "/";
+        if (inside.starts_with(prefix) || prefix.starts_with(inside))
+          TRY(collect(key, prefix, after, found));
+      } else if (key.starts_with(prefix) && key > after) {
+        found.push_back(
+            {.key = std::move(key), .size = entry.size, .modified_ms = entry.modified_ms});
+      }
+    }
+    return {};
+  }
+
+  static constexpr size_t kFoldersMax = 100'000;
+
+  FileSystem& fs_;
+  std::string root_;
+  std::mutex mutex_;
+  std::set<std::string> durable_folders_;
+};
+
+}  // namespace
+
+std::unique_ptr<ObjectStore> make_local_store(FileSystem& fs, std::string root) {
+  return std::make_unique<LocalStore>(fs, std::move(root));
+}
+
+}  // namespace ziwa::lake

@@ -1,0 +1,201 @@
+#include "lake/log_internal.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <map>
+#include <set>
+
+namespace ziwa::lake {
+namespace {
+
+constexpr size_t kListingMax = 5'000'000;
+
+/// What the names in _delta_log say.
+struct Listing {
+  std::set<int64_t> commits;
+  /// Version -> its single-file checkpoint.
+  std::set<int64_t> checkpoints;
+  /// (Version, number of parts) -> parts found.
+  std::map<std::pair<int64_t, int64_t>, std::vector<std::string>> parts;
+  /// Versions with a checkpoint that only v2 readers know.
+  std::set<int64_t> v2_checkpoints;
+};
+
+/// The part of `name` up to the next '.', taken off it.
+std::string_view take_word(std::string_view& name) {
+  size_t end = std::min(name.find('.'), name.size());
+  std::string_view word = name.substr(0, end);
+  name.remove_prefix(std::min(end + 1, name.size()));
+  return word;
+}
+
+std::optional<int64_t> number(std::string_view word, size_t digits) {
+  int64_t value = 0;
+  if (word.size() != digits) return std::nullopt;
+  auto [end, failed] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (failed != std::errc() || end != word.data() + word.size()) return std::nullopt;
+  return value;
+}
+
+void note(const std::string& key, Listing& listing) {
+  std::string_view name = std::string_view(key).substr(std::string_view(kLogFolder).size());
+  auto version = number(take_word(name), 20);
+  if (!version) return;
+  if (name == "json") {
+    listing.commits.insert(*version);
+    return;
+  }
+  if (take_word(name) != "checkpoint") return;
+  if (name == "parquet") {
+    listing.checkpoints.insert(*version);
+    return;
+  }
+  std::string_view word = take_word(name);
+  auto part = number(word, 10);
+  auto total = number(take_word(name), 10);
+  if (part && total && name == "parquet") {
+    listing.parts[{*version, *total}].push_back(key);
+  } else {
+    listing.v2_checkpoints.insert(*version);  // 00...2.checkpoint.<uuid>.parquet or .json
+  }
+}
+
+Result<Listing> list_log(const TableContext& context, const std::string& after) {
+  auto objects = TRY(context.store->list(kLogFolder, after, kListingMax));
+  Listing listing;
+  for (const ObjectInfo& object : objects) note(object.key, listing);
+  return listing;
+}
+
+struct Checkpoint {
+  int64_t version = -1;
+  std::vector<std::string> keys;
+};
+
+/// The newest complete checkpoint up to `limit`. Errors: unsupported, if only a v2 one would do.
+Result<std::optional<Checkpoint>> choose_checkpoint(const Listing& listing, int64_t limit) {
+  Checkpoint best;
+  for (int64_t version : listing.checkpoints) {
+    if (version <= limit && version > best.version) best = {version, {checkpoint_key(version)}};
+  }
+  for (const auto& [id, keys] : listing.parts) {
+    auto [version, total] = id;
+    if (version <= limit && version > best.version && static_cast<int64_t>(keys.size()) == total) {
+      best = {version, keys};
+    }
+  }
+  const bool from_the_start = listing.commits.contains(0);
+  if (best.version < 0 && !from_the_start && !listing.v2_checkpoints.empty()) {
+    return Error(Code::unsupported,
+                 "the Delta table uses the feature v2Checkpoint, which cannot be read yet");
+  }
+  if (best.version < 0) return std::optional<Checkpoint>();
+  return std::optional(std::move(best));
+}
+
+/// Where `_last_checkpoint` says the listing can begin: only a hint, it may be stale or broken.
+std::string listing_start(const TableContext& context) {
+  auto content = context.store->get(fmt::format("{}_last_checkpoint", kLogFolder));
+  if (!content.has_value()) return {};
+  auto hint = nlohmann::json::parse(as_text(*content), nullptr, false);
+  if (!hint.is_object() || !hint.contains("version") || !hint["version"].is_number_integer())
+    return {};
+  int64_t version = hint["version"].get<int64_t>();
+  // The key just before everything of that version.
+  return version > 0 ? fmt::format("{}{:020}", kLogFolder, version) : "";
+}
+
+/// Commits behind a checkpoint may be cleaned up; after the last one they must all be there.
+Error missing_commit(const Listing& listing, int64_t version) {
+  auto newest = choose_checkpoint(listing, std::numeric_limits<int64_t>::max());
+  if (newest.has_value() && newest->has_value() && (*newest)->version >= version) {
+    return Error(Code::not_found, "version {} of the Delta table was cleaned up", version);
+  }
+  return Error(Code::corrupt, "the Delta log has a gap: version {} is missing", version);
+}
+
+Result<SnapshotPtr> load_from(const TableContextPtr& context, const Listing& listing,
+                              int64_t target) {
+  auto checkpoint = TRY(choose_checkpoint(listing, target));
+  Replay replay(context);
+  int64_t version = -1;
+  if (checkpoint) {
+    TRY(replay.apply(TRY(read_checkpoint(*context, checkpoint->keys)), checkpoint->version));
+    version = checkpoint->version;
+  }
+  while (version < target) {
+    ++version;
+    if (!listing.commits.contains(version)) return missing_commit(listing, version);
+    TRY(replay.apply(TRY(read_commit(*context, version)), version));
+  }
+  return replay.finish();
+}
+
+int64_t newest_version(const Listing& listing) {
+  int64_t newest = listing.commits.empty() ? -1 : *listing.commits.rbegin();
+  if (!listing.checkpoints.empty()) newest = std::max(newest, *listing.checkpoints.rbegin());
+  if (!listing.v2_checkpoints.empty()) newest = std::max(newest, *listing.v2_checkpoints.rbegin());
+  for (const auto& [id, keys] : listing.parts) {
+    if (static_cast<int64_t>(keys.size()) == id.second) newest = std::max(newest, id.first);
+  }
+  return newest;
+}
+
+/// Whether the listing that began at the hint holds all that is needed.
+bool covers(const Listing& listing, int64_t target) {
+  auto checkpoint = choose_checkpoint(listing, target);
+  return newest_version(listing) >= target && checkpoint.has_value() && checkpoint->has_value();
+}
+
+}  // namespace
+
+std::string commit_key(int64_t version) {
+  return fmt::format("{}{:020}.json", kLogFolder, version);
+}
+
+std::string checkpoint_key(int64_t version) {
+  return fmt::format("{}{:020}.checkpoint.parquet", kLogFolder, version);
+}
+
+Result<Actions> read_commit(const TableContext& context, int64_t version) {
+  Bytes content = TRY(context.store->get(commit_key(version)));
+  auto actions = parse_commit(content);
+  if (!actions.has_value()) return std::move(actions).error().context(commit_key(version));
+  return actions;
+}
+
+Result<SnapshotPtr> load_snapshot(const TableContextPtr& context, std::optional<int64_t> version) {
+  std::string start = listing_start(*context);
+  Listing listing = TRY(list_log(*context, start));
+  int64_t target = version.value_or(newest_version(listing));
+  if (!start.empty() && (target < 0 || !covers(listing, target))) {
+    listing = TRY(list_log(*context, ""));
+    target = version.value_or(newest_version(listing));
+  }
+  int64_t newest = newest_version(listing);
+  if (newest < 0)
+    return Error(Code::not_found, "there is no Delta table at {}", context->store->path_of(""));
+  if (target < 0 || target > newest) {
+    return Error(Code::not_found, "there is no version {} of the Delta table", target)
+        .with_hint(fmt::format("the newest is {}", newest));
+  }
+  return load_from(context, listing, target);
+}
+
+Result<SnapshotPtr> follow(const SnapshotPtr& base) {
+  std::unique_ptr<Replay> replay;
+  for (int64_t version = base->version() + 1;; ++version) {
+    auto actions = read_commit(*base->context(), version);
+    if (!actions.has_value()) {
+      if (actions.error().code() != Code::not_found) return std::move(actions).error();
+      break;
+    }
+    if (!replay) replay = std::make_unique<Replay>(*base);
+    TRY(replay->apply(std::move(*actions), version));
+  }
+  if (!replay) return base;
+  return replay->finish();
+}
+
+}  // namespace ziwa::lake

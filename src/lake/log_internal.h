@@ -1,0 +1,34 @@
+#pragma once
+
+#include "lake/snapshot_internal.h"
+
+#include <optional>
+#include <vector>
+
+namespace ziwa::lake {
+
+inline constexpr const char* kLogFolder = "_delta_log/";
+
+/// "_delta_log/00000000000000000012.json".
+std::string commit_key(int64_t version);
+/// "_delta_log/00000000000000000012.checkpoint.parquet".
+std::string checkpoint_key(int64_t version);
+
+/// Loads the newest state, or that at `version`. Errors: not_found (no table, or no such version),
+/// corrupt, unsupported.
+Result<SnapshotPtr> load_snapshot(const TableContextPtr& context, std::optional<int64_t> version);
+
+/// The actions of one commit. Errors: not_found, corrupt.
+Result<Actions> read_commit(const TableContext& context, int64_t version);
+
+/// Follows the commits after `base` one by one until there is none.
+Result<SnapshotPtr> follow(const SnapshotPtr& base);
+
+/// Reads the Parquet files of a checkpoint. Errors: corrupt, unsupported (v2 checkpoints with
+/// sidecars).
+Result<Actions> read_checkpoint(const TableContext& context, const std::vector<std::string>& keys);
+
+/// Writes a classic checkpoint of `snapshot` and `_last_checkpoint`.
+Status write_checkpoint(const Snapshot& snapshot);
+
+}  // namespace ziwa::lake
