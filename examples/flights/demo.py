@@ -53,7 +53,16 @@ class Server:
 
     def start(self) -> float:
         begin = time.monotonic()
-        command = [self.binary, "up", "--json", "--strict", "--data", str(self.data), "--project", str(self.project)]
+        command = [
+            self.binary,
+            "up",
+            "--json",
+            "--strict",
+            "--data",
+            str(self.data),
+            "--project",
+            str(self.project),
+        ]
         for door, port in self.ports.items():
             command += ["--set", f"doors.{door}.port={port}"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
@@ -76,7 +85,9 @@ class Server:
             require(self.process.wait(timeout=30) == 0, "the server did not stop cleanly")
 
     def cpu_seconds(self) -> float:
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = (
+            pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        )
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_mib(self) -> int:
@@ -86,8 +97,11 @@ class Server:
         return 0
 
     def sql(self, statement: str, form: str = "--csv") -> str:
-        done = subprocess.run([self.binary, "sql", "--port", str(self.ports["postgres"]), form, "-c", statement],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [self.binary, "sql", "--port", str(self.ports["postgres"]), form, "-c", statement],
+            capture_output=True,
+            text=True,
+        )
         require(done.returncode == 0, f"{statement}: {done.stderr.strip()}")
         return done.stdout
 
@@ -95,7 +109,9 @@ class Server:
         return self.sql(statement).splitlines()[1]
 
     def http(self, path: str, headers: dict[str, str] | None = None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.ports['http']}{path}", headers=headers or {})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports['http']}{path}", headers=headers or {}
+        )
         try:
             return urllib.request.urlopen(request, timeout=30)
         except urllib.error.HTTPError as error:
@@ -103,17 +119,29 @@ class Server:
 
 
 class Demo:
-    def __init__(self, binary: str, work: pathlib.Path, sources: pathlib.Path, crashes: int, seed: int, limit: int,
-                 record_format: str):
+    def __init__(
+        self,
+        binary: str,
+        work: pathlib.Path,
+        sources: pathlib.Path,
+        crashes: int,
+        seed: int,
+        limit: int,
+        record_format: str,
+    ):
         self.work, self.sources, self.crashes, self.limit = work, sources, crashes, limit
         self.record_format = record_format
         self.random = random.Random(seed)
         self.seed = seed
         self.project = work / "project"
-        shutil.copytree(HERE, self.project, ignore=shutil.ignore_patterns("*.py", "__pycache__", "data"))
+        shutil.copytree(
+            HERE, self.project, ignore=shutil.ignore_patterns("*.py", "__pycache__", "data")
+        )
         if record_format != "json":
             topics = self.project / "topics.sql"
-            topics.write_text(topics.read_text().replace("format = 'json'", f"format = '{record_format}'"))
+            topics.write_text(
+                topics.read_text().replace("format = 'json'", f"format = '{record_format}'")
+            )
         (self.project / "data").mkdir()
         shutil.copy(sources / "airports.csv", self.project / "data")
         self.server = Server(binary, work / "data", self.project)
@@ -124,14 +152,36 @@ class Demo:
     def figure(self, name: str, value: str) -> None:
         self.figures.append((name, value))
 
-    # -- producing ---------------------------------------------------------------------------------------------------
-
     def start_producer(self) -> subprocess.Popen:
-        command = [self.server.binary, "produce", "flights", "--kafka", f"127.0.0.1:{self.server.ports['kafka']}",
-                   "--file", str(self.sources / "flights-3m.parquet"), "--format", self.record_format, "--key", "origin",
-                   "--rename", "date=time", "--seq", "seq", "--order-by", "time", "--disorder", "10 minutes",
-                   "--late-fraction", "0.001", "--seed", str(self.seed), "--send-log", str(self.work / "sent.csv"),
-                   "--pause-file", str(self.work / "pause")]
+        command = [
+            self.server.binary,
+            "produce",
+            "flights",
+            "--kafka",
+            f"127.0.0.1:{self.server.ports['kafka']}",
+            "--file",
+            str(self.sources / "flights-3m.parquet"),
+            "--format",
+            self.record_format,
+            "--key",
+            "origin",
+            "--rename",
+            "date=time",
+            "--seq",
+            "seq",
+            "--order-by",
+            "time",
+            "--disorder",
+            "10 minutes",
+            "--late-fraction",
+            "0.001",
+            "--seed",
+            str(self.seed),
+            "--send-log",
+            str(self.work / "sent.csv"),
+            "--pause-file",
+            str(self.work / "pause"),
+        ]
         if self.limit:
             command += ["--limit", str(self.limit)]
         return subprocess.Popen(command)
@@ -155,18 +205,26 @@ class Demo:
         require(producer.wait() == 0, "the producer failed")
         sent = time.monotonic()
         while self.committed() < expected:
-            require(time.monotonic() - sent < 120, f"the views stand at {self.committed():,} of {expected:,} events")
+            require(
+                time.monotonic() - sent < 120,
+                f"the views stand at {self.committed():,} of {expected:,} events",
+            )
             time.sleep(0.05)
         seconds = time.monotonic() - begin
         self.server.sql("CALL ziwa.flush('keep_history')")
-        self.measures |= {"events_per_s": expected / seconds, "delta_s": time.monotonic() - begin,
-                          "cpu_us": self.server.cpu_seconds() / expected * 1e6, "peak_mib": self.server.peak_mib()}
-        self.figure("producer to view", f"{expected / seconds:,.0f} events/s ({expected:,} in {seconds:.1f} s)")
+        self.measures |= {
+            "events_per_s": expected / seconds,
+            "delta_s": time.monotonic() - begin,
+            "cpu_us": self.server.cpu_seconds() / expected * 1e6,
+            "peak_mib": self.server.peak_mib(),
+        }
+        self.figure(
+            "producer to view",
+            f"{expected / seconds:,.0f} events/s ({expected:,} in {seconds:.1f} s)",
+        )
         self.figure("producer to Delta table", f"{self.measures['delta_s']:.1f} s")
         self.figure("server CPU per event", f"{self.measures['cpu_us']:.2f} us")
         self.figure("server peak memory", f"{self.measures['peak_mib']} MiB")
-
-    # -- checking ----------------------------------------------------------------------------------------------------
 
     def save(self, name: str, statement: str) -> str:
         path = self.work / f"{name}.csv"
@@ -176,19 +234,39 @@ class Demo:
     def check_answers(self, expected: int) -> None:
         import deltalake  # the reference reader, not ours
 
-        entries = self.save("entries", 'SELECT _partition AS "partition", _entry AS entry, min(_offset) AS first_offset, '
-                            "max(_offset) AS last_offset FROM flights GROUP BY ALL ORDER BY ALL")
-        idle = self.save("idle", "SELECT entry, partition FROM ziwa.idle_marks WHERE topic = 'flights'")
-        oracle = check.Oracle(str(self.sources / "flights-3m.parquet"), str(self.sources / "airports.csv"),
-                              str(self.work / "sent.csv"), entries, idle)
-        require(oracle.count("sent") == expected, f"the send log holds {oracle.count('sent'):,} of {expected:,} events")
+        entries = self.save(
+            "entries",
+            'SELECT _partition AS "partition", _entry AS entry, min(_offset) AS first_offset, '
+            "max(_offset) AS last_offset FROM flights GROUP BY ALL ORDER BY ALL",
+        )
+        idle = self.save(
+            "idle", "SELECT entry, partition FROM ziwa.idle_marks WHERE topic = 'flights'"
+        )
+        oracle = check.Oracle(
+            str(self.sources / "flights-3m.parquet"),
+            str(self.sources / "airports.csv"),
+            str(self.work / "sent.csv"),
+            entries,
+            idle,
+        )
+        require(
+            oracle.count("sent") == expected,
+            f"the send log holds {oracle.count('sent'):,} of {expected:,} events",
+        )
         self.findings.append(oracle.compare_topic(self.consume()))
-        location = self.server.value("SELECT location FROM ziwa.tables WHERE name = 'flight_history'")
+        location = self.server.value(
+            "SELECT location FROM ziwa.tables WHERE name = 'flight_history'"
+        )
         self.findings.append(oracle.compare_delta(deltalake.DeltaTable(location).file_uris()))
         for view in check.VIEWS:
-            self.findings.append(oracle.compare_view(view, self.save(view, f"SELECT * FROM {view}")))
-        late = self.save("late", "SELECT _partition AS \"partition\", _offset AS \"offset\" FROM ziwa.late_rows "
-                         "WHERE view = 'departures_per_hour'")
+            self.findings.append(
+                oracle.compare_view(view, self.save(view, f"SELECT * FROM {view}"))
+            )
+        late = self.save(
+            "late",
+            'SELECT _partition AS "partition", _offset AS "offset" FROM ziwa.late_rows '
+            "WHERE view = 'departures_per_hour'",
+        )
         self.findings.append(oracle.compare_late(late))
         share = oracle.count("late") / expected * 100
         self.figure("late rows", f"{oracle.count('late'):,} = {share:.3f} %")
@@ -201,63 +279,140 @@ class Demo:
     def consume(self) -> str:
         """The topic as an ordinary Kafka consumer sees it."""
         path = self.work / "consumed.csv"
-        done = subprocess.run([self.server.binary, "consume", "flights", "--kafka",
-                               f"127.0.0.1:{self.server.ports['kafka']}", "--from", "beginning", "--until-end", "--csv",
-                               "seq", "--output", str(path)])
+        done = subprocess.run(
+            [
+                self.server.binary,
+                "consume",
+                "flights",
+                "--kafka",
+                f"127.0.0.1:{self.server.ports['kafka']}",
+                "--from",
+                "beginning",
+                "--until-end",
+                "--csv",
+                "seq",
+                "--output",
+                str(path),
+            ]
+        )
         require(done.returncode == 0, "the consumer failed")
         return str(path)
 
     def check_three_ways(self) -> None:
-        query = "SELECT origin, destination, departures FROM routes ORDER BY departures DESC, origin, destination LIMIT 5"
+        query = (
+            "SELECT origin, destination, departures FROM routes "
+            "ORDER BY departures DESC, origin, destination LIMIT 5"
+        )
         ours = [line.split(",") for line in self.server.sql(query).splitlines()[1:]]
-        psql = subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.server.ports["postgres"]), "-U", "demo", "-d", "db",
-                               "-AtF,", "-c", query], capture_output=True, text=True, check=True)
+        psql = subprocess.run(
+            [
+                "psql",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(self.server.ports["postgres"]),
+                "-U",
+                "demo",
+                "-d",
+                "db",
+                "-AtF,",
+                "-c",
+                query,
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         theirs = [line.split(",") for line in psql.stdout.splitlines()]
-        answer = self.server.http("/v1/routes?select=origin,destination,departures"
-                                  "&order=departures.desc,origin,destination&limit=5")
+        answer = self.server.http(
+            "/v1/routes?select=origin,destination,departures"
+            "&order=departures.desc,origin,destination&limit=5"
+        )
         etag = answer.headers["ETag"]
-        rest = [[str(row[c]) for c in ("origin", "destination", "departures")] for row in json.load(answer)["rows"]]
+        rest = [
+            [str(row[c]) for c in ("origin", "destination", "departures")]
+            for row in json.load(answer)["rows"]
+        ]
         require(ours == theirs == rest, f"three doors, different answers: {ours} {theirs} {rest}")
-        require(self.server.http("/v1/routes?limit=1", {"If-None-Match": etag}).status == 304, "the ETag changed by itself")
-        table("The busiest routes, the same through ziwa sql, psql and REST", ["origin", "destination", "departures"], ours)
-        table("The worst airports of 2 January", ["place", "origin", "departures", "mean delay"],
-              [tuple(line.split(",")) for line in self.server.sql(
-                  "SELECT place, origin, departures, round(mean_delay, 1) FROM worst_airports "
-                  "WHERE day = DATE '2001-01-02' ORDER BY place LIMIT 5").splitlines()[1:]])
+        require(
+            self.server.http("/v1/routes?limit=1", {"If-None-Match": etag}).status == 304,
+            "the ETag changed by itself",
+        )
+        table(
+            "The busiest routes, the same through ziwa sql, psql and REST",
+            ["origin", "destination", "departures"],
+            ours,
+        )
+        table(
+            "The worst airports of 2 January",
+            ["place", "origin", "departures", "mean delay"],
+            [
+                tuple(line.split(","))
+                for line in self.server.sql(
+                    "SELECT place, origin, departures, round(mean_delay, 1) FROM worst_airports "
+                    "WHERE day = DATE '2001-01-02' ORDER BY place LIMIT 5"
+                ).splitlines()[1:]
+            ],
+        )
 
     def check_log_is_not_needed(self) -> None:
-        views = {view: sorted(self.server.sql(f"SELECT * FROM {view}").splitlines()) for view in check.VIEWS}
+        views = {
+            view: sorted(self.server.sql(f"SELECT * FROM {view}").splitlines())
+            for view in check.VIEWS
+        }
         etag = self.server.http("/v1/routes?limit=1").headers["ETag"]
         for partition in range(4):
-            end = self.server.value(f"SELECT high_watermark FROM ziwa.partitions WHERE topic = 'flights' "
-                                    f"AND partition = {partition}")
+            end = self.server.value(
+                f"SELECT high_watermark FROM ziwa.partitions WHERE topic = 'flights' "
+                f"AND partition = {partition}"
+            )
             self.server.sql(f"CALL ziwa.delete_records('flights', {partition}, {end})")
-        require(self.server.value("SELECT count(*) FROM flights") == "0", "the topic still has records")
+        require(
+            self.server.value("SELECT count(*) FROM flights") == "0", "the topic still has records"
+        )
         for moment in ("after the records were deleted", "after a restart"):
             for view, before in views.items():
                 now = sorted(self.server.sql(f"SELECT * FROM {view}").splitlines())
                 require(now == before, f"view {view} changed {moment}")
-            require(self.server.http("/v1/routes?limit=1").headers["ETag"] == etag, f"the ETag changed {moment}")
+            require(
+                self.server.http("/v1/routes?limit=1").headers["ETag"] == etag,
+                f"the ETag changed {moment}",
+            )
             if moment.startswith("after the records"):
                 self.server.stop()
                 self.figure("restart", f"{self.server.start() * 1000:.0f} ms to ready")
-        self.findings.append(check.Finding("views without the topic's records", sum(map(len, views.values())) - 4, 0, 0))
+        self.findings.append(
+            check.Finding(
+                "views without the topic's records", sum(map(len, views.values())) - 4, 0, 0
+            )
+        )
 
     def keyed_read_us(self) -> float:
         import psycopg
-        with psycopg.connect(host="127.0.0.1", port=self.server.ports["postgres"], user="demo", dbname="db",
-                             autocommit=True) as connection:
+
+        with psycopg.connect(
+            host="127.0.0.1",
+            port=self.server.ports["postgres"],
+            user="demo",
+            dbname="db",
+            autocommit=True,
+        ) as connection:
             times = []
             for _ in range(300):
                 begin = time.perf_counter()
-                connection.execute("SELECT departures FROM routes WHERE origin = %s AND destination = %s", ("ATL", "SAV"),
-                                   prepare=True).fetchall()
+                connection.execute(
+                    "SELECT departures FROM routes WHERE origin = %s AND destination = %s",
+                    ("ATL", "SAV"),
+                    prepare=True,
+                ).fetchall()
                 times.append(time.perf_counter() - begin)
         return statistics.median(times) * 1e6
 
     def run(self) -> None:
         expected = self.limit or EVENTS
-        self.figure("server start", f"{self.server.start() * 1000:.0f} ms to ready, project applied")
+        self.figure(
+            "server start", f"{self.server.start() * 1000:.0f} ms to ready, project applied"
+        )
         self.run_stream(expected)
         self.check_three_ways()
         self.check_answers(expected)
@@ -269,19 +424,31 @@ class Demo:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", default="build/release/ziwa")
-    parser.add_argument("--sources", type=pathlib.Path,
-                        default=pathlib.Path.home() / ".cache/ziwa/deps/vega-datasets-3.2.1")
+    parser.add_argument(
+        "--sources",
+        type=pathlib.Path,
+        default=pathlib.Path.home() / ".cache/ziwa/deps/vega-datasets-3.2.1",
+    )
     parser.add_argument("--crash", action="store_true", help="kill the server twice on the way")
     parser.add_argument("--seed", type=int, default=None, help="of disorder and crashes; printed")
     parser.add_argument("--limit", type=int, default=0, help="send only the first N events")
     parser.add_argument("--format", choices=["json", "avro"], default="json")
     parser.add_argument("--keep", action="store_true", help="leave the data directory behind")
     arguments = parser.parse_args()
-    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 30)
+    seed = (
+        arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 30)
+    )
     print(f"seed {seed}", flush=True)
     work = pathlib.Path(tempfile.mkdtemp(prefix="ziwa-demo-"))
-    demo = Demo(str(pathlib.Path(arguments.binary).resolve()), work, arguments.sources, 2 if arguments.crash else 0, seed,
-                arguments.limit, arguments.format)
+    demo = Demo(
+        str(pathlib.Path(arguments.binary).resolve()),
+        work,
+        arguments.sources,
+        2 if arguments.crash else 0,
+        seed,
+        arguments.limit,
+        arguments.format,
+    )
     failure = None
     try:
         demo.run()
@@ -291,8 +458,14 @@ def main() -> int:
         if demo.server.process and demo.server.process.poll() is None:
             demo.server.kill()
     if demo.findings:
-        table("Compared with a stock DuckDB in this process", ["what", "rows", "missing", "unexpected", ""],
-              [(f.what, f"{f.rows:,}", f.missing, f.unexpected, "equal" if f.ok else "DIFFERENT") for f in demo.findings])
+        table(
+            "Compared with a stock DuckDB in this process",
+            ["what", "rows", "missing", "unexpected", ""],
+            [
+                (f.what, f"{f.rows:,}", f.missing, f.unexpected, "equal" if f.ok else "DIFFERENT")
+                for f in demo.findings
+            ],
+        )
     table("Measured", ["figure", "value"], demo.figures)
     if any(not f.ok for f in demo.findings):
         failure = failure or "some answers differ"
