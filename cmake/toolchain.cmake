@@ -11,7 +11,7 @@ endif()
 
 find_program(ZIWA_CCACHE ccache)
 if(ZIWA_CCACHE)
-  # Precompiled headers hit the cache only with both of these and -fno-pch-timestamp.
+  # Precompiled headers (cmake/pch.cmake) hit the cache only with these and -fno-pch-timestamp.
   set(ZIWA_CCACHE_LAUNCHER "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime;CCACHE_BASEDIR=${CMAKE_SOURCE_DIR};CCACHE_NOHASHDIR=1;CCACHE_DIR=$ENV{HOME}/.cache/ziwa/ccache;CCACHE_MAXSIZE=5G;${ZIWA_CCACHE}")
   set(CMAKE_C_COMPILER_LAUNCHER "${ZIWA_CCACHE_LAUNCHER}")
   set(CMAKE_CXX_COMPILER_LAUNCHER "${ZIWA_CCACHE_LAUNCHER}")

@@ -1,4 +1,6 @@
 #pragma once
+#ifndef ZIWA_DUCK_DUCKDB_H  // also part of a precompiled header, under another path (cmake/pch.cmake)
+#define ZIWA_DUCK_DUCKDB_H
 
 // DuckDB 1.5.5 in C++23. Include this before any DuckDB header but data_chunk.hpp.
 // DuckDB destroys a unique_ptr<ActiveTimer> in an inline constructor before ActiveTimer is complete. That is fine in C++17,
@@ -20,3 +22,5 @@ struct std::default_delete<duckdb::ActiveTimer> {
 #include <duckdb/main/profiling_utils.hpp>
 
 inline void std::default_delete<duckdb::ActiveTimer>::operator()(duckdb::ActiveTimer* timer) const { delete timer; }
+
+#endif  // ZIWA_DUCK_DUCKDB_H

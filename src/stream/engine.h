@@ -1,12 +1,5 @@
 #pragma once
 
-#include <functional>
-#include <map>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/metrics.h"
@@ -19,6 +12,13 @@
 #include "log/log.h"
 #include "state/store.h"
 #include "stream/plan.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace ziwa::stream {
 
@@ -33,7 +33,8 @@ class ViewVersion {
   virtual uint64_t row_count() const = 0;
 };
 
-/// Everything that readers see, swapped in by one pointer: all views of a step become visible together.
+/// Everything that readers see, swapped in by one pointer: all views of a step become visible
+/// together.
 struct Published {
   Epoch epoch;
   catalog::SnapshotPtr catalog;
@@ -62,7 +63,8 @@ struct SinkStatus {
   Epoch epoch;           ///< Everything up to here is in the table.
 };
 
-/// Follows the journal: steps make epochs visible, checkpoints make them durable. Any thread may call; one thread steps.
+/// Follows the journal: steps make epochs visible, checkpoints make them durable. Any thread may
+/// call; one thread steps.
 class Engine {
  public:
   struct Options {
@@ -82,23 +84,29 @@ class Engine {
     /// Opens (and keeps) the Delta table of a catalog object.
     std::function<Result<std::shared_ptr<lake::Table>>(const catalog::Object&)> table;
   };
-  /// Loads plans and state of every view and sink in the catalog; serves the last checkpoint at once, then steps.
+  /// Loads plans and state of every view and sink in the catalog; serves the last checkpoint at
+  /// once, then steps.
   static Result<std::unique_ptr<Engine>> open(Dependencies dependencies, Options options);
   virtual ~Engine() = default;
 
-  /// Starts following: views are backfilled from the first record (topics) or version (tables) and join the pipeline.
+  /// Starts following: views are backfilled from the first record (topics) or version (tables) and
+  /// join the pipeline.
   virtual Status start() = 0;
   virtual PublishedPtr published() const = 0;
   /// Waits until published()->epoch >= `epoch`. Errors: unavailable after `timeout_ms`.
   virtual Status wait(Epoch epoch, int64_t timeout_ms) = 0;
-  /// Checks that the engine can run `plan` (every operator, type and source) without making anything.
+  /// Checks that the engine can run `plan` (every operator, type and source) without making
+  /// anything.
   virtual Status validate(const Plan& plan) const = 0;
-  /// For the catalog: views and sinks come and go with it. on_create returns when the view covers `entry`.
-  virtual Status on_catalog_change(const std::vector<catalog::Change>& changes, EntryNumber entry) = 0;
+  /// For the catalog: views and sinks come and go with it. on_create returns when the view covers
+  /// `entry`.
+  virtual Status on_catalog_change(const std::vector<catalog::Change>& changes,
+                                   EntryNumber entry) = 0;
 
   virtual std::vector<ViewStatus> view_status() const = 0;
   virtual std::vector<SinkStatus> sink_status() const = 0;
-  /// Late rows of a view: _partition, _offset, _entry, window_start, window_end, watermark and the source row as JSON.
+  /// Late rows of a view: _partition, _offset, _entry, window_start, window_end, watermark and the
+  /// source row as JSON.
   virtual std::shared_ptr<data::Scan> late_rows(ObjectId view) const = 0;
   /// topic, partition, offset, entry, reason, value (BLOB) of all topics.
   virtual std::shared_ptr<data::Scan> dead_letters() const = 0;

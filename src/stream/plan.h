@@ -1,29 +1,32 @@
 #pragma once
 
+#include "base/ids.h"
+#include "base/result.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "base/ids.h"
-#include "base/result.h"
-
 namespace ziwa::stream {
 
-/// A column of an operator's output. Ids are unique in a plan and are what expressions name: column 7 is `c7`.
+/// A column of an operator's output. Ids are unique in a plan and are what expressions name: column
+/// 7 is `c7`.
 struct PlanColumn {
   uint32_t id = 0;
   std::string name;
   std::string type;  ///< DuckDB's spelling.
 };
 
-/// A scalar SQL expression over columns c<id> of the inputs, in DuckDB's dialect, all types explicit by casts.
+/// A scalar SQL expression over columns c<id> of the inputs, in DuckDB's dialect, all types
+/// explicit by casts.
 using Expression = std::string;
 
 struct SourceNode {
-  ObjectId object;  ///< Topic, table or view.
-  std::vector<std::string> columns;  ///< Of the object, one per output column; also _offset, _partition, _timestamp, _entry, _key.
+  ObjectId object;                   ///< Topic, table or view.
+  std::vector<std::string> columns;  ///< Of the object, one per output column; also _offset,
+                                     ///< _partition, _timestamp, _entry, _key.
 };
 struct FilterNode {
   Expression predicate;
@@ -31,9 +34,9 @@ struct FilterNode {
 struct ProjectNode {
   std::vector<Expression> expressions;  ///< One per output column.
 };
-/// Assigns a tumbling window [start, start + size) by `time`; rows whose window had closed (window end <= the watermark
-/// before the row's journal entry) leave the stream into the view's late rows. Output: the input's columns, then
-/// window_start, window_end.
+/// Assigns a tumbling window [start, start + size) by `time`; rows whose window had closed (window
+/// end <= the watermark before the row's journal entry) leave the stream into the view's late rows.
+/// Output: the input's columns, then window_start, window_end.
 struct TumbleNode {
   Expression time;  ///< TIMESTAMP
   int64_t size_us = 0;
@@ -52,11 +55,11 @@ struct AggregateNode {
 struct JoinNode {  ///< Inner.
   std::vector<Expression> left_keys;
   std::vector<Expression> right_keys;
-  std::vector<bool> null_safe;          ///< IS NOT DISTINCT FROM, one per key.
-  std::optional<Expression> residual;   ///< Over both sides.
+  std::vector<bool> null_safe;         ///< IS NOT DISTINCT FROM, one per key.
+  std::optional<Expression> residual;  ///< Over both sides.
 };
-/// First `limit` rows after `offset` per partition, by `order`, ties broken by all columns. Output: the input's columns,
-/// then, if `with_rank`, row_number() (BIGINT).
+/// First `limit` rows after `offset` per partition, by `order`, ties broken by all columns. Output:
+/// the input's columns, then, if `with_rank`, row_number() (BIGINT).
 struct TopNNode {
   struct Order {
     Expression expression;
@@ -73,8 +76,8 @@ struct UnionAllNode {};
 /// Each row once, whatever its weight.
 struct DistinctNode {};
 
-using Operator = std::variant<SourceNode, FilterNode, ProjectNode, TumbleNode, AggregateNode, JoinNode, TopNNode, UnionAllNode,
-                              DistinctNode>;
+using Operator = std::variant<SourceNode, FilterNode, ProjectNode, TumbleNode, AggregateNode,
+                              JoinNode, TopNNode, UnionAllNode, DistinctNode>;
 
 struct Node {
   uint32_t id = 0;               ///< Names the operator's state for ever.
@@ -83,12 +86,14 @@ struct Node {
   Operator op;
 };
 
-/// What a view computes, independent of DuckDB's version: nodes in topological order, the last one is the view.
+/// What a view computes, independent of DuckDB's version: nodes in topological order, the last one
+/// is the view.
 struct Plan {
   static constexpr int kVersion = 1;
   int version = kVersion;
   std::vector<Node> nodes;
-  /// Output columns (positions) that identify a row, e.g. the groups of an aggregate; empty: the whole row.
+  /// Output columns (positions) that identify a row, e.g. the groups of an aggregate; empty: the
+  /// whole row.
   std::vector<uint32_t> key;
   /// Time zone that expressions were bound with.
   std::string time_zone = "UTC";

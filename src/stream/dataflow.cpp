@@ -1,0 +1,212 @@
+#include "stream/dataflow.h"
+
+#include "stream/aggregate.h"
+#include "stream/distinct.h"
+#include "stream/join.h"
+#include "stream/stateless.h"
+#include "stream/top_n.h"
+
+namespace ziwa::stream {
+namespace {
+
+/// A column that a tumbling window gave: when its window closes, and by whose watermark.
+struct WindowColumn {
+  ObjectId topic;
+  int64_t add_us = 0;  ///< Column value plus this is the window's end.
+};
+
+}  // namespace
+
+/// What is known of a node that was built.
+struct Dataflow::Built {
+  Stage* op = nullptr;
+  const Node* node = nullptr;
+  bool append_only = false;
+  /// The one topic whose records the rows still are.
+  std::optional<ObjectId> topic;
+  std::map<uint32_t, WindowColumn> windows;  ///< By column id.
+};
+
+class Dataflow::Builder {
+ public:
+  Builder(const Plan& plan, StageContext& context, const Resolve& resolve, Dataflow& out)
+      : plan_(plan), context_(context), resolve_(resolve), out_(out) {}
+
+  Status build() {
+    for (const auto& node : plan_.nodes) {
+      Built built{.node = &node};
+      TRY(std::visit([&](const auto& op) { return make(op, node, built); }, node.op));
+      out_.by_id_[node.id] = built.op;
+      for (size_t i = 0; i < node.inputs.size(); ++i) {
+        built_.at(node.inputs[i]).op->add_target(built.op, i);
+      }
+      built_[node.id] = std::move(built);
+    }
+    const Built& root = built_.at(plan_.root().id);
+    out_.root_ = root.op;
+    out_.append_only_ = root.append_only;
+    out_.types_ = TRY(parse_types(plan_.root().output));
+    return {};
+  }
+
+ private:
+  const Built& input(const Node& node, size_t index = 0) { return built_.at(node.inputs[index]); }
+
+  template <typename Op>
+  void own(std::unique_ptr<Op> op, const Node& node, Built& built) {
+    built.op = op.get();
+    out_.operators_.emplace_back(node.id, std::move(op));
+  }
+
+  Status make(const SourceNode& op, const Node& node, Built& built) {
+    auto object = TRY(resolve_(op.object));
+    auto source = TRY(Source::create(op, node.output, object.schema, object.topic));
+    out_.sources_.push_back(source.get());
+    built.append_only = object.append_only;
+    if (object.topic) built.topic = op.object;
+    own(std::move(source), node, built);
+    return {};
+  }
+
+  Status make(const FilterNode& op, const Node& node, Built& built) {
+    const Built& from = input(node);
+    built.append_only = from.append_only;
+    built.topic = from.topic;
+    // A filter passes its columns on; the plan may give them new ids.
+    for (size_t i = 0; i < node.output.size() && i < from.node->output.size(); ++i) {
+      auto window = from.windows.find(from.node->output[i].id);
+      if (window != from.windows.end()) built.windows[node.output[i].id] = window->second;
+    }
+    own(TRY(Filter::create(context_, op, from.node->output)), node, built);
+    return {};
+  }
+
+  Status make(const ProjectNode& op, const Node& node, Built& built) {
+    const Built& from = input(node);
+    built.append_only = from.append_only;
+    built.topic = from.topic;
+    for (size_t i = 0; i < op.expressions.size(); ++i) {
+      auto window = window_of(from, op.expressions[i]);
+      if (window) built.windows[node.output[i].id] = *window;
+    }
+    own(TRY(Project::create(context_, op, from.node->output, node.output)), node, built);
+    return {};
+  }
+
+  Status make(const TumbleNode& op, const Node& node, Built& built) {
+    const Built& from = input(node);
+    built.append_only = from.append_only;
+    built.topic = from.topic;
+    built.windows = from.windows;
+    if (from.topic && from.append_only) {
+      size_t start = node.output.size() - 2;
+      built.windows[node.output[start].id] = {.topic = *from.topic, .add_us = op.size_us};
+      built.windows[node.output[start + 1].id] = {.topic = *from.topic, .add_us = 0};
+    }
+    own(TRY(Tumble::create(context_, node.id, op, from.node->output, node.output)), node, built);
+    return {};
+  }
+
+  Status make(const AggregateNode& op, const Node& node, Built& built) {
+    const Built& from = input(node);
+    Aggregate::Options options{.append_only = from.append_only};
+    for (size_t i = 0; i < op.groups.size(); ++i) {
+      auto window = window_of(from, op.groups[i]);
+      if (window && !options.closing) {
+        options.closing = {.group = i, .add_us = window->add_us, .topic = window->topic};
+      }
+    }
+    own(TRY(Aggregate::create(context_, op, from.node->output, node.output, options)), node, built);
+    return {};
+  }
+
+  Status make(const JoinNode& op, const Node& node, Built& built) {
+    const Built& left = input(node, 0);
+    const Built& right = input(node, 1);
+    built.append_only = left.append_only && right.append_only;
+    own(TRY(Join::create(context_, op, left.node->output, right.node->output, node.output)), node,
+        built);
+    return {};
+  }
+
+  Status make(const TopNNode& op, const Node& node, Built& built) {
+    const Built& from = input(node);
+    own(TRY(TopN::create(context_, op, from.node->output, node.output, from.append_only)), node,
+        built);
+    return {};
+  }
+
+  Status make(const UnionAllNode&, const Node& node, Built& built) {
+    built.append_only = true;
+    built.topic = input(node).topic;
+    auto wanted = TRY(parse_types(node.output));
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const Built& from = input(node, i);
+      built.append_only = built.append_only && from.append_only;
+      if (from.topic != built.topic) built.topic = std::nullopt;
+      if (TRY(parse_types(from.node->output)) != wanted) {
+        return Error(Code::invalid_argument, "the parts of a union have different columns");
+      }
+    }
+    own(std::make_unique<UnionAll>(), node, built);
+    return {};
+  }
+
+  Status make(const DistinctNode&, const Node& node, Built& built) {
+    built.append_only = input(node).append_only;
+    own(TRY(Distinct::create(node.output)), node, built);
+    return {};
+  }
+
+  static std::optional<WindowColumn> window_of(const Built& from, const Expression& expression) {
+    auto id = plain_column(expression);
+    if (!id) return std::nullopt;
+    auto window = from.windows.find(*id);
+    if (window == from.windows.end()) return std::nullopt;
+    return window->second;
+  }
+
+  const Plan& plan_;
+  StageContext& context_;
+  const Resolve& resolve_;
+  Dataflow& out_;
+  std::map<uint32_t, Built> built_;
+};
+
+Result<std::unique_ptr<Dataflow>> Dataflow::compile(const Plan& plan, StageContext& context,
+                                                    const Resolve& resolve) {
+  std::unique_ptr<Dataflow> dataflow(new Dataflow());
+  TRY(Builder(plan, context, resolve, *dataflow).build());
+  return dataflow;
+}
+
+Status Dataflow::finish() {
+  for (const auto& [id, op] : operators_) TRY(op->finish());
+  return {};
+}
+
+Status Dataflow::save(state::WriteBatch& batch, state::TableId table, const std::string& prefix) {
+  for (const auto& [id, op] : operators_) {
+    char node[4];
+    store_be<uint32_t>(node, id);
+    StateWriter writer(batch, table, prefix + std::string(node, sizeof node));
+    TRY(op->save(writer));
+  }
+  return {};
+}
+
+Status Dataflow::load(std::string_view key, std::string_view value) {
+  if (key.size() < 5) return Error(Code::corrupt, "a state key is too short");
+  auto at = by_id_.find(load_be<uint32_t>(key.data()));
+  if (at == by_id_.end())
+    return Error(Code::corrupt, "state of a node that the plan does not have");
+  return at->second->load(key[4], key.substr(5), value);
+}
+
+size_t Dataflow::state_bytes() const {
+  size_t bytes = 0;
+  for (const auto& [id, op] : operators_) bytes += op->state_bytes();
+  return bytes;
+}
+
+}  // namespace ziwa::stream

@@ -1,0 +1,55 @@
+#pragma once
+
+#include "stream/source.h"
+#include "stream/stage.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace ziwa::stream {
+
+/// What a plan's source is.
+struct SourceObject {
+  data::Schema schema;
+  bool topic = false;
+  bool append_only = false;  ///< Rows are never taken back.
+};
+
+/// The operators of one plan, wired together. One thread.
+class Dataflow {
+ public:
+  using Resolve = std::function<Result<SourceObject>(ObjectId)>;
+  /// Errors: what an operator refuses, with the node's kind before it; not_found for a source.
+  static Result<std::unique_ptr<Dataflow>> compile(const Plan& plan, StageContext& context,
+                                                   const Resolve& resolve);
+
+  const std::vector<Source*>& sources() const { return sources_; }
+  /// Whether the result only grows.
+  bool append_only() const { return append_only_; }
+  const duckdb::vector<duckdb::LogicalType>& types() const { return types_; }
+  /// Sends the result's changes on.
+  void add_target(Stage* target, size_t input) { root_->add_target(target, input); }
+
+  /// Ends a step: every operator gives what it still owes, sources first.
+  Status finish();
+  /// Writes what changed since the last save under `prefix` + node id (4 bytes, big-endian).
+  Status save(state::WriteBatch& batch, state::TableId table, const std::string& prefix);
+  /// Takes back one entry; `key` is what follows the prefix. Errors: corrupt.
+  Status load(std::string_view key, std::string_view value);
+  size_t state_bytes() const;
+
+ private:
+  struct Built;
+  class Builder;
+  Dataflow() = default;
+  std::vector<std::pair<uint32_t, std::unique_ptr<Stage>>> operators_;  ///< By node id, in order.
+  std::map<uint32_t, Stage*> by_id_;
+  std::vector<Source*> sources_;
+  Stage* root_ = nullptr;
+  bool append_only_ = false;
+  duckdb::vector<duckdb::LogicalType> types_;
+};
+
+}  // namespace ziwa::stream

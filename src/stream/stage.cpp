@@ -1,0 +1,106 @@
+#include "stream/stage.h"
+
+#include <charconv>
+
+namespace ziwa::stream {
+
+Result<duckdb::vector<duckdb::LogicalType>> parse_types(const std::vector<PlanColumn>& columns) {
+  duckdb::vector<duckdb::LogicalType> types;
+  for (const auto& column : columns) types.push_back(TRY(duck::parse_type(column.type)));
+  return types;
+}
+
+std::optional<uint32_t> plain_column(std::string_view expression) {
+  while (expression.size() > 2 && expression.front() == '(' && expression.back() == ')') {
+    expression = expression.substr(1, expression.size() - 2);
+  }
+  if (expression.size() < 2 || expression.front() != 'c') return std::nullopt;
+  uint32_t id = 0;
+  const char* end = expression.data() + expression.size();
+  auto [stop, error] = std::from_chars(expression.data() + 1, end, id);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return id;
+}
+
+Result<std::unique_ptr<Evaluator>> Evaluator::compile(duck::Instance& instance,
+                                                      const std::vector<PlanColumn>& inputs,
+                                                      const std::vector<Expression>& expressions) {
+  std::unique_ptr<Evaluator> evaluator(new Evaluator());
+  auto input_types = TRY(parse_types(inputs));
+  std::vector<std::string> computed;
+  for (const auto& expression : expressions) {
+    std::optional<size_t> position;
+    auto id = plain_column(expression);
+    for (size_t i = 0; id && i < inputs.size(); ++i) {
+      if (inputs[i].id == *id) position = i;
+    }
+    if (!position) {
+      id = std::nullopt;
+      computed.push_back(expression);
+    }
+    evaluator->plain_.push_back(position);
+    evaluator->passed_.push_back(id);
+  }
+  if (!computed.empty()) {
+    std::vector<duck::NamedType> named;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      named.push_back({"c" + std::to_string(inputs[i].id), input_types[i]});
+    }
+    evaluator->program_ = TRY(duck::ExpressionProgram::compile(instance, named, computed));
+    const auto& types = evaluator->program_->output_types();
+    evaluator->computed_.Initialize(duckdb::Allocator::DefaultAllocator(), types);
+    evaluator->good_.InitializeEmpty(types);
+  }
+  size_t next = 0;
+  for (const auto& plain : evaluator->plain_) {
+    evaluator->types_.push_back(plain ? input_types[*plain]
+                                      : evaluator->program_->output_types()[next++]);
+  }
+  if (!evaluator->types_.empty()) evaluator->output_.InitializeEmpty(evaluator->types_);
+  evaluator->slice_ = std::make_unique<DeltaSlice>(input_types);
+  return evaluator;
+}
+
+std::optional<size_t> Evaluator::passed(uint32_t column_id) const {
+  for (size_t i = 0; i < passed_.size(); ++i) {
+    if (passed_[i] == column_id) return i;
+  }
+  return std::nullopt;
+}
+
+Status Evaluator::reference_output(duckdb::DataChunk& in, duckdb::DataChunk* computed) {
+  size_t next = 0;
+  for (size_t i = 0; i < plain_.size(); ++i) {
+    output_.data[i].Reference(plain_[i] ? in.data[*plain_[i]] : computed->data[next++]);
+  }
+  output_.SetCardinality(in.size());
+  return {};
+}
+
+Result<Delta> Evaluator::run(const Delta& delta, RowErrors& errors) {
+  if (program_ == nullptr) {
+    TRY(reference_output(delta.rows, nullptr));
+    return delta;
+  }
+  if (program_->execute(delta.rows, computed_).has_value()) {
+    TRY(reference_output(delta.rows, &computed_));
+    return delta;
+  }
+  failed_.clear();
+  TRY(program_->execute_rows(delta.rows, computed_, failed_));
+  duckdb::SelectionVector good(delta.size());
+  size_t count = 0;
+  for (size_t row = 0; row < delta.size(); ++row) {
+    if (row < failed_.size() && !failed_[row].empty()) {
+      errors.add(failed_[row]);
+    } else {
+      good.set_index(count++, row);
+    }
+  }
+  good_.Slice(computed_, good, count);
+  Delta rest = slice_->take(delta, good, count);
+  TRY(reference_output(rest.rows, &good_));
+  return rest;
+}
+
+}  // namespace ziwa::stream

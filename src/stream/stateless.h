@@ -1,0 +1,73 @@
+#pragma once
+
+#include "stream/stage.h"
+
+namespace ziwa::stream {
+
+/// WHERE: rows for which the predicate is true.
+class Filter final : public Stage {
+ public:
+  static Result<std::unique_ptr<Filter>> create(StageContext& context, const FilterNode& node,
+                                                const std::vector<PlanColumn>& input);
+  Status consume(size_t input, Delta& delta) override;
+
+ private:
+  Filter(StageContext& context, std::unique_ptr<Evaluator> predicate,
+         const duckdb::vector<duckdb::LogicalType>& types)
+      : context_(context), predicate_(std::move(predicate)), slice_(types) {}
+  StageContext& context_;
+  std::unique_ptr<Evaluator> predicate_;
+  DeltaSlice slice_;
+  duckdb::SelectionVector selection_{STANDARD_VECTOR_SIZE};
+};
+
+/// SELECT: new columns from each row.
+class Project final : public Stage {
+ public:
+  static Result<std::unique_ptr<Project>> create(StageContext& context, const ProjectNode& node,
+                                                 const std::vector<PlanColumn>& input,
+                                                 const std::vector<PlanColumn>& output);
+  Status consume(size_t input, Delta& delta) override;
+
+ private:
+  Project(StageContext& context, std::unique_ptr<Evaluator> evaluator)
+      : context_(context), evaluator_(std::move(evaluator)) {}
+  StageContext& context_;
+  std::unique_ptr<Evaluator> evaluator_;
+};
+
+/// Adds window_start and window_end; rows whose window had closed before their journal entry go to
+/// the late rows (Flink's per-window rule). A row without a time has no window and is never late.
+class Tumble final : public Stage {
+ public:
+  static Result<std::unique_ptr<Tumble>> create(StageContext& context, uint32_t node_id,
+                                                const TumbleNode& node,
+                                                const std::vector<PlanColumn>& input,
+                                                const std::vector<PlanColumn>& output);
+  Status consume(size_t input, Delta& delta) override;
+
+  /// Start of the window that holds `time_us`: floors, also before 1970.
+  static int64_t window_start(int64_t time_us, int64_t size_us, int64_t offset_us);
+
+ private:
+  Tumble(StageContext& context, uint32_t node_id, const TumbleNode& node)
+      : context_(context), node_id_(node_id), size_us_(node.size_us), offset_us_(node.offset_us) {}
+  bool assign(const Delta& delta, size_t row, size_t index, const int64_t* times);
+
+  StageContext& context_;
+  uint32_t node_id_;
+  int64_t size_us_;
+  int64_t offset_us_;
+  std::unique_ptr<Evaluator> time_;
+  duckdb::DataChunk windows_;  ///< window_start, window_end.
+  duckdb::DataChunk output_;
+  std::unique_ptr<DeltaSlice> slice_;
+};
+
+/// UNION ALL: by position; weights add up by themselves.
+class UnionAll final : public Stage {
+ public:
+  Status consume(size_t, Delta& delta) override { return emit(delta); }
+};
+
+}  // namespace ziwa::stream

@@ -1,0 +1,245 @@
+#include "stream/top_n.h"
+
+namespace ziwa::stream {
+namespace {
+
+constexpr char kRowTag = 'r';
+constexpr char kNullMark = 2;  // Of row keys: docs/formats/row-key.md.
+constexpr size_t kRowOverheadBytes = 96;
+
+}  // namespace
+
+Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, const TopNNode& node,
+                                           const std::vector<PlanColumn>& input,
+                                           const std::vector<PlanColumn>& output,
+                                           bool append_only) {
+  std::vector<Expression> expressions = node.partition_by;
+  for (const auto& order : node.order) expressions.push_back(order.expression);
+  auto evaluator = TRY(Evaluator::compile(context.instance, input, expressions));
+  duckdb::vector<duckdb::LogicalType> partition_types;
+  for (size_t i = 0; i < node.partition_by.size(); ++i) {
+    partition_types.push_back(evaluator->types()[i]);
+  }
+  auto input_types = TRY(parse_types(input));
+  auto output_types = TRY(parse_types(output));
+  if (output_types.size() != input_types.size() + (node.with_rank ? 1 : 0) ||
+      (node.with_rank && output_types.back() != duckdb::LogicalType::BIGINT)) {
+    return Error(Code::invalid_argument, "a top-n has the wrong output columns");
+  }
+  auto partition_encoder = TRY(data::RowKeyEncoder::create(partition_types));
+  auto row_encoder = TRY(data::RowKeyEncoder::create(input_types));
+  std::unique_ptr<TopN> top(
+      new TopN(context, node, std::move(partition_encoder), std::move(row_encoder)));
+  for (size_t i = 0; i < node.order.size(); ++i) {
+    top->order_encoders_.push_back(
+        TRY(data::RowKeyEncoder::create({evaluator->types()[node.partition_by.size() + i]})));
+  }
+  top->order_keys_.resize(node.order.size());
+  top->append_only_ = append_only;
+  top->evaluator_ = std::move(evaluator);
+  for (size_t i = 0; i < node.partition_by.size(); ++i) top->partition_columns_.push_back(i);
+  for (size_t i = 0; i < input.size(); ++i) {
+    top->row_columns_.push_back(i);
+    top->targets_.push_back(static_cast<data::ColumnTarget>(i));
+  }
+  top->output_.Initialize(duckdb::Allocator::DefaultAllocator(), output_types);
+  return top;
+}
+
+void TopN::order_key(size_t row, std::string& out) {
+  for (size_t i = 0; i < node_.order.size(); ++i) {
+    auto key = order_keys_[i][row];
+    bool null = key[0] == kNullMark;
+    out.push_back(null == node_.order[i].nulls_first ? 0 : 1);
+    if (null) continue;
+    for (char byte : key.substr(1)) {
+      out.push_back(node_.order[i].descending ? static_cast<char>(~byte) : byte);
+    }
+  }
+}
+
+Status TopN::consume(size_t, Delta& delta) {
+  Delta rows = TRY(evaluator_->run(delta, context_.errors));
+  if (rows.size() == 0) return {};
+  auto& computed = evaluator_->output();
+  partition_encoder_.encode(computed, partition_columns_, partition_keys_);
+  row_encoder_.encode(rows.rows, row_columns_, row_keys_);
+  for (size_t i = 0; i < node_.order.size(); ++i) {
+    size_t column[] = {node_.partition_by.size() + i};
+    order_encoders_[i].encode(computed, column, order_keys_[i]);
+  }
+  for (size_t row = 0; row < rows.size(); ++row) {
+    auto at =
+        partitions_.find(node_.partition_by.empty() ? std::string_view() : partition_keys_[row]);
+    if (at == partitions_.end()) {
+      at = partitions_
+               .emplace(node_.partition_by.empty() ? std::string_view() : partition_keys_[row],
+                        Partition())
+               .first;
+    }
+    Partition& partition = at->second;
+    if (!partition.touched) {
+      partition.touched = true;
+      touched_.push_back(at);
+      if (!partition.shown_known) {
+        partition.shown = first_rows(partition);
+        partition.shown_known = true;
+      }
+    }
+    if (!partition.listed) {
+      partition.listed = true;
+      unsaved_.push_back(at);
+    }
+    key_.clear();
+    order_key(row, key_);
+    auto order_bytes = static_cast<uint32_t>(key_.size());
+    key_.append(row_keys_[row]);
+    add(partition, key_, order_bytes, rows.weight(row));
+  }
+  return {};
+}
+
+void TopN::add(Partition& partition, std::string_view key, uint32_t order_bytes, Weight weight) {
+  auto at = partition.rows.lower_bound(key);
+  if (at == partition.rows.end() || at->first != key) {
+    at = partition.rows.emplace_hint(at, key, Entry{.weight = 0, .order_bytes = order_bytes});
+    bytes_ += key.size() + kRowOverheadBytes;
+  }
+  at->second.weight += weight;
+  partition.unsaved.emplace(key);
+}
+
+/// With an append-only input, rows beyond offset + limit never count again.
+void TopN::prune(Partition& partition) {
+  if (!append_only_) return;
+  uint64_t wanted = node_.offset + node_.limit;
+  uint64_t seen = 0;
+  auto at = partition.rows.begin();
+  for (; at != partition.rows.end() && seen < wanted; ++at) {
+    seen += static_cast<uint64_t>(std::max<Weight>(at->second.weight, 0));
+  }
+  while (at != partition.rows.end()) {
+    if (at->second.stored) partition.unsaved.insert(at->first);
+    if (!at->second.stored) partition.unsaved.erase(at->first);
+    bytes_ -= at->first.size() + kRowOverheadBytes;
+    at = partition.rows.erase(at);
+  }
+}
+
+std::vector<std::string> TopN::first_rows(const Partition& partition) const {
+  std::vector<std::string> first;
+  uint64_t skip = node_.offset;
+  for (const auto& [key, entry] : partition.rows) {
+    for (Weight i = 0; i < entry.weight && first.size() < node_.limit; ++i) {
+      if (skip > 0) {
+        --skip;
+        continue;
+      }
+      first.push_back(key.substr(entry.order_bytes));
+    }
+    if (first.size() >= node_.limit) break;
+  }
+  return first;
+}
+
+Status TopN::finish() {
+  for (auto at : touched_) {
+    Partition& partition = at->second;
+    partition.touched = false;
+    prune(partition);
+    auto now = first_rows(partition);
+    if (now == partition.shown) continue;
+    if (node_.with_rank) {
+      for (size_t i = 0; i < std::max(now.size(), partition.shown.size()); ++i) {
+        bool same = i < now.size() && i < partition.shown.size() && now[i] == partition.shown[i];
+        if (same) continue;
+        if (i < partition.shown.size()) TRY(show(partition.shown[i], i, -1));
+        if (i < now.size()) TRY(show(now[i], i, 1));
+      }
+    } else {
+      std::map<std::string_view, Weight> net;
+      for (const auto& row : partition.shown) --net[row];
+      for (const auto& row : now) ++net[row];
+      for (const auto& [row, weight] : net) {
+        if (weight != 0) TRY(show(row, 0, weight));
+      }
+    }
+    partition.shown = std::move(now);
+  }
+  touched_.clear();
+  return flush();
+}
+
+Status TopN::show(std::string_view row_key, size_t rank, Weight weight) {
+  size_t to = output_.size();
+  TRY(row_encoder_.decode_columns(row_key, targets_, output_, to));
+  if (node_.with_rank) {
+    duckdb::FlatVector::GetData<int64_t>(output_.data.back())[to] =
+        static_cast<int64_t>(node_.offset + rank + 1);
+  }
+  weights_.push_back(weight);
+  output_.SetCardinality(to + 1);
+  return output_.size() == STANDARD_VECTOR_SIZE ? flush() : Status();
+}
+
+Status TopN::flush() {
+  if (output_.size() == 0) return {};
+  Delta delta{.rows = output_, .weights = weights_.data()};
+  Status done = emit(delta);
+  reset_chunk(output_);
+  weights_.clear();
+  return done;
+}
+
+// A stored row: varint length of the partition key, partition key, order key and row key
+//   -> svarint weight, varint length of the order key.
+Status TopN::save(StateWriter& writer) {
+  std::string stored_key;
+  for (auto at : unsaved_) {
+    Partition& partition = at->second;
+    for (const auto& key : partition.unsaved) {
+      ByteWriter head;
+      head.sized(at->first);
+      stored_key.assign(as_text(head.view()));
+      stored_key += key;
+      auto row = partition.rows.find(key);
+      if (row == partition.rows.end() || row->second.weight == 0) {
+        writer.remove(kRowTag, stored_key);
+        if (row != partition.rows.end()) {
+          bytes_ -= key.size() + kRowOverheadBytes;
+          partition.rows.erase(row);
+        }
+        continue;
+      }
+      ByteWriter value;
+      value.svarint(row->second.weight);
+      value.varint(row->second.order_bytes);
+      writer.put(kRowTag, stored_key, as_text(value.view()));
+      row->second.stored = true;
+    }
+    partition.unsaved.clear();
+    partition.listed = false;
+    if (partition.rows.empty() && partition.shown.empty()) partitions_.erase(at);
+  }
+  unsaved_.clear();
+  return {};
+}
+
+Status TopN::load(char tag, std::string_view key, std::string_view value) {
+  if (tag != kRowTag) return Error(Code::corrupt, "a top-n row has the unknown tag {}", int{tag});
+  ByteReader head(as_bytes(key));
+  auto partition_key = head.sized();
+  auto row_key = key.substr(head.position());
+  ByteReader in(as_bytes(value));
+  Entry entry{.weight = in.svarint(), .order_bytes = 0, .stored = true};
+  entry.order_bytes = static_cast<uint32_t>(in.varint());
+  if (!head.ok() || !in.ok() || entry.order_bytes > row_key.size()) {
+    return Error(Code::corrupt, "a stored top-n row is damaged");
+  }
+  auto at = partitions_.try_emplace(std::string(partition_key)).first;
+  at->second.rows.emplace(row_key, entry);
+  bytes_ += row_key.size() + kRowOverheadBytes;
+  return {};
+}
+
+}  // namespace ziwa::stream

@@ -1,0 +1,81 @@
+#pragma once
+
+#include "data/row_key.h"
+#include "stream/stage.h"
+
+#include <map>
+#include <set>
+
+namespace ziwa::stream {
+
+/// The first rows of each partition, by an order that all columns make total. All rows are kept,
+/// unless the input never takes rows back: then only those that count.
+class TopN final : public Stage {
+ public:
+  static Result<std::unique_ptr<TopN>> create(StageContext& context, const TopNNode& node,
+                                              const std::vector<PlanColumn>& input,
+                                              const std::vector<PlanColumn>& output,
+                                              bool append_only);
+  Status consume(size_t input, Delta& delta) override;
+  Status finish() override;
+  Status save(StateWriter& writer) override;
+  Status load(char tag, std::string_view key, std::string_view value) override;
+  size_t state_bytes() const override { return bytes_; }
+
+ private:
+  /// Order key followed by the row's own key: total, and the row can be read back from it.
+  struct Entry {
+    Weight weight = 0;
+    uint32_t order_bytes = 0;  ///< Where the row's own key begins.
+    bool stored = false;
+  };
+  using Rows = std::map<std::string, Entry, std::less<>>;
+  struct Partition {
+    Rows rows;
+    bool touched = false;
+    bool shown_known = false;
+    bool listed = false;  ///< In unsaved_.
+    /// What the output holds: row keys (after the order key) in rank order.
+    std::vector<std::string> shown;
+    std::set<std::string> unsaved;  ///< Keys of rows changed since the last checkpoint.
+  };
+  using Partitions = std::map<std::string, Partition, std::less<>>;
+
+  TopN(StageContext& context, const TopNNode& node, data::RowKeyEncoder partition_encoder,
+       data::RowKeyEncoder row_encoder)
+      : context_(context),
+        node_(node),
+        partition_encoder_(std::move(partition_encoder)),
+        row_encoder_(std::move(row_encoder)) {}
+  void order_key(size_t row, std::string& out);
+  std::vector<std::string> first_rows(const Partition& partition) const;
+  void prune(Partition& partition);
+  void add(Partition& partition, std::string_view key, uint32_t order_bytes, Weight weight);
+  Status show(std::string_view row_key, size_t rank, Weight weight);
+  Status flush();
+
+  StageContext& context_;
+  TopNNode node_;
+  bool append_only_ = false;
+  data::RowKeyEncoder partition_encoder_;
+  data::RowKeyEncoder row_encoder_;
+  std::vector<data::RowKeyEncoder> order_encoders_;
+  std::unique_ptr<Evaluator> evaluator_;  ///< Partition columns, then order columns.
+  std::vector<size_t> partition_columns_;
+  std::vector<size_t> row_columns_;
+  std::vector<data::ColumnTarget> targets_;
+
+  Partitions partitions_;
+  std::vector<Partitions::iterator> touched_;
+  std::vector<Partitions::iterator> unsaved_;
+  size_t bytes_ = 0;
+
+  data::ByteBlock partition_keys_;
+  data::ByteBlock row_keys_;
+  std::vector<data::ByteBlock> order_keys_;
+  std::string key_;
+  duckdb::DataChunk output_;
+  std::vector<Weight> weights_;
+};
+
+}  // namespace ziwa::stream
