@@ -15,6 +15,7 @@
 
 namespace ziwa::kafka {
 
+/// What the handlers need to know of the settings.
 struct BrokerOptions {
   std::string host = "127.0.0.1";  ///< Where clients are told to connect.
   uint16_t port = 0;

@@ -99,7 +99,8 @@ class FetchJob : public std::enable_shared_from_this<FetchJob> {
         continue;
       }
       target.seen_end = info->high_watermark;
-      if (info->high_watermark > target.from || target.from < info->log_start) ready = true;
+      const bool out_of_range = target.from > info->high_watermark || target.from < info->log_start;
+      if (out_of_range || target.from < info->high_watermark) ready = true;
     }
     if (ready) return read();
     wait();
