@@ -7,6 +7,11 @@
 #     FUZZ batch_fuzz.cpp ...  BENCH append_bench.cpp ...)
 include(GoogleTest)
 
+# Without these libFuzzer sees no coverage. Not -fsanitize=fuzzer-no-link: precompiled headers would not fit.
+if(ZIWA_SANITIZE MATCHES "address")
+  set(ZIWA_FUZZ_OPTIONS -fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp,indirect-calls)
+endif()
+
 function(ziwa_target_name name out)
   string(REPLACE "/" "_" flat "${name}")
   set(${out} "ziwa_${flat}" PARENT_SCOPE)
@@ -59,6 +64,9 @@ function(ziwa_module name)
     add_executable(${target}_${stem} EXCLUDE_FROM_ALL ${source})
     target_link_libraries(${target}_${stem} PRIVATE ${target} benchmark::benchmark_main)
   endforeach()
+  if(ARG_FUZZ)
+    target_compile_options(${target} PRIVATE ${ZIWA_FUZZ_OPTIONS})
+  endif()
   foreach(source IN LISTS ARG_FUZZ)
     ziwa_fuzz(${name} ${source})
   endforeach()
