@@ -1,6 +1,5 @@
-#include "journal/frame.h"
-
 #include "base/checksum.h"
+#include "journal/frame_internal.h"
 
 #include <algorithm>
 

@@ -1,6 +1,5 @@
-#include "journal/frame.h"
-
 #include "base/sim_file.h"
+#include "journal/frame_internal.h"
 
 #include <gtest/gtest.h>
 

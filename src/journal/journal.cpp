@@ -1,7 +1,7 @@
 #include "journal/journal.h"
 
 #include "base/log.h"
-#include "journal/journal_impl.h"
+#include "journal/journal_impl_internal.h"
 
 #include <algorithm>
 #include <chrono>

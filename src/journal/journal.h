@@ -62,6 +62,7 @@ struct Opened {
 using Body = std::variant<LogCommit, TransactionDecision, SourceCut, DeltaVersion, CatalogChange,
                           IdleMark, ClockTick, LogStart, Opened>;
 
+/// One step of the order.
 struct Entry {
   EntryNumber number;
   TimestampMs time;  ///< Journal time: never goes back, whatever the wall clock does.

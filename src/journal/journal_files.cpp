@@ -1,6 +1,5 @@
-#include "journal/journal_files.h"
-
 #include "base/log.h"
+#include "journal/journal_files_internal.h"
 
 #include <algorithm>
 #include <charconv>

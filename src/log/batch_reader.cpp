@@ -1,4 +1,4 @@
-#include "log/batch_reader.h"
+#include "log/batch_reader_internal.h"
 
 #include <algorithm>
 

@@ -1,6 +1,5 @@
-#include "log/checkpoint.h"
-
 #include "base/checksum.h"
+#include "log/checkpoint_internal.h"
 
 namespace ziwa::log {
 

@@ -1,4 +1,4 @@
-#include "log/compression.h"
+#include "log/compression_internal.h"
 
 #include <algorithm>
 #include <lz4frame.h>

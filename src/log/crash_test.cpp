@@ -66,5 +66,57 @@ TEST_F(Crash, WithoutSyncsOfTheEntriesPromisesBreak) {
   EXPECT_GT(violations([](const std::string& path) { return path.ends_with(".entries"); }), 10);
 }
 
+/// A short life with one of everything. Returns the batches that were acknowledged, by partition,
+/// as placed.
+std::map<PartitionId, Bytes> short_life(testing::LogRig& rig) {
+  std::map<PartitionId, Bytes> acknowledged;
+  PartitionId first{ObjectId(1), 0};
+  PartitionId second{ObjectId(1), 1};
+  auto append = [&](PartitionId id, Bytes batch) {
+    auto outcome = rig.try_append(id, batch);
+    if (!outcome.appended) return;
+    place_batch(batch, outcome.appended->base_offset);
+    acknowledged[id].insert(acknowledged[id].end(), batch.begin(), batch.end());
+  };
+  if (!rig.try_open()) return acknowledged;
+  if (!rig.log().create_topic(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024}))
+    return acknowledged;
+  for (int i = 0; i < 4; ++i) append(first, rig.batch({std::string(300, 'a')}, 7, 0, i));
+  append(second, rig.batch({"t"}, 8, 0, 0, kTransactional));
+  if (auto ended = rig.end_transaction(8, 0, true, {second})) {
+    auto marker = rig.log().fetch(second, Offset(1), 1, Isolation::read_uncommitted);
+    if (marker)
+      acknowledged[second].insert(acknowledged[second].end(), marker->batches.begin(),
+                                  marker->batches.end());
+  }
+  if (!rig.log().enforce_retention() || !rig.log().close()) return acknowledged;
+  rig.journal().close().ignore("the power may go first");
+  return acknowledged;
+}
+
+TEST_F(Crash, DyingAtAnyOneWriteOrSyncLosesNothing) {
+  testing::LogRig measure;
+  short_life(measure);
+  uint64_t mutations = measure.fs->mutations();
+  EXPECT_GT(mutations, 50u);
+  // The sync thread's writes may fall in between: one more than measured is a whole life.
+  for (uint64_t at = 1; at <= mutations + 1; ++at) {
+    for (uint64_t seed = 0; seed < 3; ++seed) {
+      testing::LogRig rig(at * 10 + seed);
+      rig.fs->die_after(at);
+      auto acknowledged = short_life(rig);
+      rig.crash();
+      auto opened = rig.try_open();
+      ASSERT_TRUE(opened) << "died at " << at << ": " << opened.error().to_string();
+      for (const auto& [id, bytes] : acknowledged) {
+        auto found = rig.fetch_all(id);
+        ASSERT_TRUE(found) << "died at " << at << ": " << found.error().to_string();
+        ASSERT_GE(found->size(), bytes.size()) << "died at " << at;
+        EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), found->begin())) << "died at " << at;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ziwa::log

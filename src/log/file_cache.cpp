@@ -1,4 +1,4 @@
-#include "log/file_cache.h"
+#include "log/file_cache_internal.h"
 
 namespace ziwa::log {
 

@@ -16,6 +16,7 @@
 
 namespace ziwa::log {
 
+/// How a topic keeps its records. Limits: src/log/topics.cpp.
 struct TopicConfig {
   int32_t partitions = 1;
   int64_t retention_ms = 7LL * 24 * 3600 * 1000;  ///< -1: keep for ever.
@@ -25,8 +26,11 @@ struct TopicConfig {
   friend bool operator==(const TopicConfig&, const TopicConfig&) = default;
 };
 
+/// Whether a reader sees records of transactions that are open.
 enum class Isolation : unsigned char { read_uncommitted, read_committed };
 
+/// A transaction whose records, from `first_offset` to its control batch, a read_committed reader
+/// must skip.
 struct AbortedTransaction {
   int64_t producer_id = 0;
   Offset first_offset;
@@ -37,8 +41,8 @@ struct FetchedData {
   Bytes batches;
   Offset log_start;
   Offset high_watermark;  ///< End of what is synced and ordered; readers never see beyond it.
-  Offset
-      last_stable_offset;  ///< High watermark, or the first record of the oldest open transaction.
+  /// High watermark, or the first record of the oldest open transaction.
+  Offset last_stable_offset;
   std::vector<AbortedTransaction> aborted;  ///< In offset order; read_committed only.
 };
 
@@ -58,11 +62,13 @@ enum class AppendRefusal : unsigned char {
   unknown_producer_id
 };
 
+/// A record's place and its timestamp.
 struct OffsetAndTime {
   Offset offset;
   TimestampMs timestamp;
 };
 
+/// A partition at one moment.
 struct PartitionInfo {
   PartitionId id;
   Offset log_start;

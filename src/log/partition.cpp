@@ -1,6 +1,5 @@
-#include "log/partition.h"
-
 #include "base/log.h"
+#include "log/partition_internal.h"
 
 #include <algorithm>
 #include <limits>

@@ -1,5 +1,5 @@
 #include "base/log.h"
-#include "log/partition.h"
+#include "log/partition_internal.h"
 
 #include <algorithm>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "log/partition.h"
+#include "log/partition_internal.h"
 
 #include <algorithm>
 

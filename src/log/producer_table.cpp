@@ -1,4 +1,4 @@
-#include "log/producer_table.h"
+#include "log/producer_table_internal.h"
 
 #include <algorithm>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "log/producer_table.h"
+#include "log/producer_table_internal.h"
 #include "log/testing/log_rig.h"
 
 #include <gtest/gtest.h>

@@ -24,6 +24,7 @@ inline constexpr size_t kBatchHeaderBytes = 61;
 inline constexpr size_t kBatchOverheadBytes =
     12;  ///< baseOffset and batchLength, not counted in batchLength.
 
+/// The first 61 bytes of a batch, decoded.
 struct BatchHeader {
   int64_t base_offset = 0;
   int32_t batch_length = 0;

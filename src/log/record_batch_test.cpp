@@ -1,7 +1,7 @@
 #include "log/record_batch.h"
 
 #include "base/checksum.h"
-#include "log/compression.h"
+#include "log/compression_internal.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "log/segment.h"
+#include "log/segment_internal.h"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 #include "base/checksum.h"
 #include "base/log.h"
-#include "log/log_impl.h"
-#include "log/topic_config.h"
+#include "log/log_impl_internal.h"
+#include "log/topic_config_internal.h"
 
 #include <algorithm>
 

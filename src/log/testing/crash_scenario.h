@@ -70,6 +70,7 @@ class CrashScenario {
   void send_batch(size_t index);
   void settle();
   void read_partition(PartitionId id);
+  void check_time(PartitionId id, ByteView batches);
   void read_all();
   void read_journal();
   void end_transaction();
@@ -90,7 +91,7 @@ class CrashScenario {
   std::vector<Producer> producers_;
   std::vector<Batch> batches_;
   std::map<PartitionId, Model> models_;
-  std::map<uint64_t, Bytes> entries_;  ///< What each number of the journal was seen to mean.
+  std::map<uint64_t, std::string> entries_;  ///< What each number of the journal was seen to mean.
   uint64_t last_entry_ = 0;
   std::mutex mutex_;  ///< Guards batches' outcomes: answers come on the sync thread.
   std::condition_variable answered_;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "log/log.h"
-#include "log/partition.h"
+#include "log/partition_internal.h"
 
 #include <map>
 #include <memory>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/file.h"
-#include "log/point_file.h"
+#include "log/point_file_internal.h"
 #include "log/record_batch.h"
 
 #include <atomic>

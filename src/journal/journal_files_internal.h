@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "base/result.h"
-#include "journal/frame.h"
+#include "journal/frame_internal.h"
 #include "journal/journal.h"
 
 #include <memory>

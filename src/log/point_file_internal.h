@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/file.h"
-#include "log/file_cache.h"
+#include "log/file_cache_internal.h"
 
 #include <string>
 #include <vector>

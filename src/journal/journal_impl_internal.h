@@ -2,7 +2,7 @@
 
 #include "journal/callback.h"
 #include "journal/journal.h"
-#include "journal/journal_files.h"
+#include "journal/journal_files_internal.h"
 
 #include <atomic>
 #include <condition_variable>

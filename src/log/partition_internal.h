@@ -3,13 +3,13 @@
 #include "base/metrics.h"
 #include "journal/callback.h"
 #include "journal/journal.h"
-#include "log/batch_reader.h"
-#include "log/checkpoint.h"
-#include "log/file_cache.h"
+#include "log/batch_reader_internal.h"
+#include "log/checkpoint_internal.h"
+#include "log/file_cache_internal.h"
 #include "log/log.h"
-#include "log/producer_table.h"
-#include "log/segment.h"
-#include "log/tail_cache.h"
+#include "log/producer_table_internal.h"
+#include "log/segment_internal.h"
+#include "log/tail_cache_internal.h"
 
 #include <atomic>
 #include <condition_variable>

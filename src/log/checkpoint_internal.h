@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/file.h"
-#include "log/producer_table.h"
+#include "log/producer_table_internal.h"
 
 #include <map>
 #include <optional>
