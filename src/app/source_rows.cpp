@@ -1,0 +1,210 @@
+#include "app/source_rows.h"
+
+#include "base/settings.h"
+#include "duck/chunk.h"
+#include "duck/expression.h"
+#include "protocol/rows/scalar_text.h"
+
+#include <algorithm>
+
+namespace ziwa::app {
+namespace {
+
+constexpr uint64_t kMemoryBytes = 2ull << 30;
+constexpr int kThreads = 2;
+constexpr std::string_view kPlace = "__ziwa_place";
+
+std::string quote_name(std::string_view name) {
+  std::string out = "\"";
+  for (char c : name) {
+    if (c == '"') out.push_back('"');
+    out.push_back(c);
+  }
+  return out + "\"";
+}
+
+std::string quote_text(std::string_view text) {
+  std::string out = "'";
+  for (char c : text) {
+    if (c == '\'') out.push_back('\'');
+    out.push_back(c);
+  }
+  return out + "'";
+}
+
+Result<std::string> reader_of(const std::string& file) {
+  auto ends = [&](std::string_view suffix) { return file.ends_with(suffix); };
+  if (ends(".parquet")) return "read_parquet(" + quote_text(file) + ")";
+  if (ends(".csv") || ends(".csv.gz") || ends(".tsv")) return "read_csv(" + quote_text(file) + ")";
+  if (ends(".json") || ends(".jsonl") || ends(".ndjson")) {
+    return "read_json(" + quote_text(file) + ")";
+  }
+  return Error(Code::invalid_argument, "cannot tell the format of \"{}\"", file)
+      .with_hint("the name ends in .parquet, .csv, .json, .jsonl or .ndjson");
+}
+
+/// SELECT of the records' columns, then the place in the file, in sending order.
+Result<std::string> source_sql(const SourceOptions& options) {
+  std::string star = "*";
+  for (const auto& [from, to] : options.rename) {
+    star += (star == "*" ? " RENAME (" : ", ") + quote_name(from) + " AS " + quote_name(to);
+  }
+  if (star != "*") star += ")";
+  std::string sql = "SELECT ";
+  if (!options.sequence.empty())
+    sql += fmt::format("{} AS {}, ", kPlace, quote_name(options.sequence));
+  sql += fmt::format(
+      "* EXCLUDE ({0}), {0} FROM (SELECT {1}, row_number() OVER () - 1 AS {0} FROM {2})", kPlace,
+      star, TRY(reader_of(options.file)));
+  if (!options.order_by.empty()) {
+    sql += fmt::format(" ORDER BY {}, {}", quote_name(options.order_by), kPlace);
+  }
+  if (options.limit > 0) sql += fmt::format(" LIMIT {}", options.limit);
+  return sql;
+}
+
+Result<size_t> find_column(const duckdb::QueryResult& result, size_t count,
+                           const std::string& name) {
+  std::vector<std::string> names(result.names.begin(),
+                                 result.names.begin() + static_cast<ptrdiff_t>(count));
+  for (size_t i = 0; i < count; ++i) {
+    if (duckdb::StringUtil::CIEquals(names[i], name)) return i;
+  }
+  Error unknown(Code::not_found, "the file has no column \"{}\"", name);
+  std::string nearest = nearest_name(name, names);
+  if (nearest.empty()) return unknown;
+  return std::move(unknown).with_hint(fmt::format("did you mean \"{}\"?", nearest));
+}
+
+}  // namespace
+
+SourceRows::~SourceRows() {
+  chunk_.reset();
+  result_.reset();
+  connection_.reset();
+}
+
+Result<std::unique_ptr<SourceRows>> SourceRows::open(const SourceOptions& options) {
+  std::unique_ptr<SourceRows> rows(new SourceRows());
+  if (!posix_file_system().exists(options.file)) {
+    return Error(Code::not_found, "there is no file \"{}\"", options.file);
+  }
+  rows->instance_ = TRY(duck::Instance::open(posix_file_system(),
+                                             {.memory_bytes = kMemoryBytes, .threads = kThreads}));
+  TRY(rows->prepare(options));
+  TRY(rows->find_columns(options));
+  return rows;
+}
+
+Status SourceRows::prepare(const SourceOptions& options) {
+  std::string sql = TRY(source_sql(options));
+  std::string count = fmt::format("SELECT count(*) FROM {}", TRY(reader_of(options.file)));
+  auto done = duck::guarded([&]() -> Status {
+    connection_ = instance_->connect();
+    auto counted = connection_->Query(count);
+    if (counted->HasError()) return duck::to_error(counted->GetErrorObject());
+    total_ = counted->GetValue(0, 0).GetValue<uint64_t>();
+    result_ = connection_->SendQuery(sql);
+    if (result_->HasError()) return duck::to_error(result_->GetErrorObject());
+    return {};
+  });
+  if (!done) return done.error();
+  if (!*done) return done->error();
+  if (options.limit > 0) total_ = std::min(total_, options.limit);
+  return {};
+}
+
+Status SourceRows::find_columns(const SourceOptions& options) {
+  shown_ = result_->names.size() - 1;
+  if (!options.key.empty()) key_ = TRY(find_column(*result_, shown_, options.key));
+  if (!options.order_by.empty()) {
+    time_ = TRY(find_column(*result_, shown_, options.order_by));
+    using enum duckdb::LogicalTypeId;
+    auto type = result_->types[*time_].id();
+    bool timestamp = type == TIMESTAMP || type == TIMESTAMP_TZ || type == TIMESTAMP_SEC ||
+                     type == TIMESTAMP_MS || type == TIMESTAMP_NS;
+    if (!timestamp) {
+      return Error(Code::invalid_argument, "--order-by takes a timestamp column; {} is {}",
+                   options.order_by, result_->types[*time_].ToString());
+    }
+  }
+  if (options.format == "json") {
+    json_.emplace(std::vector<std::string>(result_->names.begin(), result_->names.end() - 1));
+    return {};
+  }
+  data::Schema schema;
+  for (size_t i = 0; i < shown_; ++i) {
+    schema.columns.push_back({.id = static_cast<uint32_t>(i + 1),
+                              .name = result_->names[i],
+                              .type = duck::type_name(result_->types[i])});
+  }
+  codec_ = TRY(data::make_record_codec(schema, options.format));
+  return {};
+}
+
+Result<bool> SourceRows::next_chunk() {
+  auto fetched = duck::guarded([&]() -> Result<bool> {
+    chunk_ = result_->Fetch();
+    if (result_->HasError()) return duck::to_error(result_->GetErrorObject());
+    return chunk_ && chunk_->size() > 0;
+  });
+  if (!fetched) return fetched.error();
+  if (!*fetched) return fetched->error();
+  if (!**fetched) return false;
+  TRY(columns_.load(*chunk_));
+  if (!codec_) return true;
+  duckdb::vector<duckdb::LogicalType> types(
+      chunk_->GetTypes().begin(), chunk_->GetTypes().begin() + static_cast<ptrdiff_t>(shown_));
+  duck::Chunk values(types);
+  for (size_t i = 0; i < shown_; ++i) values.rows.data[i].Reference(chunk_->data[i]);
+  values.rows.SetCardinality(chunk_->size());
+  encoded_.clear();
+  TRY(codec_->encode(values, encoded_));
+  return true;
+}
+
+void SourceRows::read(size_t row, SourceRecord& record) {
+  record.sequence = static_cast<uint64_t>(*static_cast<const int64_t*>(columns_.at(shown_, row)));
+  record.time_us = 0;
+  if (time_) {
+    if (const void* at = columns_.at(*time_, row)) {
+      record.time_us = protocol::timestamp_us(columns_.type(*time_), at);
+    }
+  }
+  record.value.clear();
+  if (codec_) {
+    record.value.append(as_text(encoded_[row]));
+  } else {
+    json_->append(record.value, columns_, row);
+  }
+  const void* key = key_ ? columns_.at(*key_, row) : nullptr;
+  if (key == nullptr) {
+    record.key.reset();
+    return;
+  }
+  if (!record.key) record.key.emplace();
+  record.key->clear();
+  if (columns_.type(*key_).id() == duckdb::LogicalTypeId::VARCHAR) {
+    const auto& text = *static_cast<const duckdb::string_t*>(key);
+    record.key->append(text.GetData(), text.GetSize());
+    return;
+  }
+  protocol::append_json_scalar(*record.key, columns_.type(*key_), key);
+  if (record.key->starts_with('"')) *record.key = record.key->substr(1, record.key->size() - 2);
+}
+
+Status SourceRows::csv_to_parquet(const std::string& csv, const std::string& parquet) {
+  auto instance = TRY(duck::Instance::open(posix_file_system(),
+                                           {.memory_bytes = kMemoryBytes, .threads = kThreads}));
+  auto done = duck::guarded([&]() -> Status {
+    auto connection = instance->connect();
+    auto copied = connection->Query(
+        fmt::format("COPY (FROM read_csv({}, header = true)) TO {} (FORMAT parquet)",
+                    quote_text(csv), quote_text(parquet)));
+    if (copied->HasError()) return duck::to_error(copied->GetErrorObject());
+    return {};
+  });
+  return done ? std::move(*done) : Status(done.error());
+}
+
+}  // namespace ziwa::app
