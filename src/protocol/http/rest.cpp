@@ -246,11 +246,13 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
   Epoch epoch = answer->epoch.value == 0 ? before->epoch : answer->epoch;
   response.headers.emplace_back("Ziwa-Epoch", fmt::format("{}", epoch));
   response.headers.emplace_back("Cache-Control", "no-cache");
+  response.body = "{\"rows\":" + std::move(answer->rows);
   if (sql.hidden_columns > 0 && answer->count == query.limit && query.limit > 0) {
-    response.headers.emplace_back("Link", next_link(path, target, encode_cursor(answer->last)));
+    std::string cursor = encode_cursor(answer->last);
+    response.headers.emplace_back("Link", next_link(path, target, cursor));
+    response.body += ",\n\"next\":\"" + cursor + "\"";
   }
-  response.body = std::move(answer->rows);
-  response.body.push_back('\n');
+  response.body += "}\n";
   return response;
 }
 

@@ -37,9 +37,9 @@ class Rest {
   ~Rest();
 
   /// GET /v1/{schema?}/{relation}: `path` is without "v1". `if_none_match` is the header as it
-  /// came. 304 when it names the current version; otherwise rows with Ziwa-Epoch, for views and
-  /// tables an ETag (of a view: the epoch of its last net change), and a Link to the next rows.
-  /// Errors: not_found, invalid_argument, exhausted (answer too large).
+  /// came. 304 when it names the current version; otherwise {"rows":[...],"next":cursor} with
+  /// Ziwa-Epoch, for views and tables an ETag (of a view: the epoch of its last net change), and a
+  /// Link to the next rows. Errors: not_found, invalid_argument, exhausted (answer too large).
   Result<Response> read(const std::vector<std::string>& path, const RestQuery& query,
                         const Target& target, std::optional<std::string> if_none_match);
   /// POST /v1/sql: `body` is {"sql":"...","parameters":[...]}; one statement, in a session of its

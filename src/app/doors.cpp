@@ -1,0 +1,171 @@
+#include "app/doors.h"
+
+#include "base/log.h"
+#include "base/thread_pool.h"
+#include "protocol/http/door.h"
+#include "protocol/kafka/door.h"
+#include "protocol/listen/listener.h"
+#include "protocol/postgres/door.h"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <thread>
+
+namespace ziwa::app {
+namespace {
+
+namespace asio = boost::asio;
+using protocol::Listener;
+
+constexpr std::chrono::milliseconds kStopPoll{5};
+
+/// "port 5432 in use by postgres (pid 12); avoid with --set doors.postgres.port=0"
+std::string blocked_text(const Error& error, const std::string& setting) {
+  return fmt::format("{}; avoid with --set {}=0", error.message(), setting);
+}
+
+class OpenDoors final : public Doors {
+ public:
+  OpenDoors(Engines& engines, Metrics& metrics, const Clock& clock, const Settings& settings,
+            RenderStatus render_status)
+      : engines_(engines),
+        metrics_(metrics),
+        clock_(clock),
+        settings_(settings),
+        pool_("sql", static_cast<int>(settings.integer("sql.threads")),
+              static_cast<size_t>(settings.integer("sql.queue.max"))),
+        postgres_({.io = io_, .pool = pool_, .database = engines.database(), .metrics = metrics},
+                  {.server_version = postgres_version()}),
+        http_({.io = io_,
+               .pool = pool_,
+               .database = engines.database(),
+               .engine = engines.stream(),
+               .metrics = metrics,
+               .status = [this, render = std::move(render_status)] { return render(status()); }},
+              {.header_bytes_max = static_cast<uint32_t>(settings.integer("http.header.bytes.max")),
+               .body_bytes_max = static_cast<uint64_t>(settings.integer("http.request.bytes.max")),
+               .request_timeout_ms = settings.integer("http.timeout")}),
+        io_thread_([this] { io_.run(); }) {}
+
+  ~OpenDoors() override { stop(); }
+
+  Status open_all() {
+    TRY(open_kafka());
+    TRY(open_listener("postgres", postgres_listener_,
+                      [this](asio::ip::tcp::socket socket, std::shared_ptr<void> token) {
+                        postgres_.accept(std::move(socket), std::move(token));
+                      }));
+    return open_listener("http", http_listener_,
+                         [this](asio::ip::tcp::socket socket, std::shared_ptr<void> token) {
+                           http_.accept(std::move(socket), std::move(token));
+                         });
+  }
+
+  std::vector<DoorStatus> status() const override {
+    auto list = doors_;
+    for (auto& door : list) {
+      if (door.name == "postgres") door.connections = postgres_.connections();
+      if (door.name == "http") door.connections = http_.connections();
+    }
+    return list;
+  }
+
+  void stop() override {
+    if (stopped_) return;
+    stopped_ = true;
+    if (postgres_listener_) postgres_listener_->stop();
+    if (http_listener_) http_listener_->stop();
+    postgres_.stop();
+    http_.stop();
+    if (kafka_) kafka_->stop();
+    auto deadline = std::chrono::steady_clock::now() +
+                    std::chrono::milliseconds(settings_.integer("server.shutdown.timeout"));
+    while (postgres_.connections() + http_.connections() > 0 &&
+           std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(kStopPoll);
+    }
+    pool_.stop();
+    work_.reset();
+    io_.stop();
+    io_thread_.join();
+  }
+
+ private:
+  Status open_kafka() {
+    kafka::Door::Options options;
+    options.address = settings_.text("doors.address");
+    options.port = static_cast<uint16_t>(settings_.integer("doors.kafka.port"));
+    options.connections_max = static_cast<int>(settings_.integer("doors.connections.max"));
+    options.request_bytes_max = static_cast<size_t>(settings_.integer("kafka.request.bytes.max"));
+    options.memory_bytes_max = static_cast<size_t>(settings_.integer("kafka.memory.max"));
+    options.idle_ms = settings_.integer("kafka.connection.idle");
+    auto door = kafka::Door::start(io_,
+                                   {.log = engines_.log(),
+                                    .catalog = engines_.catalog(),
+                                    .store = engines_.meta(),
+                                    .clock = clock_,
+                                    .metrics = metrics_},
+                                   options);
+    if (!door) return blocked("kafka", door.error());
+    kafka_ = std::move(*door);
+    doors_.push_back({.name = "kafka", .address = options.address, .port = kafka_->port()});
+    return {};
+  }
+
+  Status open_listener(const std::string& name, std::unique_ptr<Listener>& listener,
+                       std::function<void(asio::ip::tcp::socket, std::shared_ptr<void>)> accept) {
+    std::string setting = "doors." + name + ".port";
+    Listener::Options options{
+        .address = settings_.text("doors.address"),
+        .port = static_cast<uint16_t>(settings_.integer(setting)),
+        .connections_max = static_cast<int>(settings_.integer("doors.connections.max"))};
+    auto opened = Listener::open(io_, options, setting);
+    if (!opened) return blocked(name, opened.error());
+    listener = std::move(*opened);
+    doors_.push_back({.name = name, .address = options.address, .port = listener->port()});
+    listener->start(std::move(accept));
+    return {};
+  }
+
+  /// A taken port blocks one door; anything else is a mistake that the user must see.
+  Status blocked(const std::string& name, const Error& error) {
+    if (error.code() != Code::already_exists) return Error(error).context("the " + name + " door");
+    doors_.push_back({.name = name,
+                      .address = settings_.text("doors.address"),
+                      .blocked = blocked_text(error, "doors." + name + ".port")});
+    return {};
+  }
+
+  Engines& engines_;
+  Metrics& metrics_;
+  const Clock& clock_;
+  const Settings& settings_;
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  ThreadPool pool_;
+  protocol::postgres::Door postgres_;
+  protocol::http::Door http_;
+  std::unique_ptr<kafka::Door> kafka_;
+  std::unique_ptr<Listener> postgres_listener_;
+  std::unique_ptr<Listener> http_listener_;
+  std::vector<DoorStatus> doors_;  ///< Written before the first status().
+  bool stopped_ = false;
+  std::thread io_thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Doors>> Doors::open(Engines& engines, Metrics& metrics, const Clock& clock,
+                                           const Settings& settings, RenderStatus render_status) {
+  auto doors =
+      std::make_unique<OpenDoors>(engines, metrics, clock, settings, std::move(render_status));
+  TRY(doors->open_all());
+  return doors;
+}
+
+std::string_view program_version() { return ZIWA_VERSION; }
+
+std::string postgres_version() { return fmt::format("15.0 (Ziwa {})", program_version()); }
+
+}  // namespace ziwa::app

@@ -1,0 +1,227 @@
+#include "app/engines.h"
+
+#include "base/log.h"
+
+namespace ziwa::app {
+namespace {
+
+log::TopicConfig config_of(const catalog::TopicDefinition& topic) {
+  return {.partitions = topic.partitions,
+          .retention_ms = topic.retention_ms,
+          .retention_bytes = topic.retention_bytes,
+          .segment_bytes = topic.segment_bytes};
+}
+
+bool is_topic(const catalog::ObjectPtr& object) {
+  return object && object->kind() == catalog::Kind::topic;
+}
+
+journal::Flush flush_of(const std::string& text) {
+  if (text == "interval") return journal::Flush::interval;
+  return text == "os" ? journal::Flush::os : journal::Flush::always;
+}
+
+/// Folders of a comma-separated setting.
+std::vector<std::string> folders_of(const std::string& text) {
+  std::vector<std::string> folders;
+  size_t begin = 0;
+  while (begin < text.size()) {
+    size_t end = std::min(text.find(',', begin), text.size());
+    std::string folder = text.substr(begin, end - begin);
+    folder.erase(0, std::min(folder.find_first_not_of(' '), folder.size()));
+    while (folder.ends_with(' ')) folder.pop_back();
+    if (!folder.empty()) folders.push_back(std::move(folder));
+    begin = end + 1;
+  }
+  return folders;
+}
+
+}  // namespace
+
+Engines::Engines(const Environment& environment, DataDirectory directory)
+    : environment_(environment), directory_(std::move(directory)) {}
+
+Engines::~Engines() {
+  // Readers of the catalog go before it, and what runs threads of its own before what those use.
+  database_.reset();
+  stream_.reset();
+  catalog_.reset();
+  tables_.reset();
+  log_.reset();
+  journal_.reset();
+}
+
+Result<std::unique_ptr<Engines>> Engines::open(const Environment& environment,
+                                               const Options& options) {
+  auto directory = TRY(DataDirectory::open(environment.fs, options.data_directory));
+  std::unique_ptr<Engines> engines(new Engines(environment, std::move(directory)));
+  TRY(engines->open_stores());
+  TRY(engines->open_log());
+  TRY(engines->open_duck(options));
+  TRY(engines->open_streams());
+  TRY(engines->open_database());
+  return engines;
+}
+
+Status Engines::open_stores() {
+  const Settings& settings = environment_.settings;
+  uint64_t cache = static_cast<uint64_t>(settings.integer("state.cache.bytes"));
+  uint64_t buffer = static_cast<uint64_t>(settings.integer("state.write_buffer.bytes"));
+  meta_ = TRY(state::Store::open(environment_.fs, directory_.below("meta"),
+                                 {.tables = {"catalog", "groups"},
+                                  .block_cache_bytes = cache / 4,
+                                  .write_buffer_bytes = buffer / 4}));
+  state_ =
+      TRY(state::Store::open(environment_.fs, directory_.below("state"),
+                             {.tables = {"views", "state", "positions", "late", "dead_letters"},
+                              .block_cache_bytes = cache,
+                              .write_buffer_bytes = buffer}));
+  catalog_ = TRY(catalog::Catalog::open(*meta_, environment_.clock));
+  return {};
+}
+
+Status Engines::open_log() {
+  const Settings& settings = environment_.settings;
+  log_ = TRY(log::Log::open(environment_.fs, directory_.below("log"), environment_.clock,
+                            environment_.metrics, {}));
+  journal::Journal::Options options{
+      .flush = flush_of(settings.text("log.flush")),
+      .flush_interval_ms = settings.integer("log.flush.interval"),
+      .segment_bytes = static_cast<uint64_t>(settings.integer("journal.segment.bytes"))};
+  journal_ = TRY(journal::Journal::open(
+      environment_.fs, directory_.below("journal"), environment_.clock, environment_.metrics,
+      options, [this](const journal::PartitionEnd& end) { return log_->has_data(end); }));
+  TRY(log_->start(*journal_));
+
+  // The catalog says what exists: a topic without a directory gets one, a directory without a topic
+  // goes.
+  auto snapshot = catalog_->snapshot();
+  for (const auto& object : snapshot->all()) {
+    if (is_topic(object)) TRY(log_->create_topic(object->id, config_of(object->topic())));
+  }
+  TRY(log_->drop_unknown([&](ObjectId id) { return is_topic(snapshot->find(id)); }));
+  catalog_->watch(topic_watcher());
+  return {};
+}
+
+Status Engines::open_duck(const Options& options) {
+  const Settings& settings = environment_.settings;
+  std::vector<std::string> folders = folders_of(settings.text("sql.files"));
+  if (!options.project_directory.empty()) folders.push_back(options.project_directory);
+  std::string temporary = directory_.below("tmp");
+  TRY(environment_.fs.remove_all(temporary));
+  TRY(environment_.fs.make_dirs(temporary));
+  duck_ = TRY(duck::Instance::open(
+      environment_.fs, {.memory_bytes = static_cast<uint64_t>(settings.integer("sql.memory")),
+                        .threads = 1,
+                        .temp_directory = temporary,
+                        .allowed_directories = std::move(folders)}));
+  tables_ = std::make_unique<LakeTables>(environment_.fs, *duck_, environment_.clock,
+                                         directory_.below("lake"));
+  TRY(tables_->drop_unknown(*catalog_->snapshot()));
+  catalog_->watch(tables_->watcher());
+  return {};
+}
+
+Status Engines::open_streams() {
+  const Settings& settings = environment_.settings;
+  stream::Engine::Options options;
+  options.checkpoint_interval_ms = settings.integer("stream.checkpoint.interval");
+  options.step_rows_max = static_cast<size_t>(settings.integer("stream.step.rows"));
+  stream_ = TRY(stream::Engine::open(
+      {.fs = environment_.fs,
+       .clock = environment_.clock,
+       .metrics = environment_.metrics,
+       .duck = *duck_,
+       .store = *state_,
+       .journal = *journal_,
+       .log = *log_,
+       .catalog = *catalog_,
+       .table = [this](const catalog::Object& object) { return tables_->table(object); }},
+      options));
+  catalog_->watch(stream_watcher());
+  return stream_->start();
+}
+
+Status Engines::open_database() {
+  catalog_->set_journal([this](uint64_t version) {
+    return journal_->submit_and_wait(journal::CatalogChange{.catalog_version = version}, {});
+  });
+  database_ = TRY(sql::Database::open(
+      {.fs = environment_.fs,
+       .clock = environment_.clock,
+       .metrics = environment_.metrics,
+       .settings = environment_.settings,
+       .duck = *duck_,
+       .catalog = *catalog_,
+       .journal = *journal_,
+       .log = *log_,
+       .engine = *stream_,
+       .table = [this](const catalog::Object& object) { return tables_->table(object); },
+       .lake_directory = directory_.below("lake")}));
+  return duck_->lock();
+}
+
+catalog::Catalog::Watcher Engines::topic_watcher() {
+  // A topic is there before the catalog says so: a client that sees it can write to it at once.
+  return {
+      .prepare = [this](const std::vector<catalog::Change>& changes) -> Status {
+        for (const auto& change : changes) {
+          if (!change.before && is_topic(change.after)) {
+            TRY(log_->create_topic(change.after->id, config_of(change.after->topic())));
+          }
+        }
+        return {};
+      },
+      .abort =
+          [this](const std::vector<catalog::Change>& changes) {
+            for (const auto& change : changes) {
+              if (change.before || !is_topic(change.after)) continue;
+              log_->drop_topic(change.after->id)
+                  .ignore("the next start drops what the catalog does not have");
+            }
+          },
+      .apply = [this](const std::vector<catalog::Change>& changes, EntryNumber) -> Status {
+        for (const auto& change : changes) {
+          if (is_topic(change.before) && !change.after) {
+            TRY(log_->drop_topic(change.before->id));
+          } else if (is_topic(change.before)) {
+            TRY(log_->alter_topic(change.after->id, config_of(change.after->topic())));
+          }
+        }
+        return {};
+      },
+  };
+}
+
+catalog::Catalog::Watcher Engines::stream_watcher() {
+  return {.apply = [this](const std::vector<catalog::Change>& changes, EntryNumber entry) {
+    return stream_->on_catalog_change(changes, entry);
+  }};
+}
+
+Status Engines::apply_project(const std::string& directory, bool allow_drop) {
+  auto session = TRY(database_->session());
+  std::string quoted = "'";
+  for (char c : directory) quoted += c == '\'' ? "''" : std::string(1, c);
+  auto rows = TRY(session->query("APPLY PROJECT " + quoted +
+                                 (allow_drop ? "' WITH (allow_drop = true)" : "'")));
+  while (TRY(rows->next()) != nullptr) {
+  }
+  return {};
+}
+
+Status Engines::maintain() {
+  TRY(log_->enforce_retention());
+  return journal_->trim(journal_->durable());
+}
+
+Status Engines::stop() {
+  database_.reset();
+  TRY(stream_->checkpoint());
+  TRY(stream_->stop());
+  TRY(log_->close());
+  return journal_->close();
+}
+
+}  // namespace ziwa::app

@@ -1,0 +1,93 @@
+#include "app/lake_tables.h"
+
+#include "base/log.h"
+#include "catalog/stored_columns.h"
+#include "lake/object_store.h"
+
+#include <charconv>
+
+namespace ziwa::app {
+namespace {
+
+bool is_new_table(const catalog::Change& change) {
+  return !change.before && change.after && change.after->kind() == catalog::Kind::table;
+}
+
+}  // namespace
+
+LakeTables::LakeTables(FileSystem& fs, duck::Instance& duck, const Clock& clock,
+                       std::string directory)
+    : fs_(fs), duck_(duck), clock_(clock), directory_(std::move(directory)) {}
+
+std::string LakeTables::path_of(const catalog::Object& object) const {
+  const std::string& location = object.table().location;
+  return location.empty() ? join_path(directory_, fmt::format("{}", object.id)) : location;
+}
+
+Result<std::shared_ptr<lake::Table>> LakeTables::table(const catalog::Object& object) {
+  std::lock_guard lock(mutex_);
+  if (auto found = open_.find(object.id); found != open_.end()) return found->second;
+  auto opened = lake::Table::open(lake::make_local_store(fs_, path_of(object)), duck_, clock_);
+  if (!opened) {
+    return std::move(opened.error())
+        .context(fmt::format("table {}.{}", object.schema, object.name));
+  }
+  return open_.emplace(object.id, std::move(*opened)).first->second;
+}
+
+Status LakeTables::create(const catalog::Object& object) {
+  lake::Table::Create create{
+      .schema = catalog::stored_schema(object.table()),
+      .partition_columns = catalog::stored_partition_columns(object.table())};
+  auto made =
+      TRY(lake::Table::create(lake::make_local_store(fs_, path_of(object)), duck_, clock_, create));
+  std::lock_guard lock(mutex_);
+  open_[object.id] = std::move(made);
+  return {};
+}
+
+void LakeTables::forget(ObjectId id) {
+  std::lock_guard lock(mutex_);
+  open_.erase(id);
+}
+
+catalog::Catalog::Watcher LakeTables::watcher() {
+  return {
+      .prepare = [this](const std::vector<catalog::Change>& changes) -> Status {
+        for (const auto& change : changes) {
+          if (is_new_table(change)) TRY(create(*change.after));
+        }
+        return {};
+      },
+      .abort =
+          [this](const std::vector<catalog::Change>& changes) {
+            for (const auto& change : changes) {
+              if (!is_new_table(change)) continue;
+              forget(change.after->id);
+              fs_.remove_all(path_of(*change.after)).ignore("the next start removes it");
+            }
+          },
+      .apply = [this](const std::vector<catalog::Change>& changes, EntryNumber) -> Status {
+        for (const auto& change : changes) {
+          if (change.before && !change.after) forget(change.before->id);
+        }
+        return {};
+      },
+  };
+}
+
+Status LakeTables::drop_unknown(const catalog::Snapshot& snapshot) {
+  TRY(fs_.make_dirs(directory_));
+  for (const auto& entry : TRY(fs_.list(directory_))) {
+    uint64_t number = 0;
+    auto [end, error] =
+        std::from_chars(entry.name.data(), entry.name.data() + entry.name.size(), number);
+    bool ours = error == std::errc() && end == entry.name.data() + entry.name.size();
+    if (!ours || snapshot.find(ObjectId(number))) continue;
+    log_info("lake", "removing a table that the catalog does not have", "directory={}", entry.name);
+    TRY(fs_.remove_all(join_path(directory_, entry.name)));
+  }
+  return {};
+}
+
+}  // namespace ziwa::app

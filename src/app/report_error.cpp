@@ -1,0 +1,24 @@
+#include "app/command.h"
+#include "protocol/rows/scalar_text.h"
+
+#include <cstdio>
+
+namespace ziwa::app {
+
+int report_error(const Error& error, bool json) {
+  if (json) {
+    std::string out = "{\"event\":\"error\",\"code\":";
+    protocol::append_json_string(out, code_name(error.code()));
+    out += ",\"message\":";
+    protocol::append_json_string(out, error.message());
+    out += ",\"hint\":";
+    protocol::append_json_string(out, error.hint());
+    fmt::print(stderr, "{}}}\n", out);
+  } else {
+    fmt::print(stderr, "ziwa: {}\n", error.message());
+    if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());
+  }
+  return error.code() == Code::unavailable ? kExitUnreachable : kExitFailed;
+}
+
+}  // namespace ziwa::app

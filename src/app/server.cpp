@@ -1,0 +1,130 @@
+#include "app/server.h"
+
+#include "app/status.h"
+#include "base/log.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace ziwa::app {
+namespace {
+
+constexpr int64_t kSampleEveryMs = 1'000;
+constexpr int64_t kMaintainEveryMs = 2'000;
+
+/// A thread that does the housekeeping until it is stopped.
+class Housekeeping {
+ public:
+  Housekeeping(Engines& engines, StatusReport& report, const Settings& settings)
+      : engines_(engines),
+        report_(report),
+        every_ms_(std::min(kMaintainEveryMs, settings.integer("log.retention.check"))),
+        thread_([this] { run(); }) {}
+  ~Housekeeping() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  void run() {
+    int64_t due_ms = 0;
+    int64_t passed_ms = 0;
+    auto step = std::chrono::milliseconds(std::min(every_ms_, kSampleEveryMs));
+    std::unique_lock lock(mutex_);
+    while (!wake_.wait_for(lock, step, [this] { return stopping_; })) {
+      lock.unlock();
+      report_.sample();
+      passed_ms += step.count();
+      if (passed_ms >= due_ms) {
+        due_ms = passed_ms + every_ms_;
+        if (auto done = engines_.maintain(); !done) {
+          log_warn("app", "housekeeping failed; the next round tries again", "reason={}",
+                   done.error().to_string());
+        }
+      }
+      lock.lock();
+    }
+  }
+
+  Engines& engines_;
+  StatusReport& report_;
+  int64_t every_ms_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+class RunningServer final : public Server {
+ public:
+  RunningServer(FileSystem& fs, const Settings& settings) : fs_(fs), settings_(settings) {}
+  ~RunningServer() override {
+    doors_.reset();
+    housekeeping_.reset();
+  }
+
+  Status open(const Options& options) {
+    engines_ =
+        TRY(Engines::open({.fs = fs_, .clock = clock_, .metrics = metrics_, .settings = settings_},
+                          {.data_directory = options.data_directory,
+                           .project_directory = options.project_directory}));
+    if (!options.project_directory.empty())
+      TRY(engines_->apply_project(options.project_directory, options.allow_drop));
+    report_ = std::make_unique<StatusReport>(*engines_, clock_);
+    housekeeping_ = std::make_unique<Housekeeping>(*engines_, *report_, settings_);
+    doors_ = TRY(Doors::open(*engines_, metrics_, clock_, settings_,
+                             [this](const auto& doors) { return report_->json(doors); }));
+    if (!options.strict) return {};
+    for (const auto& door : doors_->status()) {
+      if (!door.blocked.empty())
+        return Error(Code::already_exists, "{}: {}", door.name, door.blocked);
+    }
+    return {};
+  }
+
+  std::vector<DoorStatus> doors() const override { return doors_->status(); }
+  Engines& engines() override { return *engines_; }
+  std::string status_json() override {
+    return report_->json(doors_ ? doors_->status() : std::vector<DoorStatus>());
+  }
+
+  Status stop() override {
+    if (!engines_) return {};
+    if (doors_) doors_->stop();
+    housekeeping_.reset();
+    Status stopped = engines_->stop();
+    doors_.reset();
+    report_.reset();
+    engines_.reset();
+    return stopped;
+  }
+
+ private:
+  FileSystem& fs_;
+  const Settings& settings_;
+  SystemClock clock_;
+  Metrics metrics_;
+  std::unique_ptr<Engines> engines_;
+  std::unique_ptr<StatusReport> report_;
+  std::unique_ptr<Housekeeping> housekeeping_;
+  std::unique_ptr<Doors> doors_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::start(FileSystem& fs, const Settings& settings,
+                                              const Options& options) {
+  auto server = std::make_unique<RunningServer>(fs, settings);
+  if (auto opened = server->open(options); !opened) {
+    server->stop().ignore("the first error says more");
+    return opened.error();
+  }
+  return server;
+}
+
+}  // namespace ziwa::app
