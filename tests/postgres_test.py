@@ -1,0 +1,190 @@
+"""The Postgres door with real clients: psql and psycopg."""
+
+import datetime
+import decimal
+import subprocess
+import threading
+import time
+import uuid
+
+import psycopg
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def psql(server, *arguments: str, sql: str | None = None) -> subprocess.CompletedProcess:
+    command = ["psql", "-X", "-h", "127.0.0.1", "-p", str(server.ports["postgres"]), "-U", "test", "-d", "db", *arguments]
+    return subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60)
+
+
+# -- psql ----------------------------------------------------------------------------------------------------------------
+
+def test_psql_runs_queries_and_ddl(shared_server):
+    done = psql(shared_server, "-At", "-c", "SELECT 1 + 1, 'two', NULL, true")
+    assert (done.stdout, done.stderr) == ("2|two||t\n", "")
+    done = psql(shared_server, "-At", sql="""
+        CREATE TABLE psql_table (a INTEGER, b VARCHAR);
+        INSERT INTO psql_table VALUES (1, 'x'), (2, NULL);
+        SELECT * FROM psql_table ORDER BY a;
+        DROP TABLE psql_table;
+    """)
+    assert done.stderr == ""
+    assert done.stdout == "CREATE TABLE\nINSERT 0 2\n1|x\n2|\nDROP TABLE\n"
+
+
+def test_psql_shows_where_an_error_is(shared_server):
+    done = psql(shared_server, "-c", "SELECT 1,\n  nowhere_column")
+    assert done.returncode == 1
+    assert "LINE 2:" in done.stderr and "nowhere_column" in done.stderr and "^" in done.stderr
+
+
+def test_several_statements_stop_at_the_first_error(shared_server):
+    done = psql(shared_server, "-At", "-c", "SELECT 1; SELECT nowhere; SELECT 3")
+    assert done.stdout == "1\n"
+    assert "nowhere" in done.stderr
+
+
+def test_psql_server_version_and_settings(shared_server):
+    done = psql(shared_server, "-At", "-c", "SHOW server_version", "-c", "SET application_name = 'it'", "-c",
+                "SHOW application_name")
+    assert done.stdout.startswith("15.0 (Ziwa ") and done.stdout.endswith("SET\nit\n")
+    assert "LATIN1" in psql(shared_server, "-c", "SET client_encoding = 'LATIN1'").stderr
+
+
+def test_copy_over_the_connection_is_refused(shared_server):
+    done = psql(shared_server, "-v", "VERBOSITY=verbose", "-c", "COPY (SELECT 1) TO STDOUT")
+    assert "0A000" in done.stderr and "COPY" in done.stderr
+
+
+# -- psycopg: text and binary --------------------------------------------------------------------------------------------
+
+VALUES = [
+    ("true", True),
+    ("CAST(-5 AS SMALLINT)", -5),
+    ("CAST(7 AS TINYINT)", 7),
+    ("2147483647", 2147483647),
+    ("CAST(-9223372036854775808 AS BIGINT)", -9223372036854775808),
+    ("CAST(18446744073709551615 AS UBIGINT)", decimal.Decimal(18446744073709551615)),
+    ("CAST(170141183460469231731687303715884105727 AS HUGEINT)",
+     decimal.Decimal(170141183460469231731687303715884105727)),
+    ("CAST(1.5 AS FLOAT)", 1.5),
+    ("CAST('-0.1' AS DOUBLE)", -0.1),
+    ("CAST(-1234.5600 AS DECIMAL(18, 4))", decimal.Decimal("-1234.5600")),
+    ("CAST(0 AS DECIMAL(4, 2))", decimal.Decimal("0.00")),
+    ("'héllo'", "héllo"),
+    ("CAST('\\x00\\xFF' AS BLOB)", b"\x00\xff"),
+    ("DATE '2001-07-01'", datetime.date(2001, 7, 1)),
+    ("DATE '1999-12-31'", datetime.date(1999, 12, 31)),
+    ("TIME '23:59:59.999999'", datetime.time(23, 59, 59, 999999)),
+    ("TIMESTAMP '2001-01-01 00:01:00.000001'", datetime.datetime(2001, 1, 1, 0, 1, 0, 1)),
+    ("TIMESTAMP '1969-12-31 23:59:59'", datetime.datetime(1969, 12, 31, 23, 59, 59)),
+    ("CAST('2001-01-01 00:00:00+00' AS TIMESTAMPTZ)",
+     datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc)),
+    ("INTERVAL '3 days 4 hours'", datetime.timedelta(days=3, hours=4)),
+    ("CAST('00112233-4455-6677-8899-aabbccddeeff' AS UUID)", uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")),
+    ("[1, NULL, 3]", [1, None, 3]),
+    ("['a b', 'q\"\\', 'null']", ["a b", 'q"\\', "null"]),
+    ("{'a': 1, 'b': [1, 2]}", {"a": 1, "b": [1, 2]}),
+    ("CAST('{\"k\": [true]}' AS JSON)", {"k": [True]}),
+    ("NULL", None),
+]
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
+@pytest.mark.parametrize("expression,expected", VALUES, ids=[expression for expression, _ in VALUES])
+def test_values_arrive_as_python_knows_them(shared_connection, expression, expected, binary):
+    row = shared_connection.execute(f"SELECT {expression}", binary=binary).fetchone()
+    assert row == (expected,)
+    assert type(row[0]) is type(expected)
+
+
+PARAMETERS = [
+    ("BIGINT", 42), ("INTEGER", -1), ("DOUBLE", 0.1), ("VARCHAR", "it's"), ("BOOLEAN", False), ("BLOB", b"\x00\xff"),
+    ("DATE", datetime.date(1995, 2, 28)), ("TIMESTAMP", datetime.datetime(2031, 5, 6, 7, 8, 9, 10)),
+    ("DECIMAL(20, 6)", decimal.Decimal("-12.345600")), ("UUID", uuid.UUID(int=5)), ("TIME", datetime.time(1, 2, 3)),
+    ("HUGEINT", decimal.Decimal(10**37)), ("BIGINT", None), ("INTEGER[]", [1, 2, None]),
+]
+
+
+@pytest.mark.parametrize("form", ["%t", "%b"], ids=["text", "binary"])
+@pytest.mark.parametrize("type_name,value", PARAMETERS, ids=[f"{name} {value}" for name, value in PARAMETERS])
+def test_parameters_in_both_formats(shared_connection, type_name, value, form):
+    row = shared_connection.execute(f"SELECT CAST({form} AS {type_name})", (value,)).fetchone()
+    assert row == (value,)
+
+
+@pytest.fixture(scope="module")
+def shared_connection(shared_server):
+    with shared_server.connect() as connection:
+        yield connection
+
+
+def test_prepared_statements_many_times(shared_connection):
+    for i in range(20):  # psycopg prepares by itself from the fifth time on
+        assert shared_connection.execute("SELECT %s::BIGINT * 2", (i,)).fetchone() == (i * 2,)
+    with shared_connection.cursor() as cursor:
+        cursor.executemany("SELECT %s::INTEGER", [(i,) for i in range(100)])  # one pipeline
+
+
+def test_a_bad_parameter_is_an_error_of_its_own(shared_connection):
+    with pytest.raises(psycopg.Error) as caught:
+        shared_connection.execute("SELECT CAST(%s AS INTEGER)", ("not a number",))
+    assert caught.value.sqlstate is not None
+    assert shared_connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_large_answers_stream(shared_server, shared_connection):
+    total = 0
+    with shared_connection.cursor() as cursor:
+        for (number,) in cursor.stream("SELECT range FROM range(1000000)"):
+            total += number
+    assert total == 999_999 * 1_000_000 // 2
+
+
+# -- transactions and errors ---------------------------------------------------------------------------------------------
+
+def test_transaction_status_follows(shared_server):
+    with shared_server.connect(autocommit=False) as connection:
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        connection.execute("SELECT 1")
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+        with pytest.raises(psycopg.Error):
+            connection.execute("SELECT nowhere")
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            connection.execute("SELECT 1")
+        connection.rollback()
+        assert connection.execute("SELECT 2").fetchone() == (2,)
+
+
+def test_errors_have_codes_and_hints(shared_connection):
+    with pytest.raises(psycopg.Error) as caught:
+        shared_connection.execute("SELEC 1")
+    assert caught.value.sqlstate == "42000"
+    assert caught.value.diag.message_primary
+    with pytest.raises(psycopg.Error) as caught:
+        shared_connection.execute("SELECT * FROM nowhere_table")
+    assert caught.value.sqlstate == "42P01"
+
+
+def test_cancel_stops_a_running_query(shared_server):
+    with shared_server.connect() as connection:
+        begin = time.monotonic()
+        timer = threading.Timer(0.5, connection.cancel)
+        timer.start()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT count(*) FROM range(100000000) a, range(100000000) b")
+        timer.join()
+        assert time.monotonic() - begin < 20
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_many_connections(shared_server):
+    connections = [shared_server.connect() for _ in range(50)]
+    try:
+        for i, connection in enumerate(connections):
+            assert connection.execute("SELECT %s::INTEGER", (i,)).fetchone() == (i,)
+    finally:
+        for connection in connections:
+            connection.close()

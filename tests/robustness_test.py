@@ -1,0 +1,169 @@
+"""Bad input on every port, second servers, taken ports, clean stops: a clear error, and the server goes on."""
+
+import os
+import random
+import socket
+import subprocess
+import time
+
+import psycopg
+import pytest
+import requests
+
+pytestmark = pytest.mark.e2e
+
+DOORS = ["kafka", "postgres", "http"]
+
+
+def send_garbage(port: int, data: bytes, wait: float = 0.2) -> bytes:
+    """What comes back before the server hangs up or falls silent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        answer = b""
+        try:
+            connection.sendall(data)
+            connection.settimeout(wait)
+            while chunk := connection.recv(65536):
+                answer += chunk
+        except (TimeoutError, ConnectionError):
+            pass
+        return answer
+
+
+def alive(server) -> None:
+    assert server.sql("SELECT 1") == [(1,)]
+    assert server.get("/healthz").status_code == 200
+    assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_garbage_on_a_port(shared_server, door):
+    source = random.Random(2001)
+    samples = [b"", b"\0", b"\xff" * 1000, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"\x7f\xff\xff\xff",
+               b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"\x00\x00\x00\x00", b"\x80\x00\x00\x00" + b"x" * 50,
+               b"SSH-2.0-OpenSSH_9.2\r\n", b"POST /v1/sql HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"]
+    samples += [source.randbytes(source.randrange(1, 5000)) for _ in range(40)]
+    for sample in samples:
+        send_garbage(shared_server.ports[door], sample, wait=0.05)
+    alive(shared_server)
+
+
+def test_postgres_says_why_it_hangs_up(shared_server):
+    answer = send_garbage(shared_server.ports["postgres"], b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"E") and b"FATAL" in answer and b"08P01" in answer
+
+
+def test_broken_messages_after_a_good_start(shared_server):
+    start = b"\x00\x03\x00\x00user\x00u\x00\x00"
+    start = (len(start) + 4).to_bytes(4, "big") + start
+    source = random.Random(7)
+    for _ in range(60):
+        kind = bytes([source.choice(b"QPBDECSHXdcfpF\x00\xff")])
+        body = source.randbytes(source.randrange(0, 200))
+        length = (len(body) + 4 if source.random() < 0.7 else source.randrange(0, 1 << 32)).to_bytes(4, "big")
+        send_garbage(shared_server.ports["postgres"], start + kind + length + body, wait=0.02)
+    alive(shared_server)
+
+
+def test_a_thousand_half_open_connections(shared_server):
+    """Clients that connect and say nothing do not keep others out of the other doors."""
+    sockets = [socket.create_connection(("127.0.0.1", shared_server.ports["postgres"]), timeout=5) for _ in range(300)]
+    try:
+        alive(shared_server)
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_answer(shared_server):
+    for _ in range(5):
+        connection = shared_server.connect()
+        copy = socket.socket(fileno=os.dup(connection.pgconn.socket))
+        connection.pgconn.send_query(b"SELECT repeat('x', 1000) FROM range(1000000)")
+        connection.pgconn.flush()
+        time.sleep(0.05)
+        copy.shutdown(socket.SHUT_RDWR)
+        copy.close()
+        connection.close()
+    alive(shared_server)
+
+
+def test_a_second_server_on_the_directory_is_refused(server):
+    settings = ["--set", "doors.kafka.port=0", "--set", "doors.postgres.port=0", "--set", "doors.http.port=0"]
+    done = subprocess.run([server.binary, "up", "--data", str(server.data), *settings], capture_output=True, text=True,
+                          timeout=60, env=server.environment())
+    assert done.returncode == 1
+    assert str(server.process.pid) in done.stderr and "in use" in done.stderr
+    alive(server)
+
+
+def test_a_taken_port_blocks_one_door_and_is_named(make_server):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        one = make_server(settings={"doors.postgres.port": str(port)}, start=False)
+        command = [part for part in one.command() if part not in ("--strict", "--json")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=one.environment())
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("ready"):
+                break
+        assert any(line.startswith("kafka") for line in lines) and any(line.startswith("http ") for line in lines)
+        assert not any(line.startswith("postgres") for line in lines)
+        assert lines[-1].startswith(f"ready (postgres: port {port} in use by ")
+        assert f"(pid {os.getpid()})" in lines[-1] and "--set doors.postgres.port=0" in lines[-1]
+        http = next(line for line in lines if line.startswith("http ")).split()[1]
+        assert requests.get(f"{http}/healthz", timeout=10).text == "ok\n"
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+        strict = subprocess.run(one.command(), capture_output=True, text=True, timeout=60, env=one.environment())
+        assert strict.returncode == 1 and str(port) in strict.stderr
+
+
+def test_off_loopback_is_refused(make_server):
+    one = make_server(settings={"doors.address": "0.0.0.0"}, start=False)
+    done = subprocess.run(one.command(), capture_output=True, text=True, timeout=60, env=one.environment())
+    assert done.returncode == 1 and "loopback" in done.stderr
+
+
+def test_a_directory_of_something_else_is_refused(make_server, tmp_path):
+    one = make_server(start=False)
+    one.data.mkdir()
+    (one.data / "notes.txt").write_text("mine")
+    done = subprocess.run(one.command(), capture_output=True, text=True, timeout=60, env=one.environment())
+    assert done.returncode == 1 and "notes.txt" in done.stderr
+    assert (one.data / "notes.txt").read_text() == "mine"
+
+
+def test_stop_with_clients_and_a_running_query(make_server):
+    one = make_server()
+    idle = one.connect()
+    busy = one.connect()
+    busy.pgconn.send_query(b"SELECT count(*) FROM range(100000000) a, range(100000000) b")
+    busy.pgconn.flush()
+    time.sleep(0.3)
+    begin = time.monotonic()
+    one.stop()
+    assert time.monotonic() - begin < 15
+    with pytest.raises(psycopg.OperationalError):
+        idle.execute("SELECT 1")
+    idle.close()
+    busy.close()
+
+
+def test_what_was_acknowledged_survives_kill_9(server):
+    server.sql("CREATE TOPIC kept (a BIGINT)")
+    server.sql("CREATE MATERIALIZED VIEW kept_sum AS SELECT count(*) AS n, sum(a) AS total FROM kept")
+    server.sql("CREATE TABLE kept_table (a BIGINT)")
+    for i in range(20):
+        server.sql(f"INSERT INTO kept VALUES ({i})")
+        server.sql(f"INSERT INTO kept_table VALUES ({i})")
+    server.kill()
+    server.start()
+    assert server.sql("SELECT count(*), sum(a) FROM kept") == [(20, 190)]
+    assert server.sql("SELECT count(*), sum(a) FROM kept_table") == [(20, 190)]
+    end = time.monotonic() + 20
+    while server.sql("SELECT * FROM kept_sum") != [(20, 190)]:
+        assert time.monotonic() < end, server.sql("SELECT * FROM kept_sum")
+        time.sleep(0.05)
