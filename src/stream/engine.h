@@ -40,6 +40,9 @@ struct Published {
   catalog::SnapshotPtr catalog;
   std::map<ObjectId, std::shared_ptr<const ViewVersion>> views;
   std::map<ObjectId, lake::TableSnapshotPtr> tables;
+  /// Late rows of each view: partition, offset, entry, window_start, window_end, watermark, row
+  /// (JSON).
+  std::map<ObjectId, std::shared_ptr<const ViewVersion>> late_rows;
 };
 using PublishedPtr = std::shared_ptr<const Published>;
 
@@ -53,6 +56,9 @@ struct ViewStatus {
   Epoch checkpoint;
   std::optional<int64_t> watermark_us;
   uint64_t late_rows = 0;
+  uint64_t row_errors = 0;  ///< Rows that failed in an expression and are left out.
+  std::string last_row_error;
+  Epoch changed_at;
 };
 struct SinkStatus {
   ObjectId id;
@@ -71,6 +77,11 @@ class Engine {
     int64_t checkpoint_interval_ms = 1'000;
     size_t step_rows_max = 100'000;
     int64_t idle_check_ms = 1'000;
+    int64_t step_interval_ms = 20;    ///< Between steps while nobody waits for one.
+    int64_t create_wait_ms = 30'000;  ///< on_catalog_change waits so long for a backfill.
+    int64_t watermark_max_ahead_ms = 24LL * 3600 * 1000;  ///< 0: no limit.
+    size_t backfill_rows = 200'000;  ///< Of a private pipeline between steps of the main one.
+    size_t spill_bytes = 64u << 20;  ///< Rows of a backfilling view kept in memory.
   };
   struct Dependencies {
     FileSystem& fs;

@@ -82,6 +82,9 @@ class Stage {
   virtual size_t state_bytes() const { return 0; }
 
   void add_target(Stage* target, size_t input) { targets_.push_back({target, input}); }
+  void remove_target(const Stage* target) {
+    std::erase_if(targets_, [&](const Target& t) { return t.to == target; });
+  }
 
  protected:
   Status emit(Delta& delta) {

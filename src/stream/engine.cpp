@@ -1,0 +1,512 @@
+#include "stream/engine.h"
+
+#include "base/log.h"
+#include "stream/core.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+namespace ziwa::stream {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+constexpr auto kReopenDelay = std::chrono::seconds(1);
+constexpr auto kRetryCommitDelay = std::chrono::seconds(2);
+
+/// One thread steps, a second one writes checkpoints. Everybody else asks the first, by commands.
+class ThreadedEngine final : public Engine {
+ public:
+  ThreadedEngine(Dependencies dependencies, Options options, std::unique_ptr<Core> core)
+      : deps_(std::move(dependencies)), options_(options), core_(std::move(core)) {
+    published_ = core_->published();
+    attach();
+  }
+  ~ThreadedEngine() override { stop_threads(); }
+
+  Status start() override {
+    TRY(core_->announce_tables());
+    listener_ = deps_.journal.listen([this](const std::vector<journal::Entry>&) { wake(); });
+    std::lock_guard lock(mutex_);
+    started_ = true;
+    last_checkpoint_ = SteadyClock::now();
+    stepper_ = std::thread([this] { step_loop(); });
+    writer_ = std::thread([this] { write_loop(); });
+    return {};
+  }
+
+  PublishedPtr published() const override {
+    std::lock_guard lock(mutex_);
+    return published_;
+  }
+
+  Status wait(Epoch epoch, int64_t timeout_ms) override {
+    std::unique_lock lock(mutex_);
+    if (published_->epoch >= epoch) return {};
+    ++waiters_;
+    wake_locked();
+    bool reached = published_changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] {
+      return published_->epoch >= epoch || stopping_;
+    });
+    --waiters_;
+    if (published_->epoch >= epoch) return {};
+    if (!reached) {
+      return Error(Code::unavailable, "epoch {} was not reached within {} ms; it is {}", epoch,
+                   timeout_ms, published_->epoch);
+    }
+    return Error(Code::unavailable, "the stream engine is stopping");
+  }
+
+  Status validate(const Plan& plan) const override {
+    auto catalog = deps_.catalog.snapshot();
+    StageContext context{
+        .instance = deps_.duck, .errors = {}, .late = nullptr, .watermark = [](ObjectId) {
+          return kNoWatermark;
+        }};
+    auto compiled = Dataflow::compile(plan, context, [&](ObjectId id) -> Result<SourceObject> {
+      auto object = catalog->find(id);
+      if (object == nullptr) return Error(Code::not_found, "there is no object {}", id);
+      switch (object->kind()) {
+        case catalog::Kind::topic:
+          return SourceObject{.schema = object->topic().schema, .topic = true, .append_only = true};
+        case catalog::Kind::table:
+          return SourceObject{.schema = object->table().schema};
+        case catalog::Kind::view:
+          return SourceObject{.schema = object->view().schema};
+        case catalog::Kind::sink:
+          break;
+      }
+      return Error(Code::unsupported, "a view cannot read sink \"{}\"", object->name);
+    });
+    if (!compiled) return std::move(compiled).error();
+    std::vector<uint32_t> key = plan.key;
+    data::Schema schema;
+    for (const auto& column : plan.root().output)
+      schema.columns.push_back({column.id, column.name, column.type});
+    TRY(RowLayout::create(schema, key));
+    return {};
+  }
+
+  Status on_catalog_change(const std::vector<catalog::Change>& changes,
+                           EntryNumber entry) override {
+    std::vector<ObjectId> made;
+    Status changed = run_exclusive([&](Core& core) -> Status {
+      made = TRY(core.change(changes));
+      note_backfills(core, made);
+      return {};
+    });
+    if (!changed) return changed;
+    auto deadline = SteadyClock::now() + std::chrono::milliseconds(options_.create_wait_ms);
+    std::unique_lock lock(mutex_);
+    ++waiters_;
+    wake_locked();
+    published_changed_.wait_until(lock, deadline, [&] {
+      bool pending = false;
+      for (ObjectId id : made) pending = pending || backfilling_.contains(id);
+      return stopping_ || (!pending && published_->epoch >= entry);
+    });
+    --waiters_;
+    return {};
+  }
+
+  std::vector<ViewStatus> view_status() const override {
+    std::vector<ViewStatus> status;
+    ask([&](Core& core) {
+      status = core.view_status();
+      return Status();
+    }).ignore("a stopped engine has no status");
+    return status;
+  }
+  std::vector<SinkStatus> sink_status() const override {
+    std::vector<SinkStatus> status;
+    ask([&](Core& core) {
+      status = core.sink_status();
+      return Status();
+    }).ignore("a stopped engine has no status");
+    return status;
+  }
+
+  std::shared_ptr<data::Scan> late_rows(ObjectId view) const override {
+    auto now = published();
+    auto at = now->late_rows.find(view);
+    return at == now->late_rows.end() ? nullptr : at->second->scan();
+  }
+  std::shared_ptr<data::Scan> dead_letters() const override {
+    std::shared_ptr<data::Scan> scan;
+    ask([&](Core& core) {
+      scan = core.dead_letters();
+      return Status();
+    }).ignore("a stopped engine has no dead letters");
+    return scan;
+  }
+
+  Status checkpoint() override {
+    std::unique_lock lock(mutex_);
+    if (!started_ || stopping_) return Error(Code::unavailable, "the stream engine is not running");
+    uint64_t wanted = ++checkpoints_wanted_;
+    wake_locked();
+    published_changed_.wait(lock,
+                            [&] { return checkpoints_done_ >= wanted || stopping_ || failed_; });
+    if (checkpoints_done_ >= wanted) return {};
+    if (failed_) return Error(Code::unavailable, "a checkpoint cannot be written: {}", failure_);
+    return Error(Code::unavailable, "the stream engine is stopping");
+  }
+
+  Status flush_sinks(Epoch epoch, int64_t timeout_ms) override {
+    auto deadline = SteadyClock::now() + std::chrono::milliseconds(timeout_ms);
+    TRY(wait(epoch, timeout_ms));
+    while (true) {
+      bool held = false;
+      TRY(ask([&](Core& core) {
+        held = core.sinks_hold(epoch);
+        return Status();
+      }));
+      if (held) return {};
+      if (SteadyClock::now() >= deadline) {
+        return Error(Code::unavailable, "the sinks do not hold epoch {} after {} ms", epoch,
+                     timeout_ms)
+            .with_hint("see ziwa.sinks for what they wait for");
+      }
+      TRY(checkpoint());
+      std::unique_lock lock(mutex_);
+      published_changed_.wait_for(lock, std::chrono::milliseconds(5));
+    }
+  }
+
+  Status stop() override {
+    stop_threads();
+    return {};
+  }
+
+ private:
+  struct Command {
+    std::function<Status(Core&)> run;
+    bool exclusive = false;  ///< Not while a checkpoint is written.
+    bool done = false;
+    Status outcome;
+  };
+
+  void attach() {
+    core_->set_on_publish([this](PublishedPtr published) {
+      std::lock_guard lock(mutex_);
+      published_ = std::move(published);
+      published_changed_.notify_all();
+    });
+  }
+
+  void wake() {
+    std::lock_guard lock(mutex_);
+    wake_locked();
+  }
+  void wake_locked() {
+    woken_ = true;
+    wake_.notify_one();
+  }
+
+  Status ask(std::function<Status(Core&)> body) const {
+    return const_cast<ThreadedEngine*>(this)->submit(std::move(body), false);
+  }
+  Status run_exclusive(std::function<Status(Core&)> body) { return submit(std::move(body), true); }
+
+  Status submit(std::function<Status(Core&)> body, bool exclusive) {
+    auto command = std::make_shared<Command>();
+    command->run = std::move(body);
+    command->exclusive = exclusive;
+    std::unique_lock lock(mutex_);
+    if (!started_) return command->run(*core_);
+    if (stopping_) return Error(Code::unavailable, "the stream engine is stopping");
+    commands_.push_back(command);
+    wake_locked();
+    commands_changed_.wait(lock, [&] { return command->done || stopped_; });
+    if (!command->done) return Error(Code::unavailable, "the stream engine is stopping");
+    return std::move(command->outcome);
+  }
+
+  void note_backfills(Core& core, const std::vector<ObjectId>& made) {
+    std::lock_guard lock(mutex_);
+    for (ObjectId id : made) {
+      if (core.still_backfilling({id})) backfilling_.insert(id);
+    }
+  }
+  void refresh_backfills() {
+    std::lock_guard lock(mutex_);
+    if (backfilling_.empty()) return;
+    std::erase_if(backfilling_, [&](ObjectId id) { return !core_->still_backfilling({id}); });
+    published_changed_.notify_all();
+  }
+
+  void run_commands() {
+    while (true) {
+      std::shared_ptr<Command> command;
+      {
+        std::lock_guard lock(mutex_);
+        if (commands_.empty()) return;
+        command = commands_.front();
+        commands_.pop_front();
+      }
+      if (command->exclusive) finish_checkpoint(true);
+      Status outcome = core_ == nullptr
+                           ? Status(Error(Code::unavailable, "the stream engine is reopening"))
+                           : command->run(*core_);
+      std::lock_guard lock(mutex_);
+      command->outcome = std::move(outcome);
+      command->done = true;
+      commands_changed_.notify_all();
+    }
+  }
+
+  /// Ends a checkpoint that was written; waits for it if asked.
+  void finish_checkpoint(bool wait) {
+    if (checkpoint_ == nullptr) return;
+    {
+      std::unique_lock lock(mutex_);
+      if (wait) write_changed_.wait(lock, [&] { return written_; });
+      if (!written_) return;
+      written_ = false;
+    }
+    uint64_t answers = checkpoint_answers_;
+    Status ended = core_->end_checkpoint(*checkpoint_);
+    checkpoint_.reset();
+    if (!ended) return fail(ended.error());
+    std::lock_guard lock(mutex_);
+    checkpoints_done_ = std::max(checkpoints_done_, answers);
+    published_changed_.notify_all();
+  }
+
+  void start_checkpoint(bool forced) {
+    uint64_t answers = 0;
+    {
+      std::lock_guard lock(mutex_);
+      answers = checkpoints_wanted_;
+    }
+    if (forced) core_->finish_sinks(true).ignore("a sink says itself that it has failed");
+    auto begun = core_->begin_checkpoint();
+    if (!begun) return fail(begun.error());
+    checkpoint_ = std::move(*begun);
+    checkpoint_answers_ = answers;
+    last_checkpoint_ = SteadyClock::now();
+    std::lock_guard lock(mutex_);
+    to_write_ = checkpoint_.get();
+    write_changed_.notify_all();
+  }
+
+  void fail(const Error& error) {
+    log_error("stream", "the stream engine has stopped and will open its state again", "error={}",
+              error.to_string());
+    std::lock_guard lock(mutex_);
+    failed_ = true;
+    failure_ = error.to_string();
+    published_changed_.notify_all();
+  }
+
+  /// After an error in the middle of a step only the last checkpoint is whole.
+  void reopen() {
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, kReopenDelay, [&] { return stopping_; });
+      if (stopping_) return;
+    }
+    finish_writing();
+    auto opened = Core::open(deps_, options_);
+    if (!opened) {
+      log_error("stream", "the stream engine cannot open its state", "error={}",
+                opened.error().to_string());
+      return;
+    }
+    core_ = std::move(*opened);
+    attach();
+    std::lock_guard lock(mutex_);
+    // Readers keep what they have until the engine is there again: an epoch never goes back.
+    failed_ = false;
+    failure_.clear();
+  }
+
+  void finish_writing() {
+    std::unique_lock lock(mutex_);
+    if (checkpoint_ != nullptr) write_changed_.wait(lock, [&] { return written_; });
+    written_ = false;
+    checkpoint_.reset();
+  }
+
+  void step_loop() {
+    while (true) {
+      {
+        std::lock_guard lock(mutex_);
+        if (stopping_) break;
+        woken_ = false;
+      }
+      if (failed_) {
+        reopen();
+        continue;
+      }
+      auto begun = SteadyClock::now();
+      finish_checkpoint(false);
+      run_commands();
+      bool progress = false;
+      auto stepped = core_->step(options_.step_rows_max);
+      if (!stepped) {
+        fail(stepped.error());
+        continue;
+      }
+      progress = *stepped;
+      auto moved = core_->advance_backfills();
+      if (!moved) {
+        fail(moved.error());
+        continue;
+      }
+      refresh_backfills();
+      if (core_->watches_idleness()) core_->mark_idle();
+      maybe_checkpoint();
+      rest(begun, progress, *moved);
+    }
+    shut_down();
+  }
+
+  void maybe_checkpoint() {
+    bool forced = false;
+    {
+      std::lock_guard lock(mutex_);
+      forced = checkpoints_wanted_ > checkpoints_done_;
+    }
+    if (checkpoint_ != nullptr) return;
+    auto since = SteadyClock::now() - last_checkpoint_;
+    auto finished = core_->finish_sinks(false);
+    bool retry = core_->has_pending_files() && since >= kRetryCommitDelay;
+    bool due =
+        core_->dirty() && since >= std::chrono::milliseconds(options_.checkpoint_interval_ms);
+    if (forced || due || retry || (finished && *finished)) start_checkpoint(forced);
+  }
+
+  /// Sleeps until there is something to do: for ever when nothing can become due.
+  void rest(SteadyClock::time_point begun, bool progress, bool backfilling) {
+    std::unique_lock lock(mutex_);
+    if (stopping_ || !commands_.empty()) return;
+    auto now = SteadyClock::now();
+    if (progress) {
+      auto next = begun + std::chrono::milliseconds(options_.step_interval_ms);
+      if (waiters_ > 0 || backfilling || next <= now) return;
+      wake_.wait_until(lock, next,
+                       [&] { return stopping_ || waiters_ > 0 || !commands_.empty() || written_; });
+      return;
+    }
+    if (backfilling) return;
+    std::optional<SteadyClock::time_point> until;
+    auto at_most = [&](SteadyClock::time_point time) {
+      until = until ? std::min(*until, time) : time;
+    };
+    if (core_->dirty()) {
+      at_most(last_checkpoint_ + std::chrono::milliseconds(options_.checkpoint_interval_ms));
+    }
+    if (core_->has_pending_files()) at_most(last_checkpoint_ + kRetryCommitDelay);
+    if (auto due = core_->next_sink_due_ns()) {
+      auto in = std::chrono::nanoseconds(std::max<int64_t>(*due - deps_.clock.monotonic_ns(), 0));
+      at_most(now + std::max<SteadyClock::duration>(in, std::chrono::milliseconds(10)));
+    }
+    if (core_->watches_idleness()) at_most(now + std::chrono::milliseconds(options_.idle_check_ms));
+    auto ready = [&] {
+      return stopping_ || woken_ || !commands_.empty() || written_ ||
+             checkpoints_wanted_ > checkpoints_done_;
+    };
+    if (checkpoint_ != nullptr && checkpoints_wanted_ > checkpoints_done_) {
+      wake_.wait(lock, [&] { return stopping_ || woken_ || !commands_.empty() || written_; });
+    } else if (until) {
+      wake_.wait_until(lock, *until, ready);
+    } else {
+      wake_.wait(lock, ready);
+    }
+  }
+
+  void write_loop() {
+    while (true) {
+      Checkpoint* checkpoint = nullptr;
+      {
+        std::unique_lock lock(mutex_);
+        write_changed_.wait(lock, [&] { return to_write_ != nullptr || writer_stops_; });
+        if (to_write_ == nullptr) return;
+        checkpoint = std::exchange(to_write_, nullptr);
+      }
+      core_->write_checkpoint(*checkpoint);
+      std::lock_guard lock(mutex_);
+      written_ = true;
+      write_changed_.notify_all();
+      wake_locked();
+    }
+  }
+
+  /// The end of the stepping thread: a last checkpoint spares the next start its work.
+  void shut_down() {
+    if (!failed_) {
+      finish_checkpoint(true);
+      if (!failed_ && core_->dirty()) {
+        start_checkpoint(true);
+        finish_checkpoint(true);
+      }
+    }
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    commands_changed_.notify_all();
+    published_changed_.notify_all();
+  }
+
+  void stop_threads() {
+    listener_.reset();
+    {
+      std::lock_guard lock(mutex_);
+      if (!started_) return;
+      stopping_ = true;
+      wake_locked();
+      published_changed_.notify_all();
+    }
+    if (stepper_.joinable()) stepper_.join();
+    {
+      std::lock_guard lock(mutex_);
+      writer_stops_ = true;
+      write_changed_.notify_all();
+    }
+    if (writer_.joinable()) writer_.join();
+  }
+
+  const Dependencies deps_;
+  const Options options_;
+  std::unique_ptr<Core> core_;  ///< The stepping thread's, once started.
+
+  // The stepping thread's.
+  std::unique_ptr<Checkpoint> checkpoint_;
+  uint64_t checkpoint_answers_ = 0;
+  SteadyClock::time_point last_checkpoint_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable published_changed_;
+  std::condition_variable commands_changed_;
+  std::condition_variable write_changed_;
+  PublishedPtr published_;
+  std::deque<std::shared_ptr<Command>> commands_;
+  std::set<ObjectId> backfilling_;
+  Checkpoint* to_write_ = nullptr;
+  bool written_ = false;
+  bool writer_stops_ = false;
+  bool woken_ = false;
+  bool started_ = false;
+  bool stopping_ = false;
+  bool stopped_ = false;
+  std::atomic<bool> failed_ = false;
+  std::string failure_;
+  int waiters_ = 0;
+  uint64_t checkpoints_wanted_ = 0;
+  uint64_t checkpoints_done_ = 0;
+
+  std::shared_ptr<void> listener_;
+  std::thread stepper_;
+  std::thread writer_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(Dependencies dependencies, Options options) {
+  auto core = TRY(Core::open(dependencies, options));
+  return std::make_unique<ThreadedEngine>(std::move(dependencies), options, std::move(core));
+}
+
+}  // namespace ziwa::stream

@@ -1,0 +1,87 @@
+#include "stream/late_rows.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+
+namespace ziwa::stream {
+
+using duckdb::FlatVector;
+using duckdb::LogicalType;
+using duckdb::LogicalTypeId;
+
+const data::Schema& LateRows::schema() {
+  static const data::Schema kSchema = {{{1, "partition", "INTEGER"},
+                                        {2, "offset", "BIGINT"},
+                                        {3, "entry", "BIGINT"},
+                                        {4, "window_start", "TIMESTAMP"},
+                                        {5, "window_end", "TIMESTAMP"},
+                                        {6, "watermark", "TIMESTAMP"},
+                                        {7, "row", "VARCHAR"}}};
+  return kSchema;
+}
+
+LateRows::LateRows(RowTable& table, std::function<const data::Schema*(ObjectId)> source)
+    : table_(table), source_(std::move(source)) {
+  rows_.Initialize(duckdb::Allocator::DefaultAllocator(), table.layout()->types);
+}
+
+void LateRows::add(uint32_t, const TopicChunk& chunk, size_t row, int64_t window_start_us,
+                   int64_t window_end_us) {
+  if (rows_.size() == STANDARD_VECTOR_SIZE && failed_) failed_ = flush();
+  size_t to = rows_.size();
+  FlatVector::GetData<int32_t>(rows_.data[0])[to] = chunk.partitions[row];
+  FlatVector::GetData<int64_t>(rows_.data[1])[to] = chunk.offsets[row];
+  FlatVector::GetData<int64_t>(rows_.data[2])[to] = static_cast<int64_t>(chunk.entries[row]);
+  FlatVector::GetData<int64_t>(rows_.data[3])[to] = window_start_us;
+  FlatVector::GetData<int64_t>(rows_.data[4])[to] = window_end_us;
+  FlatVector::GetData<int64_t>(rows_.data[5])[to] = chunk.watermarks[row];
+  const auto* source = source_(chunk.topic);
+  auto& source_rows = const_cast<duckdb::DataChunk&>(chunk.rows.rows);  // GetValue is not const
+  auto text = source == nullptr ? std::string("{}") : row_to_json(*source, source_rows, row);
+  FlatVector::GetData<duckdb::string_t>(rows_.data[6])[to] =
+      duckdb::StringVector::AddStringOrBlob(rows_.data[6], text.data(), text.size());
+  rows_.SetCardinality(to + 1);
+}
+
+Status LateRows::flush() {
+  TRY(std::exchange(failed_, Status()));
+  if (rows_.size() == 0) return {};
+  Delta delta{.rows = rows_};
+  Status done = table_.consume(0, delta);
+  reset_chunk(rows_);
+  return done;
+}
+
+std::string row_to_json(const data::Schema& schema, duckdb::DataChunk& rows, size_t row) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (size_t i = 0; i < schema.columns.size(); ++i) {
+    auto value = rows.GetValue(i, row);
+    auto& field = json[schema.columns[i].name];
+    if (value.IsNull()) continue;
+    switch (value.type().id()) {
+      case LogicalTypeId::BOOLEAN:
+        field = value.GetValue<bool>();
+        break;
+      case LogicalTypeId::TINYINT:
+      case LogicalTypeId::SMALLINT:
+      case LogicalTypeId::INTEGER:
+      case LogicalTypeId::BIGINT:
+        field = value.GetValue<int64_t>();
+        break;
+      case LogicalTypeId::FLOAT:
+      case LogicalTypeId::DOUBLE:
+        if (std::isfinite(value.GetValue<double>())) {
+          field = value.GetValue<double>();
+          break;
+        }
+        [[fallthrough]];
+      default:
+        field = value.ToString();
+    }
+  }
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace ziwa::stream

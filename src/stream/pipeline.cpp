@@ -1,0 +1,182 @@
+#include "stream/pipeline.h"
+
+#include "base/log.h"
+
+namespace ziwa::stream {
+
+TopicFeed* Pipeline::feed(ObjectId topic) {
+  auto at = feeds.find(topic);
+  return at == feeds.end() ? nullptr : at->second.get();
+}
+
+View* Pipeline::view(ObjectId id) {
+  for (const auto& view : views) {
+    if (view->id() == id) return view.get();
+  }
+  return nullptr;
+}
+
+bool Pipeline::reads(ObjectId topic) const {
+  for (const auto& view : views) {
+    if (view->reads(topic)) return true;
+  }
+  for (const auto& sink : sinks) {
+    if (sink->from() == topic) return true;
+  }
+  return false;
+}
+
+void Pipeline::add(std::shared_ptr<View> added) {
+  added->set_watermark([this](ObjectId topic) {
+    const auto* from = feed(topic);
+    return from == nullptr ? kNoWatermark : from->watermark();
+  });
+  for (auto* source : added->sources()) {
+    if (auto* read = view(source->object())) {
+      // Also when a private pipeline joins: what it reads may be there already.
+      read->contents().remove_target(source);
+      read->contents().add_target(source, 0);
+    }
+  }
+  views.push_back(std::move(added));
+}
+
+void Pipeline::add(std::shared_ptr<Sink> added) {
+  if (auto* read = view(added->from())) {
+    read->contents().remove_target(added.get());
+    read->contents().add_target(added.get(), 0);
+  }
+  sinks.push_back(std::move(added));
+}
+
+void Pipeline::remove(ObjectId id) {
+  for (const auto& view : views) {
+    for (const auto& other : views) {
+      if (other->id() != id) continue;
+      for (auto* source : other->sources()) view->contents().remove_target(source);
+    }
+    for (const auto& sink : sinks) {
+      if (sink->id() == id) view->contents().remove_target(sink.get());
+    }
+  }
+  std::erase_if(views, [&](const auto& view) { return view->id() == id; });
+  std::erase_if(sinks, [&](const auto& sink) { return sink->id() == id; });
+}
+
+std::vector<std::unique_ptr<TopicFeed>> Pipeline::drop_unused_feeds() {
+  std::vector<std::unique_ptr<TopicFeed>> dropped;
+  for (auto at = feeds.begin(); at != feeds.end();) {
+    if (reads(at->first)) {
+      ++at;
+      continue;
+    }
+    dropped.push_back(std::move(at->second));
+    at = feeds.erase(at);
+  }
+  return dropped;
+}
+
+void Pipeline::set_wants_blobs() {
+  for (auto& [topic, feed] : feeds) {
+    bool wants = false;
+    for (const auto& view : views) {
+      for (const auto* source : view->sources()) {
+        wants = wants || (source->object() == topic && source->wants_blobs());
+      }
+    }
+    feed->set_wants_blobs(wants);
+  }
+}
+
+Result<uint64_t> Pipeline::read(TopicFeed& feed, std::span<const TopicCut> cuts,
+                                std::span<const IdleEvent> idles,
+                                const TopicFeed::OnDead& on_dead) {
+  std::vector<std::pair<View*, Source*>> sources;
+  for (const auto& view : views) {
+    for (auto* source : view->sources()) {
+      if (source->object() == feed.topic()) sources.emplace_back(view.get(), source);
+    }
+  }
+  auto on_chunk = [&](const TopicChunk& chunk) -> Status {
+    for (auto [view, source] : sources) {
+      if (view->state != View::State::failed) guard_view(*view, source->push(chunk));
+    }
+    for (const auto& sink : sinks) {
+      if (sink->from() != feed.topic() || sink->state == Sink::State::failed) continue;
+      if (Status written = sink->write(chunk); !written) fail(*sink, written.error());
+    }
+    return {};
+  };
+  return feed.read(cuts, idles, on_chunk, on_dead);
+}
+
+Status push_scan(data::Scan& scan, Source& source, Weight weight) {
+  data::ScanRequest request{.columns = source.schema_columns(), .bounds = {}};
+  duckdb::DataChunk rows;
+  rows.Initialize(duckdb::Allocator::DefaultAllocator(), source.types());
+  std::vector<Weight> weights(STANDARD_VECTOR_SIZE, weight);
+  for (auto& stream : TRY(scan.open(request, 1))) {
+    while (true) {
+      rows.Reset();
+      TRY(stream->next(rows));
+      if (rows.size() == 0) break;
+      Delta delta{.rows = rows, .weights = weights.data()};
+      TRY(source.push_own(delta));
+    }
+  }
+  return {};
+}
+
+Status Pipeline::push(ObjectId object, data::Scan& rows, Weight weight, const View* only) {
+  for (const auto& view : views) {
+    if ((only != nullptr && view.get() != only) || view->state == View::State::failed) continue;
+    for (auto* source : view->sources()) {
+      if (source->object() == object) guard_view(*view, push_scan(rows, *source, weight));
+    }
+  }
+  return {};
+}
+
+void Pipeline::finish(Epoch epoch, std::map<ObjectId, Epoch> spoken) {
+  for (const auto& view : views) {
+    for (const auto* source : view->sources()) {
+      const auto* read = this->view(source->object());
+      if (read == nullptr || read->state != View::State::failed) continue;
+      if (view->state == View::State::failed) continue;
+      fail(*view, Error(Code::unavailable, "view \"{}\", which it reads, has failed",
+                        read->object().name));
+    }
+    if (view->state == View::State::failed) continue;
+    Epoch changed;
+    for (const auto* source : view->sources()) {
+      if (auto at = spoken.find(source->object()); at != spoken.end()) {
+        changed = std::max(changed, at->second);
+      }
+    }
+    if (changed == Epoch()) changed = epoch;
+    auto done = view->finish(epoch, changed);
+    if (!done) fail(*view, done.error());
+    spoken[view->id()] = changed;
+  }
+}
+
+void Pipeline::guard_view(View& view, Status status) {
+  if (!status) fail(view, status.error());
+}
+
+void Pipeline::fail(View& view, const Error& error) {
+  if (view.state == View::State::failed) return;
+  view.state = View::State::failed;
+  view.error = error.to_string();
+  log_error("stream", "a view has failed and is not served any more", "view={} error={}",
+            view.object().name, view.error);
+}
+
+void Pipeline::fail(Sink& sink, const Error& error) {
+  if (sink.state == Sink::State::failed) return;
+  sink.state = Sink::State::failed;
+  sink.error = error.to_string();
+  log_error("stream", "a sink has failed", "sink={} error={}", sink.object().name, sink.error);
+}
+
+}  // namespace ziwa::stream

@@ -1,0 +1,262 @@
+#include "stream/sink.h"
+
+#include "catalog/stored_columns.h"
+
+namespace ziwa::stream {
+namespace {
+
+std::string quoted(const std::string& name) {
+  std::string text = "\"";
+  for (char c : name) text += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return text + "\"";
+}
+
+std::string kept_row_key(ObjectId sink, uint64_t number) {
+  std::string key = id_prefix(sink);
+  char tail[8];
+  store_be<uint64_t>(tail, number);
+  key.append(tail, sizeof tail);
+  return key;
+}
+
+constexpr size_t kPendingFilesMax = 100'000;
+
+}  // namespace
+
+void PendingFiles::save(ByteWriter& out) const {
+  out.varint(epoch.value);
+  out.varint(rows);
+  out.sized(offsets);
+  out.varint(files.size());
+  for (const auto& file : files) out.sized(lake::data_file_to_json(file));
+}
+
+Result<PendingFiles> PendingFiles::load(ByteReader& in) {
+  PendingFiles pending;
+  pending.epoch = Epoch(in.varint());
+  pending.rows = in.varint();
+  pending.offsets = in.sized();
+  auto count = in.varint();
+  if (count > kPendingFilesMax) return Error(Code::corrupt, "a sink has {} pending files", count);
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    auto text = in.sized();
+    if (in.ok()) pending.files.push_back(TRY(lake::data_file_from_json(text)));
+  }
+  TRY(in.status("the pending files of a sink"));
+  return pending;
+}
+
+Result<std::unique_ptr<Sink>> Sink::create(catalog::ObjectPtr object,
+                                           const Dependencies& dependencies) {
+  std::unique_ptr<Sink> sink(new Sink(dependencies));
+  sink->object_ = std::move(object);
+  sink->table_ = dependencies.table;
+  Status planned = sink->plan_columns(dependencies);
+  if (!planned) {
+    return std::move(planned).error().context("sink \"" + sink->object_->name + "\"");
+  }
+  return sink;
+}
+
+Status Sink::plan_columns(const Dependencies& dependencies) {
+  const auto& definition = dependencies.into->table();
+  std::vector<duck::NamedType> inputs;
+  for (const auto& column : dependencies.source.columns) {
+    source_types_.push_back(TRY(duck::parse_type(column.type)));
+    inputs.push_back({column.name, source_types_.back()});
+  }
+  std::vector<std::string> expressions;
+  std::vector<duck::NamedType> declared;
+  for (const auto& column : definition.schema.columns) {
+    auto from = dependencies.source.find(column.name);
+    if (!from && column.not_null) {
+      return Error(Code::invalid_argument, "column \"{}\" of table \"{}\" is not in the source",
+                   column.name, dependencies.into->name);
+    }
+    expressions.push_back(
+        fmt::format("CAST({} AS {})",
+                    from ? quoted(dependencies.source.columns[*from].name) : "NULL", column.type));
+    declared.push_back({column.name, TRY(duck::parse_type(column.type))});
+  }
+  declared_ = TRY(duck::ExpressionProgram::compile(dependencies.instance, inputs, expressions));
+  declared_rows_.Initialize(duckdb::Allocator::DefaultAllocator(), declared_->output_types());
+  duckdb::vector<duckdb::LogicalType> stored = declared_->output_types();
+  auto derived = catalog::stored_expressions(definition);
+  if (!derived.empty()) {
+    derived_ = TRY(duck::ExpressionProgram::compile(dependencies.instance, declared, derived));
+    derived_rows_.Initialize(duckdb::Allocator::DefaultAllocator(), derived_->output_types());
+    for (const auto& type : derived_->output_types()) stored.push_back(type);
+  }
+  stored_rows_.InitializeEmpty(stored);
+  row_encoder_ = std::make_unique<data::RowEncoder>(TRY(data::RowEncoder::create(source_types_)));
+  return {};
+}
+
+Status Sink::write(const TopicChunk& chunk) {
+  // The writer only reads; DuckDB's executor takes no const chunk.
+  return write_rows(const_cast<duckdb::DataChunk&>(chunk.rows.rows));
+}
+
+Status Sink::consume(size_t, Delta& delta) {
+  for (size_t row = 0; row < delta.size(); ++row) {
+    if (delta.weight(row) == 1) continue;
+    return Error(
+               Code::unsupported,
+               "the view changes or repeats rows that it gave before; a table takes new rows only")
+        .with_hint("a sink takes a topic, or a view that only filters and computes columns");
+  }
+  TRY(keep_rows(delta.rows));
+  return write_rows(delta.rows);
+}
+
+Status Sink::write_all(data::Scan& scan) {
+  data::ScanRequest request;
+  for (size_t i = 0; i < source_types_.size(); ++i) request.columns.push_back(i);
+  duckdb::DataChunk rows;
+  rows.Initialize(duckdb::Allocator::DefaultAllocator(), source_types_);
+  for (auto& stream : TRY(scan.open(request, 1))) {
+    while (true) {
+      rows.Reset();
+      TRY(stream->next(rows));
+      if (rows.size() == 0) break;
+      Delta delta{.rows = rows};
+      TRY(consume(0, delta));
+    }
+  }
+  return {};
+}
+
+Status Sink::keep_rows(duckdb::DataChunk& rows) {
+  std::vector<size_t> columns(source_types_.size());
+  for (size_t i = 0; i < columns.size(); ++i) columns[i] = i;
+  data::ByteBlock block;
+  row_encoder_->encode(rows, std::span<const size_t>(columns), block);
+  for (size_t row = 0; row < block.size(); ++row) unsaved_rows_.emplace_back(block[row]);
+  return {};
+}
+
+Status Sink::write_rows(duckdb::DataChunk& rows) {
+  if (rows.size() == 0) return {};
+  if (writer_ == nullptr) {
+    writer_ = TRY(table_->writer(object_->sink().file_bytes));
+    writer_since_ns_ = clock_.monotonic_ns();
+  }
+  TRY(declared_->execute(rows, declared_rows_));
+  declared_rows_.SetCardinality(rows.size());
+  size_t at = 0;
+  for (auto& column : declared_rows_.data) stored_rows_.data[at++].Reference(column);
+  if (derived_ != nullptr) {
+    TRY(derived_->execute(declared_rows_, derived_rows_));
+    for (auto& column : derived_rows_.data) stored_rows_.data[at++].Reference(column);
+  }
+  stored_rows_.SetCardinality(rows.size());
+  return writer_->write(stored_rows_);
+}
+
+int64_t Sink::due_at_ns() const {
+  return writer_since_ns_ + object_->sink().commit_interval_ms * 1'000'000;
+}
+
+bool Sink::due(int64_t now_ns) const {
+  if (writer_ == nullptr || pending_) return false;
+  return now_ns >= due_at_ns() || writer_->bytes() >= object_->sink().file_bytes;
+}
+
+Status Sink::finish_files(Epoch epoch, std::string offsets) {
+  CHECK(!pending_, "files are finished while others are pending");
+  PendingFiles pending{.epoch = epoch, .files = {}, .rows = writer_->rows(), .offsets = offsets};
+  pending.files = TRY(writer_->finish());
+  writer_.reset();
+  pending_ = std::move(pending);
+  unsaved_rows_.clear();
+  drop_kept_rows_ = true;
+  return {};
+}
+
+Result<int64_t> Sink::commit(const PendingFiles& pending) {
+  lake::Commit commit{.operation = "STREAMING UPDATE", .add = pending.files};
+  commit.transaction = {.app_id = app_id(), .version = static_cast<int64_t>(pending.epoch.value)};
+  commit.info = {{"ziwa.epoch", std::to_string(pending.epoch.value)},
+                 {"ziwa.offsets", pending.offsets}};
+  auto done = table_->commit(commit);
+  if (done) return (*done)->version();
+  if (done.error().code() != Code::already_exists && done.error().code() != Code::maybe_applied) {
+    return std::move(done).error();
+  }
+  auto now = TRY(table_->refresh());
+  auto seen = now->transaction_version(app_id());
+  if (seen && *seen >= static_cast<int64_t>(pending.epoch.value)) return now->version();
+  return std::move(done).error();
+}
+
+void Sink::confirm(int64_t new_version) {
+  rows_written += pending_->rows;
+  committed = pending_->epoch;
+  version = new_version;
+  pending_.reset();
+}
+
+// Positions, key "sink/" + 8 bytes id: varint rows written, varint committed epoch, svarint table
+// version, sized feed position, sized error, flag pending, pending files. State, key id + 8 bytes
+// number: a kept row.
+Status Sink::save_to(state::WriteBatch& batch) {
+  if (drop_kept_rows_) {
+    if (next_row_ > first_row_) {
+      batch.remove_range(tables_.state, kept_row_key(id(), first_row_),
+                         kept_row_key(id(), next_row_));
+    }
+    first_row_ = next_row_;
+    drop_kept_rows_ = false;
+  }
+  for (const auto& row : unsaved_rows_)
+    batch.put(tables_.state, kept_row_key(id(), next_row_++), row);
+  unsaved_rows_.clear();
+  ByteWriter out;
+  out.varint(rows_written);
+  out.varint(committed.value);
+  out.svarint(version);
+  out.sized(feed_position);
+  // Rows of a view that were not written are lost to a failed sink: it must stay failed.
+  out.sized(of_view && state == State::failed ? error : "");
+  out.le<uint8_t>(pending_ ? 1 : 0);
+  if (pending_) pending_->save(out);
+  batch.put(tables_.positions, "sink/" + id_prefix(id()), as_text(out.view()));
+  return {};
+}
+
+Status Sink::load_from(const state::Snapshot& snapshot, std::string_view meta) {
+  ByteReader in(as_bytes(meta));
+  rows_written = in.varint();
+  committed = Epoch(in.varint());
+  version = in.svarint();
+  feed_position = in.sized();
+  error = in.sized();
+  if (!error.empty()) state = State::failed;
+  if (in.le<uint8_t>() != 0) pending_ = TRY(PendingFiles::load(in));
+  TRY(in.status("the stored facts of a sink"));
+  auto prefix = id_prefix(id());
+  duckdb::DataChunk rows;
+  rows.Initialize(duckdb::Allocator::DefaultAllocator(), source_types_);
+  auto cursor = store_.cursor(tables_.state, &snapshot);
+  bool first = true;
+  for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
+    uint64_t number = load_be<uint64_t>(cursor->key().data() + prefix.size());
+    if (std::exchange(first, false)) first_row_ = number;
+    next_row_ = number + 1;
+    TRY(row_encoder_->decode(cursor->value(), rows, 0, rows.size()));
+    rows.SetCardinality(rows.size() + 1);
+    if (rows.size() < STANDARD_VECTOR_SIZE) continue;
+    TRY(write_rows(rows));
+    reset_chunk(rows);
+  }
+  TRY(cursor->status());
+  return write_rows(rows);
+}
+
+void Sink::erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch) {
+  auto begin = id_prefix(id);
+  batch.remove_range(tables.state, begin, data::RowKeyEncoder::after_prefix(begin));
+  batch.remove(tables.positions, "sink/" + begin);
+}
+
+}  // namespace ziwa::stream

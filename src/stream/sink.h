@@ -1,0 +1,120 @@
+#pragma once
+
+#include "base/clock.h"
+#include "catalog/catalog.h"
+#include "lake/table.h"
+#include "stream/stage.h"
+#include "stream/topic_feed.h"
+#include "stream/view.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ziwa::stream {
+
+/// Files that are finished but perhaps not committed: part of a checkpoint until the table has
+/// them.
+struct PendingFiles {
+  Epoch epoch;  ///< Everything up to here is in these files or committed before.
+  std::vector<lake::DataFile> files;
+  uint64_t rows = 0;
+  std::string offsets;  ///< ziwa.offsets: JSON of topic -> partition -> offset.
+
+  void save(ByteWriter& out) const;
+  static Result<PendingFiles> load(ByteReader& in);
+};
+
+/// Writes rows of a topic or an append-only view into a lake table, each once. Rows go into files;
+/// a finished file becomes part of a checkpoint, then of the table with `txn` (sink, epoch). One
+/// thread, but commit().
+class Sink final : public Stage {
+ public:
+  struct Dependencies {
+    duck::Instance& instance;
+    const Clock& clock;
+    state::Store& store;
+    StoreTables tables;
+    const data::Schema& source;  ///< Columns of the topic or view.
+    catalog::ObjectPtr into;     ///< The table.
+    std::shared_ptr<lake::Table> table;
+  };
+  /// Errors: invalid_argument when the columns do not fit.
+  static Result<std::unique_ptr<Sink>> create(catalog::ObjectPtr object,
+                                              const Dependencies& dependencies);
+
+  ObjectId id() const { return object_->id; }
+  ObjectId from() const { return object_->sink().from; }
+  ObjectId into() const { return object_->sink().into; }
+  const catalog::Object& object() const { return *object_; }
+  void set_object(catalog::ObjectPtr object) { object_ = std::move(object); }
+  std::string app_id() const { return "ziwa." + std::to_string(id().value); }
+
+  Status write(const TopicChunk& chunk);
+  /// Changes of a view. Errors: unsupported when a row is taken back.
+  Status consume(size_t input, Delta& delta) override;
+
+  /// All rows of a view, when the sink begins.
+  Status write_all(data::Scan& scan);
+
+  bool has_rows() const { return writer_ != nullptr; }
+  /// Whether the open files should be finished now.
+  bool due(int64_t now_ns) const;
+  int64_t due_at_ns() const;
+  /// Ends the open files: they hold all rows up to `epoch`. `offsets` as in PendingFiles.
+  Status finish_files(Epoch epoch, std::string offsets);
+  const std::optional<PendingFiles>& pending() const { return pending_; }
+  /// Puts the pending files into the table, unless it has them. Any thread, while nothing else is
+  /// called. Blocks. Returns the table's version.
+  Result<int64_t> commit(const PendingFiles& pending);
+  /// The table has the pending files.
+  void confirm(int64_t version);
+
+  /// Where a topic's feed begins after a restart: TopicFeed::save() when files were last finished.
+  std::string feed_position;
+  /// Adds this sink to a checkpoint.
+  Status save_to(state::WriteBatch& batch);
+  Status load_from(const state::Snapshot& snapshot, std::string_view meta);
+  static void erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch);
+
+  enum class State : unsigned char { backfilling, running, retrying, failed };
+  State state = State::backfilling;
+  std::string error;
+  uint64_t rows_written = 0;  ///< Committed ones.
+  int64_t version = -1;
+  Epoch committed;  ///< Everything up to here is in the table.
+  bool of_view = false;
+
+ private:
+  explicit Sink(const Dependencies& dependencies)
+      : store_(dependencies.store), tables_(dependencies.tables), clock_(dependencies.clock) {}
+  Status plan_columns(const Dependencies& dependencies);
+  Status write_rows(duckdb::DataChunk& rows);
+  Status keep_rows(duckdb::DataChunk& rows);
+
+  catalog::ObjectPtr object_;
+  state::Store& store_;
+  StoreTables tables_;
+  const Clock& clock_;
+  std::shared_ptr<lake::Table> table_;
+  std::unique_ptr<duck::ExpressionProgram> declared_;  ///< Source columns -> declared columns.
+  std::unique_ptr<duck::ExpressionProgram> derived_;   ///< Declared -> derived columns; or null.
+  duckdb::DataChunk declared_rows_;
+  duckdb::DataChunk derived_rows_;
+  duckdb::DataChunk stored_rows_;
+
+  std::unique_ptr<lake::TableWriter> writer_;
+  int64_t writer_since_ns_ = 0;
+  std::optional<PendingFiles> pending_;
+
+  // Rows of a view that are in no finished file: a view cannot be read again from the past.
+  std::unique_ptr<data::RowEncoder> row_encoder_;
+  duckdb::vector<duckdb::LogicalType> source_types_;
+  std::vector<std::string> unsaved_rows_;
+  uint64_t next_row_ = 0;   ///< Number of the next kept row.
+  uint64_t first_row_ = 0;  ///< Rows before are in finished files.
+  bool drop_kept_rows_ = false;
+};
+
+}  // namespace ziwa::stream

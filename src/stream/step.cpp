@@ -1,0 +1,276 @@
+#include "base/log.h"
+#include "stream/core.h"
+
+// One step of the main pipeline, and what follows from its entries.
+namespace ziwa::stream {
+namespace {
+
+constexpr size_t kStepEntriesMax = 10'000;
+
+template <typename... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+
+}  // namespace
+
+/// What the entries of one step say to the main pipeline.
+struct Core::StepInput {
+  Epoch epoch;
+  size_t rows = 0;
+  std::map<ObjectId, std::vector<TopicCut>> cuts;
+  std::map<ObjectId, std::vector<IdleEvent>> idles;
+  std::set<PartitionId> decisions;  ///< Partitions in which a transaction ended.
+  std::map<PartitionId, Offset> ends;
+  std::map<ObjectId, int64_t> tables;
+  std::map<ObjectId, Epoch> spoken;  ///< Last entry about a topic or table.
+};
+
+void Core::collect_ends(const journal::Entry& entry, const std::vector<journal::PartitionEnd>& ends,
+                        bool decision, StepInput& input) {
+  for (const auto& end : ends) {
+    auto* feed = main_.feed(end.id.topic);
+    if (feed == nullptr || end.id.partition >= feed->partitions()) continue;
+    auto& before = input.ends.try_emplace(end.id, feed->position(end.id.partition)).first->second;
+    if (end.end <= before) continue;
+    input.rows += static_cast<size_t>(end.end.value - before.value);
+    before = end.end;
+    input.cuts[end.id.topic].push_back(
+        {.entry = entry.number, .time = entry.time, .partition = end.id.partition, .end = end.end});
+    input.spoken[end.id.topic] = entry.number;
+    if (decision) input.decisions.insert(end.id);
+    last_active_ns_[end.id] = deps_.clock.monotonic_ns();
+    idle_submitted_.erase(end.id);
+  }
+}
+
+Status Core::collect(const std::vector<journal::Entry>& entries, size_t rows_max,
+                     StepInput& input) {
+  for (const auto& entry : entries) {
+    if (input.rows >= rows_max) break;
+    std::visit(Overloaded{
+                   [&](const journal::LogCommit& commit) {
+                     collect_ends(entry, commit.ends, false, input);
+                   },
+                   [&](const journal::TransactionDecision& decision) {
+                     collect_ends(entry, decision.ends, true, input);
+                   },
+                   [&](const journal::IdleMark& mark) {
+                     IdleEvent event{.entry = entry.number, .partition = mark.id.partition};
+                     idle_history_[mark.id.topic].push_back(event);
+                     unsaved_idle_.emplace_back(mark.id.topic, event);
+                     auto* feed = main_.feed(mark.id.topic);
+                     if (feed != nullptr && mark.id.partition < feed->partitions()) {
+                       input.idles[mark.id.topic].push_back(event);
+                     }
+                   },
+                   [&](const journal::DeltaVersion& delta) {
+                     auto& version =
+                         input.tables.try_emplace(delta.table, delta.version).first->second;
+                     version = std::max(version, delta.version);
+                     input.spoken[delta.table] = entry.number;
+                   },
+                   [](const auto&) {},
+               },
+               entry.body);
+    input.epoch = entry.number;
+  }
+  return settle_transactions(input);
+}
+
+/// Records of an open transaction lie above the last stable offset: they belong to the entry that
+/// ends it.
+Status Core::settle_transactions(StepInput& input) {
+  for (const auto& [id, end] : input.ends) {
+    Offset stable = TRY(deps_.log.stable_end_at(id, input.epoch));
+    bool touched = stable < end || input.decisions.contains(id) || unstable_.contains(id);
+    if (!touched) continue;
+    if (stable < end) {
+      unstable_.insert(id);
+    } else {
+      unstable_.erase(id);
+    }
+    for (auto& cut : input.cuts[id.topic]) {
+      if (cut.partition == id.partition) {
+        cut.end = std::min(cut.end, TRY(deps_.log.stable_end_at(id, cut.entry)));
+      }
+    }
+  }
+  return {};
+}
+
+Status Core::read_topics(StepInput& input) {
+  std::set<ObjectId> topics;
+  for (const auto& [topic, cuts] : input.cuts) topics.insert(topic);
+  for (const auto& [topic, idles] : input.idles) topics.insert(topic);
+  for (ObjectId topic : topics) {
+    auto records =
+        TRY(main_.read(*main_.feed(topic), input.cuts[topic], input.idles[topic],
+                       [this](DeadLetter letter) { add_dead_letter(std::move(letter)); }));
+    rows_counter_.add(static_cast<double>(records));
+  }
+  return {};
+}
+
+Status Core::read_tables(const StepInput& input) {
+  for (auto [id, version] : input.tables) {
+    auto at = lake_tables_.find(id);
+    if (at == lake_tables_.end() || version <= at->second.snapshot->version()) continue;
+    LakeTable& table = at->second;
+    if (main_.reads(id)) {
+      for (auto& change : TRY(table.table->changes(table.snapshot->version(), version))) {
+        TRY(main_.push(id, *change.rows, change.weight));
+      }
+    }
+    auto newest = table.table->snapshot();
+    table.snapshot = newest->version() == version ? newest : TRY(table.table->at_version(version));
+  }
+  return {};
+}
+
+Result<bool> Core::step(size_t rows_max) {
+  auto entries = TRY(deps_.journal.read(epoch_, kStepEntriesMax));
+  if (entries.empty()) return false;
+  int64_t begun = deps_.clock.monotonic_ns();
+  StepInput input;
+  TRY(collect(entries, rows_max, input));
+  TRY(read_topics(input));
+  TRY(read_tables(input));
+  TRY(flush_dead_letters());
+  main_.finish(input.epoch, input.spoken);
+  TRY(dead_letters_->apply(input.epoch));
+  epoch_ = input.epoch;
+  publish();
+  steps_counter_.add();
+  step_seconds_.observe(static_cast<double>(deps_.clock.monotonic_ns() - begun) / 1e9);
+  return true;
+}
+
+void Core::add_dead_letter(DeadLetter letter) {
+  // Several pipelines may read a topic; each record is a dead letter once.
+  auto& until = dead_until_[{letter.topic, letter.partition}];
+  if (letter.offset < until) return;
+  until = letter.offset.next();
+  dead_counter_.add();
+  if (dead_rows_.size() == STANDARD_VECTOR_SIZE) {
+    flush_dead_letters().ignore("the row table only collects");
+  }
+  size_t row = dead_rows_.size();
+  auto text = [&](size_t column, const std::string& value) {
+    auto& vector = dead_rows_.data[column];
+    duckdb::FlatVector::GetData<duckdb::string_t>(vector)[row] =
+        duckdb::StringVector::AddStringOrBlob(vector, value.data(), value.size());
+  };
+  duckdb::FlatVector::GetData<uint64_t>(dead_rows_.data[0])[row] = letter.topic.value;
+  duckdb::FlatVector::GetData<int32_t>(dead_rows_.data[1])[row] = letter.partition;
+  duckdb::FlatVector::GetData<int64_t>(dead_rows_.data[2])[row] = letter.offset.value;
+  duckdb::FlatVector::GetData<int64_t>(dead_rows_.data[3])[row] =
+      static_cast<int64_t>(letter.entry.value);
+  text(4, letter.reason);
+  text(5, letter.value);
+  dead_rows_.SetCardinality(row + 1);
+}
+
+Status Core::flush_dead_letters() {
+  if (dead_rows_.size() == 0) return {};
+  Delta delta{.rows = dead_rows_};
+  TRY(dead_letters_->consume(0, delta));
+  reset_chunk(dead_rows_);
+  dirty_ = true;
+  return {};
+}
+
+void Core::mark_idle() {
+  int64_t now = deps_.clock.monotonic_ns();
+  auto catalog = deps_.catalog.snapshot();
+  for (const auto& [topic, feed] : main_.feeds) {
+    auto object = catalog->find(topic);
+    if (object == nullptr || !object->topic().watermark) continue;
+    int64_t timeout_ns = object->topic().watermark->idle_timeout_ms * 1'000'000;
+    if (timeout_ns <= 0) continue;
+    for (int32_t p = 0; p < feed->partitions(); ++p) {
+      PartitionId id{topic, p};
+      auto active = last_active_ns_.try_emplace(id, now).first->second;
+      if (feed->tracker().is_idle(static_cast<size_t>(p)) || now - active < timeout_ns) continue;
+      if (!idle_submitted_.insert(id).second) continue;
+      deps_.journal.submit(journal::IdleMark{id}, {}, [](Result<EntryNumber> entered) {
+        entered.ignore("a partition that is not marked holds the watermark; it is marked again");
+      });
+    }
+  }
+}
+
+bool Core::watches_idleness() const {
+  for (const auto& [topic, feed] : main_.feeds) {
+    if (!feed->has_watermark()) continue;
+    for (int32_t p = 0; p < feed->partitions(); ++p) {
+      if (!feed->tracker().is_idle(static_cast<size_t>(p)) &&
+          !idle_submitted_.contains({topic, p})) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::string Core::offsets_json(ObjectId topic) const {
+  auto at = main_.feeds.find(topic);
+  if (at == main_.feeds.end()) return "{}";
+  std::string partitions;
+  for (int32_t p = 0; p < at->second->partitions(); ++p) {
+    partitions += fmt::format("{}\"{}\":{}", p == 0 ? "" : ",", p, at->second->position(p));
+  }
+  return fmt::format("{{\"{}\":{{{}}}}}", topic, partitions);
+}
+
+Result<bool> Core::finish_sinks(bool all) {
+  bool any = false;
+  int64_t now = deps_.clock.monotonic_ns();
+  for (const auto& sink : main_.sinks) {
+    if (sink->state == Sink::State::failed || sink->pending() || !sink->has_rows()) continue;
+    if (!all && !sink->due(now)) continue;
+    Status done = sink->finish_files(epoch_, sink->of_view ? "{}" : offsets_json(sink->from()));
+    if (!done) {
+      sink->state = Sink::State::failed;
+      sink->error = done.error().to_string();
+      log_error("stream", "a sink has failed", "sink={} error={}", sink->object().name,
+                sink->error);
+      continue;
+    }
+    if (auto* feed = main_.feed(sink->from())) {
+      ByteWriter out;
+      feed->save(out);
+      sink->feed_position = as_text(out.view());
+    }
+    any = true;
+  }
+  return any;
+}
+
+std::optional<int64_t> Core::next_sink_due_ns() const {
+  std::optional<int64_t> next;
+  for (const auto& sink : main_.sinks) {
+    if (sink->state == Sink::State::failed || sink->pending() || !sink->has_rows()) continue;
+    next = next ? std::min(*next, sink->due_at_ns()) : sink->due_at_ns();
+  }
+  return next;
+}
+
+bool Core::has_pending_files() const {
+  for (const auto& [id, sink] : sinks_) {
+    if (sink->pending() && sink->state != Sink::State::failed) return true;
+  }
+  return false;
+}
+
+bool Core::sinks_hold(Epoch wanted) const {
+  for (const auto& [id, sink] : sinks_) {
+    if (sink->state == Sink::State::failed) continue;
+    if (sink->state == Sink::State::backfilling) return false;
+    if (!sink->has_rows() && !sink->pending() && epoch_ >= wanted) continue;
+    if (sink->committed < wanted) return false;
+  }
+  return true;
+}
+
+}  // namespace ziwa::stream

@@ -1,0 +1,127 @@
+#include "stream/view.h"
+
+namespace ziwa::stream {
+
+StoreTables::StoreTables(state::Store& store)
+    : views(store.table("views")),
+      state(store.table("state")),
+      positions(store.table("positions")),
+      late(store.table("late")),
+      dead_letters(store.table("dead_letters")) {}
+
+std::string id_prefix(ObjectId id) {
+  std::string prefix(sizeof(uint64_t), '\0');
+  store_be<uint64_t>(prefix.data(), id.value);
+  return prefix;
+}
+
+namespace {
+
+/// What the catalog says of the view's columns must be what the plan makes.
+Status check_schema(const catalog::Object& object, const Plan& plan) {
+  const auto& columns = object.view().schema.columns;
+  const auto& output = plan.root().output;
+  bool same = columns.size() == output.size();
+  for (size_t i = 0; same && i < columns.size(); ++i) {
+    same = TRY(duck::parse_type(columns[i].type)) == TRY(duck::parse_type(output[i].type));
+  }
+  if (same) return {};
+  return Error(Code::internal, "the columns of view \"{}\" are not those of its plan", object.name);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<View>> View::create(catalog::ObjectPtr object,
+                                           const Dependencies& dependencies) {
+  auto plan = TRY(decode_plan(object->view().plan));
+  TRY(check_schema(*object, plan));
+  std::unique_ptr<View> view(new View());
+  view->object_ = std::move(object);
+  view->store_ = &dependencies.store;
+  view->owned_tables_ = std::make_unique<StoreTables>(dependencies.tables);
+  view->tables_ = view->owned_tables_.get();
+  view->context_ =
+      std::make_unique<StageContext>(StageContext{.instance = dependencies.instance,
+                                                  .errors = {},
+                                                  .late = nullptr,
+                                                  .watermark = dependencies.watermark});
+  view->flow_ = TRY(Dataflow::compile(plan, *view->context_, dependencies.resolve));
+  auto prefix = id_prefix(view->id());
+  auto layout = TRY(RowLayout::create(view->object_->view().schema, plan.key));
+  view->contents_ = std::make_unique<RowTable>(std::move(layout), dependencies.store,
+                                               dependencies.tables.views, prefix);
+  auto late_layout = TRY(RowLayout::create(LateRows::schema(), {}));
+  view->late_table_ = std::make_unique<RowTable>(std::move(late_layout), dependencies.store,
+                                                 dependencies.tables.late, prefix);
+  view->late_ = std::make_unique<LateRows>(*view->late_table_, dependencies.topic_schema);
+  view->context_->late = view->late_.get();
+  view->flow_->add_target(view->contents_.get(), 0);
+  return view;
+}
+
+bool View::reads(ObjectId object) const {
+  for (const auto* source : flow_->sources()) {
+    if (source->object() == object) return true;
+  }
+  return false;
+}
+
+Result<bool> View::finish(Epoch now, Epoch changed) {
+  TRY(flow_->finish());
+  TRY(late_->flush());
+  bool any = TRY(contents_->apply(changed));
+  any = TRY(late_table_->apply(changed)) || any;
+  epoch = now;
+  return any;
+}
+
+Status View::save_state(state::WriteBatch& batch) {
+  return flow_->save(batch, tables_->state, id_prefix(id()));
+}
+
+// Positions, key "view/" + 8 bytes id: varint rows, varint changed_at, varint late rows, varint
+// late changed_at, varint row errors, sized last row error.
+std::string View::meta() const {
+  ByteWriter out;
+  out.varint(contents_->rows());
+  out.varint(contents_->changed_at().value);
+  out.varint(late_table_->rows());
+  out.varint(late_table_->changed_at().value);
+  out.varint(context_->errors.count);
+  out.sized(context_->errors.last);
+  return std::string(as_text(out.view()));
+}
+
+Status View::load(std::shared_ptr<const state::Snapshot> snapshot, std::string_view meta) {
+  ByteReader in(as_bytes(meta));
+  auto rows = in.varint();
+  Epoch changed_at(in.varint());
+  auto late_rows = in.varint();
+  Epoch late_changed_at(in.varint());
+  context_->errors.count = in.varint();
+  context_->errors.last = in.sized();
+  TRY(in.status("the stored facts of a view"));
+  auto prefix = id_prefix(id());
+  auto cursor = store_->cursor(tables_->state, snapshot.get());
+  for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
+    TRY(flow_->load(cursor->key().substr(prefix.size()), cursor->value()));
+  }
+  TRY(cursor->status());
+  contents_->restore(snapshot, rows, changed_at);
+  late_table_->restore(std::move(snapshot), late_rows, late_changed_at);
+  return {};
+}
+
+void View::erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch) {
+  auto begin = id_prefix(id);
+  auto end = data::RowKeyEncoder::after_prefix(begin);
+  for (auto table : {tables.views, tables.state, tables.late})
+    batch.remove_range(table, begin, end);
+  batch.remove(tables.positions, "view/" + begin);
+}
+
+size_t View::state_bytes() const {
+  return flow_->state_bytes() + contents_->memory_bytes() + late_table_->memory_bytes();
+}
+
+}  // namespace ziwa::stream

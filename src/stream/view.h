@@ -1,0 +1,88 @@
+#pragma once
+
+#include "catalog/catalog.h"
+#include "stream/dataflow.h"
+#include "stream/late_rows.h"
+#include "stream/row_table.h"
+
+#include <memory>
+#include <set>
+#include <string>
+
+namespace ziwa::stream {
+
+/// Tables of the store that the engine uses.
+struct StoreTables {
+  explicit StoreTables(state::Store& store);
+  state::TableId views;
+  state::TableId state;
+  state::TableId positions;
+  state::TableId late;
+  state::TableId dead_letters;
+};
+
+/// 8 bytes, big-endian: the prefix of everything that belongs to an object.
+std::string id_prefix(ObjectId id);
+
+/// A view at work: its operators, its contents, its late rows. One thread.
+class View {
+ public:
+  enum class State : unsigned char { backfilling, running, failed };
+  struct Dependencies {
+    duck::Instance& instance;
+    state::Store& store;
+    StoreTables tables;
+    Dataflow::Resolve resolve;
+    std::function<const data::Schema*(ObjectId)> topic_schema;
+    std::function<int64_t(ObjectId)> watermark;
+  };
+  /// Errors: what the plan's operators refuse.
+  static Result<std::unique_ptr<View>> create(catalog::ObjectPtr object,
+                                              const Dependencies& dependencies);
+  View(const View&) = delete;
+  View& operator=(const View&) = delete;
+
+  ObjectId id() const { return object_->id; }
+  const catalog::Object& object() const { return *object_; }
+  void set_object(catalog::ObjectPtr object) { object_ = std::move(object); }
+  const std::vector<Source*>& sources() const { return flow_->sources(); }
+  bool append_only() const { return flow_->append_only(); }
+  bool reads(ObjectId object) const;
+  RowTable& contents() { return *contents_; }
+  RowTable& late() { return *late_table_; }
+  RowErrors& errors() { return context_->errors; }
+  /// Where watermarks come from; changes when a private pipeline joins the main one.
+  void set_watermark(std::function<int64_t(ObjectId)> watermark) {
+    context_->watermark = std::move(watermark);
+  }
+
+  /// Ends a step that goes up to `epoch`; a change of the contents counts from `changed`, the last
+  /// entry that spoke of what the view reads. True when contents or late rows changed.
+  Result<bool> finish(Epoch epoch, Epoch changed);
+  /// Operators' changed state into a checkpoint.
+  Status save_state(state::WriteBatch& batch);
+  /// All that a checkpoint holds of this view.
+  Status load(std::shared_ptr<const state::Snapshot> snapshot, std::string_view meta);
+  std::string meta() const;
+  /// Removes everything of a view from the store.
+  static void erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch);
+  size_t state_bytes() const;
+
+  State state = State::backfilling;
+  std::string error;
+  Epoch epoch;
+
+ private:
+  View() = default;
+  catalog::ObjectPtr object_;
+  state::Store* store_ = nullptr;
+  StoreTables* tables_ = nullptr;
+  std::unique_ptr<StoreTables> owned_tables_;
+  std::unique_ptr<StageContext> context_;
+  std::unique_ptr<Dataflow> flow_;
+  std::unique_ptr<RowTable> contents_;
+  std::unique_ptr<RowTable> late_table_;
+  std::unique_ptr<LateRows> late_;
+};
+
+}  // namespace ziwa::stream
