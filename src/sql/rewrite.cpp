@@ -1,0 +1,173 @@
+#include "sql/rewrite.h"
+
+#include "sql/render.h"
+#include "sql/tokenizer.h"
+
+#include <algorithm>
+#include <array>
+
+namespace ziwa::sql {
+namespace {
+
+/// Words that can follow a table in FROM and are not its alias.
+constexpr std::array<std::string_view, 28> kNotAnAlias = {
+    "WHERE",   "GROUP",      "ORDER",  "HAVING",  "LIMIT",       "OFFSET", "JOIN",
+    "INNER",   "LEFT",       "RIGHT",  "FULL",    "CROSS",       "ON",     "USING",
+    "UNION",   "INTERSECT",  "EXCEPT", "QUALIFY", "WINDOW",      "SELECT", "ASOF",
+    "NATURAL", "POSITIONAL", "SEMI",   "ANTI",    "TABLESAMPLE", "PIVOT",  "UNPIVOT"};
+
+constexpr std::array<std::string_view, 4> kOtherWindows = {"HOP", "CUMULATE", "SESSION", "SLIDE"};
+
+bool may_be_alias(const Token& token) {
+  if (token.kind == TokenKind::quoted) return true;
+  if (token.kind != TokenKind::word) return false;
+  return std::none_of(kNotAnAlias.begin(), kNotAnAlias.end(),
+                      [&](std::string_view word) { return token.is(word); });
+}
+
+/// Where table functions stand: behind FROM, JOIN or a comma.
+bool follows_from(const std::vector<Token>& tokens, size_t at) {
+  return at > 0 &&
+         (tokens[at - 1].is("FROM") || tokens[at - 1].is("JOIN") || tokens[at - 1].is_symbol(","));
+}
+
+struct Argument {
+  size_t first = 0;  ///< Token.
+  size_t last = 0;   ///< Behind the last token.
+};
+
+struct WindowCall {
+  std::vector<Argument> arguments;
+  size_t close = 0;  ///< The token ")".
+};
+
+Result<WindowCall> read_call(const std::vector<Token>& tokens, size_t open) {
+  WindowCall call;
+  int depth = 0;
+  size_t first = open + 1;
+  for (size_t i = open; tokens[i].kind != TokenKind::end; ++i) {
+    bool opens = tokens[i].is_symbol("(") || tokens[i].is_symbol("[") || tokens[i].is_symbol("{");
+    bool closes = tokens[i].is_symbol(")") || tokens[i].is_symbol("]") || tokens[i].is_symbol("}");
+    if (opens) ++depth;
+    if (closes) --depth;
+    bool ends = depth == 0 && closes;
+    if (!ends && !(depth == 1 && tokens[i].is_symbol(","))) continue;
+    if (i > first) call.arguments.push_back({first, i});
+    first = i + 1;
+    if (!ends) continue;
+    call.close = i;
+    return call;
+  }
+  return Error(Code::invalid_argument, "the arguments of {}( are never closed",
+               tokens[open - 1].text)
+      .at(tokens[open - 1].position);
+}
+
+}  // namespace
+
+class Rewriter {
+ public:
+  Rewriter(std::string_view sql, const std::vector<Token>& tokens) : sql_(sql), tokens_(tokens) {}
+
+  Result<Rewritten> run() {
+    TRY(rewrite(0, tokens_.size() - 1));
+    copy_until(sql_.size());
+    return std::move(out_);
+  }
+
+ private:
+  Status rewrite(size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) {
+      if (!tokens_[i + 1].is_symbol("(") || !follows_from(tokens_, i)) continue;
+      for (std::string_view other : kOtherWindows) {
+        if (!tokens_[i].is(other)) continue;
+        return Error(Code::unsupported, "the window {}(...) is not built", tokens_[i].text)
+            .with_hint("tumble(t, ts, INTERVAL 1 MINUTE) is")
+            .at(tokens_[i].position);
+      }
+      if (tokens_[i].is("TUMBLE")) i = TRY(rewrite_tumble(i));
+    }
+    return {};
+  }
+
+  /// Returns the last token that was dealt with.
+  Result<size_t> rewrite_tumble(size_t at) {
+    WindowCall call = TRY(read_call(tokens_, at + 1));
+    if (call.arguments.size() != 3) {
+      return Error(Code::invalid_argument,
+                   "tumble takes a table, a time column and a size, not {} arguments",
+                   call.arguments.size())
+          .with_hint("tumble(t, ts, INTERVAL 1 MINUTE)")
+          .at(tokens_[at].position);
+    }
+    copy_until(tokens_[at].position);
+    std::string start = fmt::format("{}(", kTumbleStart);
+    add("(SELECT *, " + start, at);
+    copy(call.arguments[1]);
+    add(", ", at);
+    copy(call.arguments[2]);
+    add(") AS window_start, " + start, at);
+    copy(call.arguments[1]);
+    add(", ", at);
+    copy(call.arguments[2]);
+    add(") + (", at);
+    copy(call.arguments[2]);
+    add(") AS window_end FROM ", at);
+    TRY(copy_table(call.arguments[0]));
+    add(")", at);
+    copied_ = tokens_[call.close].end();
+    const Token& next = tokens_[call.close + 1];
+    const Token& name = tokens_[call.arguments[0].last - 1];
+    bool named = name.kind == TokenKind::word || name.kind == TokenKind::quoted;
+    if (!may_be_alias(next) && named) add(" AS " + std::string(name.text), at);
+    return call.close;
+  }
+
+  /// The table: a name, TABLE name, or a subquery in parentheses, which may itself hold windows.
+  Status copy_table(Argument table) {
+    if (tokens_[table.first].is("TABLE") && table.last - table.first > 1) ++table.first;
+    copied_ = tokens_[table.first].position;
+    TRY(rewrite(table.first, table.last));
+    copy_until(tokens_[table.last - 1].end());
+    return {};
+  }
+
+  void copy(const Argument& argument) {
+    copied_ = tokens_[argument.first].position;
+    copy_until(tokens_[argument.last - 1].end());
+  }
+
+  void copy_until(size_t end) {
+    if (end <= copied_) return;
+    out_.pieces_.push_back({out_.text.size(), copied_, true});
+    out_.text += sql_.substr(copied_, end - copied_);
+    copied_ = end;
+  }
+
+  void add(std::string_view text, size_t token) {
+    out_.pieces_.push_back({out_.text.size(), tokens_[token].position, false});
+    out_.text += text;
+  }
+
+  std::string_view sql_;
+  const std::vector<Token>& tokens_;
+  Rewritten out_;
+  size_t copied_ = 0;  ///< The original is dealt with up to here.
+};
+
+size_t Rewritten::original(size_t position) const {
+  const Piece* piece = nullptr;
+  for (const Piece& candidate : pieces_) {
+    if (candidate.at > position) break;
+    piece = &candidate;
+  }
+  if (!piece) return position;
+  return piece->copied ? piece->original + (position - piece->at) : piece->original;
+}
+
+Result<Rewritten> rewrite_statement(std::string_view sql) {
+  std::vector<Token> tokens = TRY(tokenize(sql));
+  return Rewriter(sql, tokens).run();
+}
+
+}  // namespace ziwa::sql

@@ -1,0 +1,61 @@
+#include "sql/rewrite.h"
+
+#include <gtest/gtest.h>
+
+namespace ziwa::sql {
+namespace {
+
+std::string rewritten(std::string_view sql) {
+  auto out = rewrite_statement(sql);
+  return out ? out->text : out.error().to_string();
+}
+
+TEST(Rewrite, LeavesOrdinaryStatementsAlone) {
+  for (const char* sql :
+       {"SELECT 1", "SELECT tumble FROM t", "SELECT * FROM a, b -- tumble(a, b, c)", ""}) {
+    EXPECT_EQ(rewritten(sql), sql);
+  }
+}
+
+TEST(Rewrite, TumbleBecomesASubqueryNamedLikeItsTable) {
+  EXPECT_EQ(rewritten("SELECT * FROM tumble(s.t, ts, INTERVAL 1 MINUTE) WHERE a"),
+            "SELECT * FROM (SELECT *, ziwa_tumble_start(ts, INTERVAL 1 MINUTE) AS window_start, "
+            "ziwa_tumble_start(ts, INTERVAL 1 MINUTE) + (INTERVAL 1 MINUTE) AS window_end FROM "
+            "s.t) AS t WHERE a");
+}
+
+TEST(Rewrite, AnAliasIsKept) {
+  std::string text =
+      rewritten("SELECT * FROM x JOIN TUMBLE(TABLE t, ts, INTERVAL '1' HOUR) AS w ON true");
+  EXPECT_NE(text.find("FROM t) AS w ON true"), std::string::npos) << text;
+  text = rewritten(
+      "SELECT * FROM tumble((SELECT * FROM tumble(t, a, INTERVAL 1 DAY)), b, INTERVAL 1 DAY) w");
+  EXPECT_NE(text.find(" FROM (SELECT * FROM (SELECT *, ziwa_tumble_start(a"), std::string::npos)
+      << text;
+  EXPECT_TRUE(text.ends_with(" AS window_end FROM t) AS t)) w")) << text;
+}
+
+TEST(Rewrite, PositionsLeadBackToTheOriginal) {
+  std::string sql = "SELECT a FROM tumble(t, ts, INTERVAL 1 MINUTE) WHERE wrong = 1";
+  auto out = rewrite_statement(sql);
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->original(out->text.find("wrong")), sql.find("wrong"));
+  EXPECT_EQ(out->original(out->text.find("ts,")), sql.find("ts,"));
+  EXPECT_EQ(out->original(out->text.find("window_start")), sql.find("tumble"));
+  EXPECT_EQ(out->original(0), 0);
+}
+
+TEST(Rewrite, WrongCallsAreRefused) {
+  auto out = rewrite_statement("SELECT * FROM tumble(t, ts)");
+  ASSERT_FALSE(out);
+  EXPECT_EQ(out.error().code(), Code::invalid_argument);
+  EXPECT_EQ(out.error().position(), 14);
+  EXPECT_EQ(
+      rewrite_statement("SELECT * FROM hop(t, ts, INTERVAL 1 DAY, INTERVAL 1 HOUR)").error().code(),
+      Code::unsupported);
+  EXPECT_EQ(rewrite_statement("SELECT * FROM tumble(t, ts, INTERVAL 1 DAY").error().code(),
+            Code::invalid_argument);
+}
+
+}  // namespace
+}  // namespace ziwa::sql
