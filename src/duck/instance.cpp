@@ -71,6 +71,10 @@ Status Instance::lock() {
   return guarded([&] {
     duckdb::Connection connection(*state_->database);
     run(connection, "SET GLOBAL enable_external_access = false");
+    // What a session may change for itself; errors as JSON keep their position.
+    auto& config = duckdb::DBConfig::GetConfig(*state_->database->instance);
+    config.AddAllowedConfig("TimeZone");
+    config.AddAllowedConfig("errors_as_json");
     run(connection, "SET GLOBAL lock_configuration = true");
   });
 }
