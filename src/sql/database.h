@@ -1,11 +1,5 @@
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
-
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/result.h"
@@ -16,6 +10,12 @@
 #include "lake/table.h"
 #include "log/log.h"
 #include "stream/engine.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace ziwa::sql {
 
@@ -29,8 +29,9 @@ struct StatementText {
 class Prepared {
  public:
   virtual ~Prepared() = default;
-  virtual const std::vector<duck::NamedType>& columns() const = 0;             ///< Empty: returns no rows.
-  virtual const std::vector<duckdb::LogicalType>& parameter_types() const = 0;  ///< UNKNOWN where open.
+  virtual const std::vector<duck::NamedType>& columns() const = 0;  ///< Empty: returns no rows.
+  virtual const std::vector<duckdb::LogicalType>& parameter_types()
+      const = 0;  ///< UNKNOWN where open.
 };
 
 /// The rows of one statement, pulled. One thread; must be gone before its session.
@@ -38,7 +39,8 @@ class Rows {
  public:
   virtual ~Rows() = default;
   virtual const std::vector<duck::NamedType>& columns() const = 0;
-  /// The next rows, valid until the next call; null at the end. Blocks. Errors: cancelled, and what the query throws.
+  /// The next rows, valid until the next call; null at the end. Blocks. Errors: cancelled, and what
+  /// the query throws.
   virtual Result<duckdb::DataChunk*> next() = 0;
   /// "SELECT", "INSERT", "CREATE TABLE" ...: Postgres's command tag without the count.
   virtual const std::string& command() const = 0;
@@ -50,14 +52,17 @@ class Rows {
 
 enum class TransactionState : unsigned char { idle, open, failed };
 
-/// One client's conversation: transaction, settings, prepared statements' home. One thread at a time; cancel() from any.
+/// One client's conversation: transaction, settings, prepared statements' home. One thread at a
+/// time; cancel() from any.
 class Session {
  public:
   virtual ~Session() = default;
-  /// Cuts a text into statements at top-level semicolons (quotes, dollar quotes and comments respected); empty ones vanish.
+  /// Cuts a text into statements at top-level semicolons (quotes, dollar quotes and comments
+  /// respected); empty ones vanish.
   static std::vector<StatementText> split(std::string_view text);
   virtual Result<std::unique_ptr<Prepared>> prepare(std::string_view statement) = 0;
-  virtual Result<std::unique_ptr<Rows>> execute(Prepared& prepared, const std::vector<duckdb::Value>& parameters) = 0;
+  virtual Result<std::unique_ptr<Rows>> execute(Prepared& prepared,
+                                                const std::vector<duckdb::Value>& parameters) = 0;
   /// prepare() and execute() without parameters.
   virtual Result<std::unique_ptr<Rows>> query(std::string_view statement) = 0;
   virtual TransactionState transaction_state() const = 0;
@@ -65,7 +70,8 @@ class Session {
   virtual void cancel() = 0;
 };
 
-/// The one SQL door behind every door: our catalog inside DuckDB, our statements, reads pinned to one epoch. Any thread.
+/// The one SQL door behind every door: our catalog inside DuckDB, our statements, reads pinned to
+/// one epoch. Any thread.
 class Database {
  public:
   struct Dependencies {

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "catalog/catalog.h"
+#include "duck/chunk.h"
+#include "sql/core.h"
+
+#include <memory>
+
+namespace ziwa::sql {
+
+/// Writes rows into a topic or lake table; what INSERT, COPY FROM and CREATE TABLE AS end in. One
+/// thread. Destroying a writer that was not finished writes nothing, but for a topic above
+/// kTopicBufferBytes.
+class RowWriter {
+ public:
+  virtual ~RowWriter() = default;
+  /// Takes rows whose columns are those that SELECT * shows, of exactly their types. Errors:
+  /// invalid_argument (NULL in a NOT NULL column), and what the codec or table says.
+  virtual Status write(duckdb::DataChunk& rows) = 0;
+  /// Makes everything durable and ordered; the journal number of the write, 0 when there were no
+  /// rows. Errors: maybe_applied when some rows are in the topic and others are not.
+  virtual Result<EntryNumber> finish() = 0;
+};
+
+/// Encoded bytes that one statement may hold back before it starts to append: up to here an INSERT
+/// into a topic appends all of its rows or none that fails to encode.
+inline constexpr size_t kTopicBufferBytes = 64u << 20;
+
+/// Errors: unsupported for anything but topics and lake tables.
+Result<std::unique_ptr<RowWriter>> make_row_writer(Core& core, const catalog::ObjectPtr& object);
+Result<std::unique_ptr<RowWriter>> make_topic_writer(Core& core, const catalog::ObjectPtr& topic);
+/// `announce`: the write gets a journal number of its own; false for a table whose creation is not
+/// in the journal yet.
+Result<std::unique_ptr<RowWriter>> make_table_writer(Core& core, const catalog::ObjectPtr& object,
+                                                     std::shared_ptr<lake::Table> table,
+                                                     bool announce);
+
+/// Errors: invalid_argument naming the column, when a NOT NULL column of `schema` holds a NULL.
+Status check_not_null(const data::Schema& schema, duckdb::DataChunk& rows);
+
+}  // namespace ziwa::sql

@@ -1,0 +1,403 @@
+#include "sql/session.h"
+
+#include "sql/attached_catalog.h"
+#include "sql/calls.h"
+#include "sql/rows.h"
+#include "sql/statement_parser.h"
+#include "sql/tokenizer.h"
+
+namespace ziwa::sql {
+namespace {
+
+bool is_begin(const std::string& verb) { return verb == "BEGIN" || verb == "START"; }
+bool is_end(const std::string& verb) {
+  return verb == "COMMIT" || verb == "END" || verb == "ROLLBACK" || verb == "ABORT";
+}
+
+std::string kind_tag(catalog::Kind kind) {
+  switch (kind) {
+    case catalog::Kind::topic:
+      return "TOPIC";
+    case catalog::Kind::table:
+      return "TABLE";
+    case catalog::Kind::view:
+      return "MATERIALIZED VIEW";
+    case catalog::Kind::sink:
+      return "SINK";
+  }
+  return {};
+}
+
+/// The command tag of a statement that DuckDB runs.
+std::string command_of(const std::string& verb, duckdb::StatementType type) {
+  switch (type) {
+    case duckdb::StatementType::SELECT_STATEMENT:
+      return verb == "SHOW" || verb == "DESCRIBE" || verb == "DESC" || verb == "CALL" ? verb
+                                                                                      : "SELECT";
+    case duckdb::StatementType::INSERT_STATEMENT:
+      return "INSERT";
+    case duckdb::StatementType::UPDATE_STATEMENT:
+      return "UPDATE";
+    case duckdb::StatementType::DELETE_STATEMENT:
+      return "DELETE";
+    case duckdb::StatementType::COPY_STATEMENT:
+      return "COPY";
+    case duckdb::StatementType::EXPLAIN_STATEMENT:
+      return "EXPLAIN";
+    case duckdb::StatementType::SET_STATEMENT:
+    case duckdb::StatementType::VARIABLE_SET_STATEMENT:
+      return verb == "RESET" ? "RESET" : "SET";
+    case duckdb::StatementType::CREATE_STATEMENT:
+      return "CREATE TABLE";
+    case duckdb::StatementType::DROP_STATEMENT:
+      return "DROP TABLE";
+    default:
+      break;
+  }
+  if (is_begin(verb)) return "BEGIN";
+  if (verb == "COMMIT" || verb == "END") return "COMMIT";
+  if (verb == "ROLLBACK" || verb == "ABORT") return "ROLLBACK";
+  return verb;
+}
+
+const Foreign* foreign_of(const Statement& statement) { return std::get_if<Foreign>(&statement); }
+
+std::optional<CreateStatement> create_of(const Statement& statement) {
+  if (const auto* topic = std::get_if<CreateTopic>(&statement)) return *topic;
+  if (const auto* table = std::get_if<CreateTable>(&statement)) return *table;
+  if (const auto* view = std::get_if<CreateView>(&statement)) return *view;
+  if (const auto* sink = std::get_if<CreateSink>(&statement)) return *sink;
+  return std::nullopt;
+}
+
+bool writes(const Statement& statement) {
+  return create_of(statement) || std::holds_alternative<Drop>(statement) ||
+         std::holds_alternative<DeleteRecords>(statement);
+}
+
+/// Types of $1, $2 ... Errors: unsupported for named parameters.
+Result<std::vector<duckdb::LogicalType>> parameter_types(
+    const duckdb::PreparedStatement& prepared) {
+  std::vector<duckdb::LogicalType> types(prepared.named_param_map.size(),
+                                         duckdb::LogicalType::UNKNOWN);
+  auto expected = prepared.GetExpectedParameterTypes();
+  for (const auto& [name, index] : prepared.named_param_map) {
+    if (name.empty() || name.find_first_not_of("0123456789") != std::string::npos || index == 0 ||
+        index > types.size()) {
+      return Error(Code::unsupported, "named parameters are not built")
+          .with_hint("use $1, $2 ... or ?");
+    }
+    auto found = expected.find(name);
+    if (found == expected.end() || found->second.id() == duckdb::LogicalTypeId::INVALID ||
+        found->second.id() == duckdb::LogicalTypeId::SQLNULL) {
+      continue;
+    }
+    types[index - 1] = found->second;
+  }
+  return types;
+}
+
+}  // namespace
+
+std::vector<StatementText> Session::split(std::string_view text) {
+  std::vector<StatementText> statements;
+  for (const StatementSpan& span : split_statements(text)) {
+    statements.push_back({std::string(text.substr(span.begin, span.end - span.begin)), span.begin});
+  }
+  return statements;
+}
+
+SessionImpl::SessionImpl(std::shared_ptr<Core> core)
+    : core_(std::move(core)), state_(duckdb::make_shared_ptr<SessionState>(core_)) {
+  state_->id = core_->next_session++;
+  core_->session_opened(state_->id);
+}
+
+Result<std::unique_ptr<SessionImpl>> SessionImpl::open(std::shared_ptr<Core> core) {
+  std::unique_ptr<SessionImpl> session(new SessionImpl(std::move(core)));
+  session->connection_ = TRY(open_connection(session->state_));
+  TRY(duck::guarded([&] {
+    auto used = session->connection_->Query("USE db.public");
+    if (used->HasError()) used->ThrowError();
+  }));
+  return session;
+}
+
+SessionImpl::~SessionImpl() { core_->session_closed(state_->id); }
+
+void SessionImpl::cancel() {
+  state_->cancelled = true;
+  connection_->Interrupt();
+}
+
+TransactionState SessionImpl::transaction_state() const {
+  if (!in_transaction()) return TransactionState::idle;
+  return failed_ ? TransactionState::failed : TransactionState::open;
+}
+
+std::string SessionImpl::current_schema() const {
+  const auto& entry =
+      duckdb::ClientData::Get(*connection_->context).catalog_search_path->GetDefault();
+  return entry.catalog == kDatabaseName ? entry.schema : std::string(kDefaultSchema);
+}
+
+BindContext SessionImpl::bind_context() const {
+  return {core_, core_->deps.catalog.snapshot(), current_schema()};
+}
+
+Error SessionImpl::fail(Error error) {
+  if (in_transaction()) failed_ = true;
+  return error;
+}
+
+Status SessionImpl::settle() {
+  if (must_see_.value == 0 || connection_->context->transaction.HasActiveTransaction()) return {};
+  return core_->wait_for(must_see_, state_->cancelled, core_->read_timeout_ms());
+}
+
+Status SessionImpl::check_transaction(const PreparedStatement& prepared) {
+  const Foreign* foreign = foreign_of(prepared.statement_);
+  if (failed_ && !(foreign && is_end(foreign->verb))) {
+    return Error(Code::conflict, "the transaction has failed; statements are refused until it ends")
+        .with_hint("ROLLBACK");
+  }
+  if (in_transaction() && writes(prepared.statement_)) {
+    return Error(Code::unsupported, "{} inside BEGIN ... COMMIT is not built: it commits by itself",
+                 prepared.command_)
+        .with_hint("run it outside the transaction");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Prepared>> SessionImpl::prepare(std::string_view statement) {
+  state_->cancelled = false;
+  auto prepared = prepare_checked(statement);
+  if (!prepared) return fail(prepared.error());
+  return std::unique_ptr<Prepared>(std::move(*prepared));
+}
+
+Result<std::unique_ptr<PreparedStatement>> SessionImpl::prepare_checked(std::string_view sql) {
+  auto prepared = std::make_unique<PreparedStatement>();
+  prepared->sql_ = sql;
+  prepared->statement_ = TRY(parse_statement(prepared->sql_));
+  if (const auto* call = std::get_if<Call>(&prepared->statement_)) {
+    prepared->command_ = "CALL";
+    prepared->columns_ = TRY(find_call(*call))->columns;
+  } else if (auto create = create_of(prepared->statement_)) {
+    prepared->command_ = "CREATE " + kind_tag(kind_of(*create));
+  } else if (const auto* drop = std::get_if<Drop>(&prepared->statement_)) {
+    prepared->command_ = "DROP " + kind_tag(drop->kind);
+  } else if (std::holds_alternative<DeleteRecords>(prepared->statement_)) {
+    prepared->command_ = "DELETE";
+  } else if (std::holds_alternative<ExplainStream>(prepared->statement_)) {
+    prepared->command_ = "EXPLAIN";
+    prepared->columns_ = {{"plan", duckdb::LogicalType::VARCHAR}};
+  } else {
+    TRY(prepare_foreign(*prepared));
+  }
+  return prepared;
+}
+
+Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
+  const Foreign& foreign = std::get<Foreign>(prepared.statement_);
+  prepared.command_ = foreign.verb;
+  TRY(check_transaction(prepared));
+  if (failed_) {
+    // Only the end of the transaction comes here, and what failed can only be rolled back.
+    prepared.rewritten_.text = "ROLLBACK";
+  } else if (!foreign.replacement.empty()) {
+    prepared.rewritten_.text = foreign.replacement;
+  } else {
+    prepared.rewritten_ = TRY(rewrite_statement(prepared.sql_));
+  }
+  TRY(settle());
+  ++state_->generation;
+  prepared.duck_ =
+      TRY(duck::guarded([&] { return connection_->Prepare(prepared.rewritten_.text); }));
+  if (prepared.duck_->HasError()) {
+    return relocate(error_of(prepared.duck_->error), &prepared.rewritten_, 0);
+  }
+  prepared.command_ = command_of(foreign.verb, prepared.duck_->GetStatementType());
+  auto kind = prepared.duck_->GetStatementProperties().return_type;
+  prepared.returns_count_ = kind == duckdb::StatementReturnType::CHANGED_ROWS;
+  if (kind == duckdb::StatementReturnType::QUERY_RESULT) {
+    for (size_t i = 0; i < prepared.duck_->ColumnCount(); ++i) {
+      prepared.columns_.push_back({prepared.duck_->GetNames()[i], prepared.duck_->GetTypes()[i]});
+    }
+  }
+  prepared.parameters_ = TRY(parameter_types(*prepared.duck_));
+  return {};
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::query(std::string_view statement) {
+  auto prepared = TRY(prepare(statement));
+  return execute(*prepared, {});
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::execute(Prepared& prepared,
+                                                   const std::vector<duckdb::Value>& parameters) {
+  auto& statement = static_cast<PreparedStatement&>(prepared);
+  state_->cancelled = false;
+  state_->outcome = std::make_shared<StatementOutcome>();
+  int64_t started_ns = core_->deps.clock.monotonic_ns();
+  running_ = core_->statement_started(state_->id, statement.sql_);
+  auto rows = execute_checked(statement, parameters);
+  bool streaming = rows && statement.duck_ && !statement.columns_.empty();
+  if (!streaming) {
+    int64_t duration_us = (core_->deps.clock.monotonic_ns() - started_ns) / 1000;
+    core_->statement_ended(running_, duration_us, rows ? "" : rows.error().to_string());
+  }
+  if (!rows) return fail(rows.error());
+  return rows;
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::execute_checked(
+    PreparedStatement& prepared, const std::vector<duckdb::Value>& parameters) {
+  TRY(check_transaction(prepared));
+  if (parameters.size() != prepared.parameters_.size()) {
+    return Error(Code::invalid_argument, "the statement has {} parameters, {} values were given",
+                 prepared.parameters_.size(), parameters.size());
+  }
+  return prepared.duck_ ? execute_foreign(prepared, parameters) : execute_own(prepared);
+}
+
+void SessionImpl::after_transaction_verb(const std::string& command) {
+  if (command == "COMMIT" || command == "ROLLBACK") failed_ = false;
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
+    PreparedStatement& prepared, const std::vector<duckdb::Value>& parameters) {
+  TRY(settle());
+  ++state_->generation;
+  duckdb::vector<duckdb::Value> values(parameters.begin(), parameters.end());
+  auto result = TRY(duck::guarded([&] { return prepared.duck_->Execute(values, true); }));
+  if (result->HasError())
+    return relocate(error_of(result->GetErrorObject()), &prepared.rewritten_, 0);
+  after_transaction_verb(prepared.command_);
+  std::optional<uint64_t> affected;
+  if (prepared.returns_count_) {
+    auto count = TRY(duck::guarded([&]() -> uint64_t {
+      auto chunk = result->Fetch();
+      return chunk && chunk->size() == 1 ? chunk->GetValue(0, 0).GetValue<uint64_t>() : 0;
+    }));
+    affected = count;
+    wrote(EntryNumber(state_->outcome->written));
+  }
+  int64_t started_ns = core_->deps.clock.monotonic_ns();
+  return std::make_unique<DuckRows>(DuckRows::Parts{
+      .connection = *connection_,
+      .session = state_,
+      .result = std::move(result),
+      .outcome = state_->outcome,
+      .columns = prepared.columns_,
+      .command = prepared.command_,
+      .affected = affected,
+      .on_error = [this](Error error) { return fail(std::move(error)); },
+      .on_end =
+          [this, started_ns, running = running_](const Error* error) {
+            int64_t duration_us = (core_->deps.clock.monotonic_ns() - started_ns) / 1000;
+            core_->statement_ended(running, duration_us, error ? error->to_string() : "");
+          },
+  });
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::execute_own(PreparedStatement& prepared) {
+  if (auto create = create_of(prepared.statement_)) return execute_create(*create, prepared);
+  if (const auto* drop = std::get_if<Drop>(&prepared.statement_))
+    return execute_drop(*drop, prepared);
+  if (const auto* call = std::get_if<Call>(&prepared.statement_))
+    return execute_call(*call, prepared);
+  if (const auto* explain = std::get_if<ExplainStream>(&prepared.statement_))
+    return explain_stream(*explain, prepared);
+  const auto& records = std::get<DeleteRecords>(prepared.statement_);
+  TRY(run_delete_records(bind_context(), records));
+  wrote(core_->deps.journal.durable());
+  return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, CallRows{}, Epoch());
+}
+
+/// The rows of CREATE TABLE AS: run on this session's connection, so that its settings, files and
+/// cancel() apply.
+Result<RowSource> SessionImpl::open_source(const TextSpan& query) {
+  auto rewritten = rewrite_statement(query.text);
+  if (!rewritten) return relocate(rewritten.error(), nullptr, query.position);
+  TRY(settle());
+  ++state_->generation;
+  auto result = TRY(duck::guarded([&] { return connection_->SendQuery(rewritten->text); }));
+  if (result->HasError())
+    return relocate(error_of(result->GetErrorObject()), &*rewritten, query.position);
+  std::shared_ptr<duckdb::QueryResult> rows(std::move(result));
+  std::shared_ptr<duckdb::unique_ptr<duckdb::DataChunk>> chunk =
+      std::make_shared<duckdb::unique_ptr<duckdb::DataChunk>>();
+  return [rows, chunk]() -> Result<duckdb::DataChunk*> {
+    auto fetched = duck::guarded([&] { *chunk = rows->Fetch(); });
+    if (!fetched) return fetched.error();
+    if (rows->HasError()) return error_of(rows->GetErrorObject());
+    return *chunk && (*chunk)->size() > 0 ? chunk->get() : nullptr;
+  };
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::execute_create(const CreateStatement& create,
+                                                          const PreparedStatement& prepared) {
+  BindContext context = bind_context();
+  RowSource rows;
+  const auto* table = std::get_if<CreateTable>(&create);
+  bool exists = core_->deps.catalog.snapshot()->find(
+                    name_of(create).schema.empty() ? context.schema : name_of(create).schema,
+                    name_of(create).name) != nullptr;
+  if (table && table->query && !exists) {
+    TRY(describe_query(context, *table->query));  // only a SELECT may run here
+    rows = TRY(open_source(*table->query));
+  }
+  auto written = run_create(context, create, prepared.sql_, rows);
+  if (rows) {
+    rows = {};
+    TRY(duck::guarded([&] { connection_->context->CancelTransaction(); }));
+  }
+  if (!written) return written.error();
+  wrote(*written);
+  return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, CallRows{}, Epoch());
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::execute_drop(const Drop& drop,
+                                                        const PreparedStatement& prepared) {
+  auto dropped = run_drop(bind_context(), drop);
+  if (!dropped && drop.kind == catalog::Kind::table && dropped.error().code() == Code::not_found) {
+    // Temporary tables are DuckDB's and belong to the session.
+    ++state_->generation;
+    auto result = TRY(duck::guarded([&] { return connection_->Query(prepared.sql_); }));
+    if (result->HasError()) return dropped.error();
+  } else if (!dropped) {
+    return dropped.error();
+  } else {
+    wrote(*dropped);
+  }
+  return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, CallRows{}, Epoch());
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::execute_call(const Call& call,
+                                                        const PreparedStatement& prepared) {
+  EntryNumber written;
+  CallContext context{bind_context(), state_->cancelled, written};
+  CallRows rows = TRY(TRY(find_call(call))->run(context, call));
+  wrote(written);
+  return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, std::move(rows),
+                                     core_->deps.engine.published()->epoch);
+}
+
+Result<std::unique_ptr<Rows>> SessionImpl::explain_stream(const ExplainStream& explain,
+                                                          const PreparedStatement& prepared) {
+  ViewPlan view = TRY(plan_view(bind_context(), explain.query));
+  std::string text = stream::explain_plan(view.plan);
+  CallRows rows;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = std::min(text.find('\n', begin), text.size());
+    rows.push_back({duckdb::Value(text.substr(begin, end - begin))});
+    begin = end + 1;
+  }
+  Status possible = core_->deps.engine.validate(view.plan);
+  if (!possible) rows.push_back({duckdb::Value("not possible: " + possible.error().message())});
+  return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, std::move(rows),
+                                     Epoch());
+}
+
+}  // namespace ziwa::sql

@@ -1,0 +1,86 @@
+#pragma once
+
+#include "duck/catalog_api.h"
+#include "sql/core.h"
+#include "sql/database.h"
+#include "sql/ddl.h"
+#include "sql/rewrite.h"
+#include "sql/session_state.h"
+#include "sql/statement.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ziwa::sql {
+
+/// A statement that was parsed, and for DuckDB's own also bound.
+class PreparedStatement final : public Prepared {
+ public:
+  const std::vector<duck::NamedType>& columns() const override { return columns_; }
+  const std::vector<duckdb::LogicalType>& parameter_types() const override { return parameters_; }
+
+ private:
+  friend class SessionImpl;
+  std::string sql_;
+  Statement statement_;
+  Rewritten rewritten_;                                 ///< What DuckDB prepared.
+  duckdb::unique_ptr<duckdb::PreparedStatement> duck_;  ///< Null for statements of ours.
+  bool returns_count_ = false;                          ///< The result is one number: rows written.
+  std::string command_;
+  std::vector<duck::NamedType> columns_;
+  std::vector<duckdb::LogicalType> parameters_;
+};
+
+/// See Session. One thread at a time; cancel() from any.
+class SessionImpl final : public Session {
+ public:
+  static Result<std::unique_ptr<SessionImpl>> open(std::shared_ptr<Core> core);
+  ~SessionImpl() override;
+
+  Result<std::unique_ptr<Prepared>> prepare(std::string_view statement) override;
+  Result<std::unique_ptr<Rows>> execute(Prepared& prepared,
+                                        const std::vector<duckdb::Value>& parameters) override;
+  Result<std::unique_ptr<Rows>> query(std::string_view statement) override;
+  TransactionState transaction_state() const override;
+  void cancel() override;
+
+ private:
+  friend class DuckRows;
+  explicit SessionImpl(std::shared_ptr<Core> core);
+
+  Result<std::unique_ptr<PreparedStatement>> prepare_checked(std::string_view sql);
+  Status prepare_foreign(PreparedStatement& prepared);
+  Result<std::unique_ptr<Rows>> execute_checked(PreparedStatement& prepared,
+                                                const std::vector<duckdb::Value>& parameters);
+  Result<std::unique_ptr<Rows>> execute_foreign(PreparedStatement& prepared,
+                                                const std::vector<duckdb::Value>& parameters);
+  Result<std::unique_ptr<Rows>> execute_own(PreparedStatement& prepared);
+  Result<std::unique_ptr<Rows>> execute_create(const CreateStatement& create,
+                                               const PreparedStatement& prepared);
+  Result<std::unique_ptr<Rows>> execute_drop(const Drop& drop, const PreparedStatement& prepared);
+  Result<std::unique_ptr<Rows>> execute_call(const Call& call, const PreparedStatement& prepared);
+  Result<std::unique_ptr<Rows>> explain_stream(const ExplainStream& explain,
+                                               const PreparedStatement& prepared);
+  Status check_transaction(const PreparedStatement& prepared);
+  void after_transaction_verb(const std::string& command);
+
+  /// Waits until what this session wrote is readable, unless a transaction already reads something
+  /// older.
+  Status settle();
+  void wrote(EntryNumber entry) { must_see_ = std::max(must_see_, entry); }
+  bool in_transaction() const { return !connection_->context->transaction.IsAutoCommit(); }
+  std::string current_schema() const;
+  BindContext bind_context() const;
+  Error fail(Error error);
+  Result<RowSource> open_source(const TextSpan& query);
+
+  std::shared_ptr<Core> core_;
+  std::unique_ptr<duckdb::Connection> connection_;
+  duckdb::shared_ptr<SessionState> state_;
+  Epoch must_see_;
+  bool failed_ = false;  ///< An open transaction that can only be rolled back.
+  uint64_t running_ = 0;
+};
+
+}  // namespace ziwa::sql

@@ -1,0 +1,295 @@
+#include "duck/expression.h"
+#include "sql/system_tables_internal.h"
+
+namespace ziwa::sql {
+namespace {
+
+using duckdb::Value;
+using Streams = std::vector<std::unique_ptr<data::ScanStream>>;
+
+/// Rows of one scan behind a constant first column, the name of what they belong to.
+class LabelledStream final : public data::ScanStream {
+ public:
+  LabelledStream(std::string label, std::vector<std::optional<size_t>> output,
+                 duckdb::vector<duckdb::LogicalType> types, std::shared_ptr<data::Scan> scan,
+                 std::unique_ptr<data::ScanStream> inner)
+      : label_(std::move(label)),
+        output_(std::move(output)),
+        scan_(std::move(scan)),
+        inner_(std::move(inner)) {
+    chunk_.Initialize(duckdb::Allocator::DefaultAllocator(), types);
+  }
+  Status next(duckdb::DataChunk& out) override {
+    chunk_.Reset();
+    TRY(inner_->next(chunk_));
+    for (size_t i = 0; i < output_.size(); ++i) {
+      if (output_[i]) {
+        out.data[i].Reference(chunk_.data[*output_[i]]);
+      } else {
+        out.data[i].Reference(Value(label_));
+      }
+    }
+    out.SetCardinality(chunk_.size());
+    return {};
+  }
+
+ private:
+  std::string label_;
+  std::vector<std::optional<size_t>>
+      output_;  ///< Per output column its place in the inner chunk; nothing: the label.
+  std::shared_ptr<data::Scan> scan_;
+  std::unique_ptr<data::ScanStream> inner_;
+  duckdb::DataChunk chunk_;
+};
+
+/// The scans of many things one after another, each row with the thing's name in the first column.
+class LabelledScan final : public data::Scan {
+ public:
+  using Part = std::pair<std::string, std::shared_ptr<data::Scan>>;
+  LabelledScan(data::Schema schema, std::vector<Part> parts)
+      : schema_(std::move(schema)), parts_(std::move(parts)) {}
+
+  const data::Schema& schema() const override { return schema_; }
+  Result<Streams> open(const data::ScanRequest& request, size_t) override {
+    data::ScanRequest inner;
+    std::vector<std::optional<size_t>> output;
+    for (size_t column : request.columns) {
+      output.push_back(column == 0 ? std::nullopt : std::optional(inner.columns.size()));
+      if (column > 0) inner.columns.push_back(column - 1);
+    }
+    if (inner.columns.empty()) inner.columns.push_back(0);
+    Streams streams;
+    for (const auto& [label, scan] : parts_) {
+      duckdb::vector<duckdb::LogicalType> types;
+      for (size_t column : inner.columns)
+        types.push_back(TRY(duck::parse_type(schema_.columns[column + 1].type)));
+      for (auto& stream : TRY(scan->open(inner, 1))) {
+        streams.push_back(
+            std::make_unique<LabelledStream>(label, output, types, scan, std::move(stream)));
+      }
+    }
+    return streams;
+  }
+
+ private:
+  data::Schema schema_;
+  std::vector<Part> parts_;
+};
+
+/// Errors: internal when an engine gives other columns than the table promises.
+Status check_columns(const data::Schema& have, std::span<const data::Column> want) {
+  bool same = have.columns.size() == want.size();
+  for (size_t i = 0; same && i < want.size(); ++i) same = have.columns[i].type == want[i].type;
+  if (same) return {};
+  std::string columns;
+  for (const data::Column& column : have.columns) columns += column.name + " " + column.type + ", ";
+  return Error(Code::internal, "the stream engine's table has other columns: {}", columns);
+}
+
+const data::Schema& late_schema() {
+  static const data::Schema kSchema = make_system_schema({{"view", "VARCHAR"},
+                                                          {"partition", "INTEGER"},
+                                                          {"offset", "BIGINT"},
+                                                          {"entry", "BIGINT"},
+                                                          {"window_start", "TIMESTAMP"},
+                                                          {"window_end", "TIMESTAMP"},
+                                                          {"watermark", "TIMESTAMP"},
+                                                          {"row", "VARCHAR"}});
+  return kSchema;
+}
+
+Result<std::shared_ptr<data::Scan>> open_late_rows(const SystemContext& context) {
+  std::vector<LabelledScan::Part> parts;
+  for (const catalog::ObjectPtr& object : context.published.catalog->all()) {
+    if (object->kind() != catalog::Kind::view) continue;
+    auto scan = context.core.deps.engine.late_rows(object->id);
+    if (!scan) continue;
+    TRY(check_columns(scan->schema(), std::span(late_schema().columns).subspan(1)));
+    parts.emplace_back(
+        object->schema == kDefaultSchema ? object->name : object->schema + "." + object->name,
+        std::move(scan));
+  }
+  return std::make_shared<LabelledScan>(late_schema(), std::move(parts));
+}
+
+const data::Schema& dead_letter_schema() {
+  static const data::Schema kSchema = make_system_schema({{"topic", "VARCHAR"},
+                                                          {"partition", "INTEGER"},
+                                                          {"offset", "BIGINT"},
+                                                          {"entry", "BIGINT"},
+                                                          {"reason", "VARCHAR"},
+                                                          {"value", "BLOB"}});
+  return kSchema;
+}
+
+Result<std::shared_ptr<data::Scan>> open_dead_letters(const SystemContext& context) {
+  auto scan = context.core.deps.engine.dead_letters();
+  if (!scan) return rows_scan(dead_letter_schema(), {});
+  TRY(check_columns(scan->schema(), dead_letter_schema().columns));
+  return scan;
+}
+
+std::string partition_text(const catalog::Snapshot* catalog, PartitionId id) {
+  catalog::ObjectPtr object = catalog ? catalog->find(id.topic) : nullptr;
+  return fmt::format("{}/{}", object ? object->name : std::to_string(id.topic.value), id.partition);
+}
+
+/// What an entry says, in words.
+struct EntryText {
+  const catalog::Snapshot* catalog;
+  std::pair<std::string, std::string> operator()(const journal::LogCommit& body) const {
+    return {"log", ends(body.ends)};
+  }
+  std::pair<std::string, std::string> operator()(const journal::TransactionDecision& body) const {
+    return {"transaction", fmt::format("{} {}: {}", body.transactional_id,
+                                       body.commit ? "commit" : "abort", ends(body.ends))};
+  }
+  std::pair<std::string, std::string> operator()(const journal::SourceCut& body) const {
+    return {"source", fmt::format("{} at {}", body.source, body.position)};
+  }
+  std::pair<std::string, std::string> operator()(const journal::DeltaVersion& body) const {
+    catalog::ObjectPtr table = catalog ? catalog->find(body.table) : nullptr;
+    return {"table",
+            fmt::format("{} version {}", table ? table->name : std::to_string(body.table.value),
+                        body.version)};
+  }
+  std::pair<std::string, std::string> operator()(const journal::CatalogChange& body) const {
+    return {"catalog", fmt::format("version {}", body.catalog_version)};
+  }
+  std::pair<std::string, std::string> operator()(const journal::IdleMark& body) const {
+    return {"idle", partition_text(catalog, body.id)};
+  }
+  std::pair<std::string, std::string> operator()(const journal::ClockTick&) const {
+    return {"clock", ""};
+  }
+  std::pair<std::string, std::string> operator()(const journal::LogStart& body) const {
+    return {"log_start", ends({body.start})};
+  }
+  std::pair<std::string, std::string> operator()(const journal::Opened& body) const {
+    return {"opened", body.clean ? "after a clean stop" : "after an unclean stop"};
+  }
+  std::string ends(const std::vector<journal::PartitionEnd>& all) const {
+    std::string text;
+    for (const auto& end : all) {
+      text += fmt::format("{}{} to {}", text.empty() ? "" : ", ", partition_text(catalog, end.id),
+                          end.end);
+    }
+    return text;
+  }
+};
+
+/// Entries of the journal as rows, read as they are asked for.
+class JournalStream final : public data::ScanStream {
+ public:
+  using MakeRow = std::function<std::optional<std::vector<Value>>(const journal::Entry&)>;
+  JournalStream(const journal::Journal& journal, EntryNumber after, EntryNumber last,
+                std::vector<size_t> columns, MakeRow row)
+      : journal_(journal),
+        after_(after),
+        last_(last),
+        columns_(std::move(columns)),
+        row_(std::move(row)) {}
+  Status next(duckdb::DataChunk& out) override {
+    size_t count = 0;
+    while (count == 0 && after_ < last_) {
+      std::vector<journal::Entry> entries = TRY(journal_.read(after_, STANDARD_VECTOR_SIZE));
+      if (entries.empty()) break;
+      after_ = entries.back().number;
+      for (const journal::Entry& entry : entries) {
+        if (entry.number > last_) break;
+        auto row = row_(entry);
+        if (!row) continue;
+        for (size_t i = 0; i < columns_.size(); ++i) out.SetValue(i, count, (*row)[columns_[i]]);
+        ++count;
+      }
+    }
+    out.SetCardinality(count);
+    return {};
+  }
+
+ private:
+  const journal::Journal& journal_;
+  EntryNumber after_;
+  EntryNumber last_;
+  std::vector<size_t> columns_;
+  MakeRow row_;
+};
+
+class JournalScan final : public data::Scan {
+ public:
+  JournalScan(data::Schema schema, const SystemContext& context, JournalStream::MakeRow row)
+      : schema_(std::move(schema)),
+        journal_(context.core.deps.journal),
+        last_(context.published.epoch),
+        row_(std::move(row)) {}
+  const data::Schema& schema() const override { return schema_; }
+  /// The first column is the entry's number: bounds on it skip what is outside.
+  Result<Streams> open(const data::ScanRequest& request, size_t) override {
+    EntryNumber first = journal_.first();
+    EntryNumber last = last_;
+    for (const auto& bound : request.bounds) {
+      if (bound.column != 0) continue;
+      using Op = data::ScanRequest::Bound::Op;
+      EntryNumber value(
+          static_cast<uint64_t>(std::max<int64_t>(0, bound.value->GetValue<int64_t>())));
+      if (bound.op == Op::equal || bound.op == Op::greater || bound.op == Op::greater_equal)
+        first = std::max(first, value);
+      if (bound.op == Op::equal || bound.op == Op::less || bound.op == Op::less_equal)
+        last = std::min(last, value);
+    }
+    EntryNumber after(first.value > 0 ? first.value - 1 : 0);
+    Streams streams;
+    streams.push_back(
+        std::make_unique<JournalStream>(journal_, after, last, request.columns, row_));
+    return streams;
+  }
+
+ private:
+  data::Schema schema_;
+  const journal::Journal& journal_;
+  EntryNumber last_;
+  JournalStream::MakeRow row_;
+};
+
+}  // namespace
+
+SystemTable late_rows_table() { return {"late_rows", late_schema(), open_late_rows}; }
+SystemTable dead_letters_table() {
+  return {"dead_letters", dead_letter_schema(), open_dead_letters};
+}
+
+SystemTable journal_table() {
+  data::Schema schema = make_system_schema(
+      {{"number", "BIGINT"}, {"time", "TIMESTAMP"}, {"kind", "VARCHAR"}, {"detail", "VARCHAR"}});
+  auto open = [schema](const SystemContext& context) -> Result<std::shared_ptr<data::Scan>> {
+    auto row = [catalog = context.published.catalog](
+                   const journal::Entry& entry) -> std::optional<std::vector<Value>> {
+      auto [kind, detail] = std::visit(EntryText{catalog.get()}, entry.body);
+      return std::vector<Value>{big(entry.number.value), time_value(entry.time), text_value(kind),
+                                text_value(detail)};
+    };
+    return std::make_shared<JournalScan>(schema, context, row);
+  };
+  return {"journal", schema, open};
+}
+
+SystemTable idle_marks_table() {
+  data::Schema schema = make_system_schema(
+      {{"entry", "BIGINT"}, {"time", "TIMESTAMP"}, {"topic", "VARCHAR"}, {"partition", "INTEGER"}});
+  auto open = [schema](const SystemContext& context) -> Result<std::shared_ptr<data::Scan>> {
+    auto row = [catalog = context.published.catalog](
+                   const journal::Entry& entry) -> std::optional<std::vector<Value>> {
+      const auto* mark = std::get_if<journal::IdleMark>(&entry.body);
+      if (!mark) return std::nullopt;
+      catalog::ObjectPtr topic = catalog ? catalog->find(mark->id.topic) : nullptr;
+      return std::vector<Value>{
+          big(entry.number.value), time_value(entry.time),
+          text_value(topic ? topic->name : std::to_string(mark->id.topic.value)),
+          Value::INTEGER(mark->id.partition)};
+    };
+    return std::make_shared<JournalScan>(schema, context, row);
+  };
+  return {"idle_marks", schema, open};
+}
+
+}  // namespace ziwa::sql

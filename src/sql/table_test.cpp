@@ -1,0 +1,123 @@
+#include "sql/testing/sql_rig.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ziwa::sql {
+namespace {
+
+using testing::all_rows;
+using testing::TextRows;
+
+class TableTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto session = rig_.database().session();
+    ASSERT_TRUE(session) << session.error().to_string();
+    session_ = std::move(*session);
+  }
+  TextRows rows(std::string_view sql) {
+    auto result = all_rows(*session_, sql);
+    EXPECT_TRUE(result) << sql << ": " << (result ? "" : result.error().to_string());
+    return result.value_or(TextRows{});
+  }
+  Error error(std::string_view sql) {
+    auto result = all_rows(*session_, sql);
+    if (!result) return result.error();
+    ADD_FAILURE() << "worked: " << sql;
+    return Error(Code::internal, "worked");
+  }
+
+  testing::SqlRig rig_;
+  std::unique_ptr<Session> session_;
+};
+
+TEST_F(TableTest, CreateInsertSelect) {
+  rows("CREATE TABLE o (id BIGINT NOT NULL, ts TIMESTAMP, country VARCHAR)");
+  EXPECT_EQ(rows("SELECT count(*) FROM o"), (TextRows{{"0"}}));
+  rows("INSERT INTO o VALUES (1, '2001-01-31 10:00:00', 'KE'), (2, '2001-02-01', NULL)");
+  rows("INSERT INTO o (id) VALUES (3)");
+  EXPECT_EQ(rows("SELECT * FROM o ORDER BY id"), (TextRows{{"1", "2001-01-31 10:00:00", "KE"},
+                                                           {"2", "2001-02-01 00:00:00", "NULL"},
+                                                           {"3", "NULL", "NULL"}}));
+  EXPECT_EQ(error("INSERT INTO o VALUES (NULL, NULL, NULL)").code(), Code::invalid_argument);
+  EXPECT_EQ(rows("SELECT kind FROM ziwa.journal WHERE kind = 'table'").size(), 2);
+}
+
+TEST_F(TableTest, PartitionsAreHiddenAndPruned) {
+  rows(
+      "CREATE TABLE p (id BIGINT, ts TIMESTAMP, country VARCHAR) PARTITIONED BY (month(ts), "
+      "country)");
+  rows(
+      "INSERT INTO p SELECT range, TIMESTAMP '2001-01-01' + INTERVAL (range) DAY, 'c' || (range % "
+      "2) FROM range(90)");
+  EXPECT_EQ(rows("SELECT count(*), count(DISTINCT country), min(id), max(id) FROM p"),
+            (TextRows{{"90", "2", "0", "89"}}));
+  EXPECT_EQ(rows("SELECT count(*) FROM p WHERE ts >= '2001-02-01' AND ts < '2001-03-01'"),
+            (TextRows{{"28"}}));
+  EXPECT_EQ(rows("SELECT count(*) FROM p WHERE country = 'c1'"), (TextRows{{"45"}}));
+  EXPECT_EQ(rows("SELECT files, rows, partitioned_by FROM ziwa.tables"),
+            (TextRows{{"6", "90", "month(ts), country"}}));
+  EXPECT_EQ(rows("DESCRIBE p").size(), 3);
+  EXPECT_EQ(error("CREATE TABLE q (a INT) PARTITIONED BY (month(a))").code(),
+            Code::invalid_argument);
+  EXPECT_EQ(error("CREATE TABLE q (a INT) PARTITIONED BY (bucket(a))").code(), Code::unsupported);
+  EXPECT_EQ(error("CREATE TABLE q (a INT) PARTITIONED BY (b)").code(), Code::not_found);
+}
+
+TEST_F(TableTest, CreateTableAsIsAllOrNothing) {
+  rows("CREATE TABLE a AS SELECT range AS id, 'n' || range AS name FROM range(5000)");
+  EXPECT_EQ(rows("SELECT count(*), max(name) FROM a"), (TextRows{{"5000", "n999"}}));
+  rows("CREATE TABLE b AS SELECT a.id * 2 AS twice FROM a WHERE id < 3");
+  EXPECT_EQ(rows("SELECT * FROM b ORDER BY 1"), (TextRows{{"0"}, {"2"}, {"4"}}));
+  EXPECT_EQ(error("CREATE TABLE c AS SELECT CAST(name AS INT) AS x FROM a").code(),
+            Code::invalid_argument);
+  EXPECT_EQ(rows("SELECT count(*) FROM ziwa.objects WHERE name = 'c'"), (TextRows{{"0"}}));
+  EXPECT_EQ(error("CREATE TABLE c AS SELECT wrong FROM a").position(), 25);
+  EXPECT_EQ(error("CREATE TABLE c AS INSERT INTO a VALUES (1, 'x')").code(),
+            Code::invalid_argument);
+  rows("CREATE TABLE IF NOT EXISTS a AS SELECT 1 AS other");
+  EXPECT_EQ(rows("SELECT count(*) FROM a"), (TextRows{{"5000"}}));
+}
+
+TEST_F(TableTest, FilesAreLoaded) {
+  for (const char* format : {"csv", "parquet", "json"}) {
+    std::string file = fmt::format("{}/x.{}", rig_.files(), format);
+    rows(fmt::format("COPY (SELECT range AS id, 'n' AS name FROM range(7)) TO '{}' (FORMAT {})",
+                     file, format));
+    rows(fmt::format("CREATE TABLE t_{} (id BIGINT, name VARCHAR)", format));
+    rows(fmt::format("COPY t_{} FROM '{}' (FORMAT {})", format, file, format));
+    EXPECT_EQ(rows(fmt::format("SELECT count(*), sum(id) FROM t_{}", format)),
+              (TextRows{{"7", "21"}}));
+    rows(fmt::format("CREATE TABLE as_{} AS SELECT * FROM '{}'", format, file));
+    EXPECT_EQ(rows(fmt::format("SELECT count(*), sum(id) FROM as_{}", format)),
+              (TextRows{{"7", "21"}}));
+  }
+}
+
+TEST_F(TableTest, ATransactionKeepsTheTablesVersion) {
+  rows("CREATE TABLE v AS SELECT 1 AS a");
+  rows("BEGIN");
+  EXPECT_EQ(rows("SELECT count(*) FROM v"), (TextRows{{"1"}}));
+  auto other = *rig_.database().session();
+  ASSERT_TRUE(all_rows(*other, "INSERT INTO v VALUES (2)"));
+  EXPECT_EQ(rows("SELECT count(*) FROM v"), (TextRows{{"1"}}));
+  rows("COMMIT");
+  EXPECT_EQ(rows("SELECT count(*) FROM v"), (TextRows{{"2"}}));
+}
+
+TEST_F(TableTest, SinksNeedMatchingColumns) {
+  rows("CREATE TOPIC t (id BIGINT, name VARCHAR)");
+  rows("CREATE TABLE good (name VARCHAR, id BIGINT)");
+  rows("CREATE TABLE bad (id INTEGER, name VARCHAR)");
+  rows("CREATE SINK s INTO good FROM t WITH (commit_interval = '2 seconds')");
+  EXPECT_EQ(rows("SHOW SINKS")[0][1], "s");
+  EXPECT_EQ(error("CREATE SINK s2 INTO bad FROM t").code(), Code::invalid_argument);
+  EXPECT_EQ(error("CREATE SINK s3 INTO t FROM good").code(), Code::unsupported);
+  EXPECT_EQ(error("DROP TABLE good").code(), Code::conflict);
+  rows("DROP SINK s");
+  rows("DROP TABLE good");
+}
+
+}  // namespace
+}  // namespace ziwa::sql

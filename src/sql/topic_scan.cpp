@@ -1,0 +1,403 @@
+#include "sql/topic_scan.h"
+
+#include "data/record_codec.h"
+#include "duck/catalog_api.h"
+#include "duck/expression.h"
+#include "log/record_batch.h"
+#include "sql/entries.h"
+
+#include <algorithm>
+#include <deque>
+#include <limits>
+#include <set>
+
+namespace ziwa::sql {
+namespace {
+
+constexpr size_t kFetchBytes = 4u << 20;
+/// A partition is split between threads in pieces of at least this many records.
+constexpr int64_t kPieceRecordsMin = 50'000;
+
+enum class Hidden : unsigned char { none, partition, offset, timestamp, key, value, entry };
+
+Hidden hidden_of(const std::string& name) {
+  if (name == "_partition") return Hidden::partition;
+  if (name == "_offset") return Hidden::offset;
+  if (name == "_timestamp") return Hidden::timestamp;
+  if (name == "_key") return Hidden::key;
+  if (name == "_value") return Hidden::value;
+  if (name == "_entry") return Hidden::entry;
+  return Hidden::none;
+}
+
+/// Records [from, to) of a partition.
+struct Piece {
+  PartitionId id;
+  Offset from;
+  Offset to;
+};
+
+/// Reads the records of one piece, whole batches at a time, leaving out control records and aborted
+/// transactions.
+class PieceReader {
+ public:
+  PieceReader(const log::Log& log, const Piece& piece)
+      : log_(log), piece_(piece), position_(piece.from) {}
+
+  /// The records not yet taken; fetches more when there are none. Empty: the end.
+  Result<std::span<const log::RecordView>> records() {
+    while (taken_ == records_.size() && position_ < piece_.to) TRY(fetch());
+    return std::span<const log::RecordView>(records_).subspan(taken_);
+  }
+  void take(size_t count) { taken_ += count; }
+  PartitionId id() const { return piece_.id; }
+  /// The entry that made `offset` visible. Offsets are asked for in ascending order.
+  Result<EntryNumber> entry_of(Offset offset) {
+    if (entries_.empty()) entries_ = TRY(log_.entries_between(piece_.id, piece_.from, piece_.to));
+    while (entry_at_ < entries_.size() && entries_[entry_at_].end <= offset) ++entry_at_;
+    if (entry_at_ == entries_.size()) return log_.entry_of(piece_.id, offset);
+    return entries_[entry_at_].entry;
+  }
+
+ private:
+  Status fetch() {
+    records_.clear();
+    buffers_.clear();
+    taken_ = 0;
+    auto fetched = log_.fetch(piece_.id, position_, kFetchBytes, log::Isolation::read_committed);
+    if (!fetched && fetched.error().code() == Code::invalid_argument)
+      return skip_deleted(fetched.error());
+    if (!fetched) return fetched.error();
+    data_ = std::move(*fetched);
+    if (data_.batches.empty()) {
+      position_ = piece_.to;  // nothing more that is decided
+      return {};
+    }
+    return read_batches();
+  }
+
+  /// Retention overtook the scan: go on with what is still there.
+  Status skip_deleted(const Error& error) {
+    log::PartitionInfo info = TRY(log_.info(piece_.id));
+    if (info.log_start <= position_) return error;
+    position_ = std::min(info.log_start, piece_.to);
+    return {};
+  }
+
+  Status read_batches() {
+    ByteView rest(data_.batches);
+    std::set<int64_t> aborted;
+    size_t next_aborted = 0;
+    Offset begin = position_;
+    while (!rest.empty() && position_ < piece_.to) {
+      log::BatchHeader header = TRY(log::parse_batch_header(rest));
+      while (next_aborted < data_.aborted.size() &&
+             data_.aborted[next_aborted].first_offset.value <= header.last_offset()) {
+        aborted.insert(data_.aborted[next_aborted++].producer_id);
+      }
+      if (header.control()) {
+        aborted.erase(header.producer_id);
+      } else if (!(header.transactional() && aborted.contains(header.producer_id))) {
+        buffers_.emplace_back();
+        TRY(log::read_records(rest.first(header.total_bytes()), records_, buffers_.back()));
+      }
+      position_ = Offset(header.last_offset() + 1);
+      rest = rest.subspan(header.total_bytes());
+    }
+    std::erase_if(records_, [&](const log::RecordView& record) {
+      return record.offset < begin || record.offset >= piece_.to;
+    });
+    return {};
+  }
+
+  const log::Log& log_;
+  Piece piece_;
+  Offset position_;
+  log::FetchedData data_;
+  std::deque<Bytes> buffers_;
+  std::vector<log::RecordView> records_;
+  size_t taken_ = 0;
+  std::vector<log::Log::EntryEnd> entries_;
+  size_t entry_at_ = 0;
+};
+
+/// What all streams of a scan share.
+struct Shape {
+  catalog::ObjectPtr topic;
+  data::Schema schema;  ///< topic_scan_schema().
+  duckdb::vector<duckdb::LogicalType> declared_types;
+  bool raw() const { return topic->topic().schema.columns.empty(); }
+};
+
+class TopicStream final : public data::ScanStream {
+ public:
+  TopicStream(const log::Log& log, std::shared_ptr<const Shape> shape, std::vector<size_t> columns,
+              std::vector<Piece> pieces, std::unique_ptr<data::RecordCodec> codec)
+      : log_(log),
+        shape_(std::move(shape)),
+        columns_(std::move(columns)),
+        pieces_(std::move(pieces)),
+        codec_(std::move(codec)) {
+    for (size_t column : columns_)
+      hidden_.push_back(hidden_of(shape_->schema.columns[column].name));
+    if (codec_) decoded_ = std::make_unique<duck::Chunk>(shape_->declared_types);
+  }
+
+  Status next(duckdb::DataChunk& out) override {
+    while (true) {
+      if (!reader_) {
+        if (at_ == pieces_.size()) return {};
+        reader_.emplace(log_, pieces_[at_++]);
+      }
+      auto records = TRY(reader_->records());
+      if (records.empty()) {
+        reader_.reset();
+        continue;
+      }
+      records = records.first(std::min<size_t>(records.size(), STANDARD_VECTOR_SIZE));
+      size_t consumed = TRY(codec_ ? decode(records) : take_raw(records));
+      if (!rows_.empty()) TRY(fill(records, out));
+      reader_->take(consumed);
+      if (!rows_.empty()) return {};
+    }
+  }
+
+ private:
+  Result<size_t> take_raw(std::span<const log::RecordView> records) {
+    rows_.resize(records.size());
+    for (size_t i = 0; i < rows_.size(); ++i) rows_[i] = static_cast<uint32_t>(i);
+    return records.size();
+  }
+
+  Result<size_t> decode(std::span<const log::RecordView> records) {
+    inputs_.clear();
+    for (const log::RecordView& record : records) {
+      inputs_.push_back({.offset = record.offset,
+                         .partition = reader_->id().partition,
+                         .timestamp = record.timestamp,
+                         .entry = {},
+                         .key = record.key,
+                         .value = record.value});
+    }
+    decoded_->rows.Reset();
+    rows_.clear();
+    rejected_.clear();
+    size_t consumed = codec_->decode(inputs_, *decoded_, rows_, rejected_);
+    if (consumed == 0)
+      return Error(Code::internal, "the codec of topic \"{}\" made no progress",
+                   shape_->topic->name);
+    return consumed;
+  }
+
+  Status fill(std::span<const log::RecordView> records, duckdb::DataChunk& out) {
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      if (hidden_[i] == Hidden::none) {
+        out.data[i].Reference(decoded_->rows.data[columns_[i]]);
+      } else {
+        TRY(fill_hidden(hidden_[i], records, out.data[i]));
+      }
+    }
+    out.SetCardinality(rows_.size());
+    return {};
+  }
+
+  Status fill_hidden(Hidden kind, std::span<const log::RecordView> records,
+                     duckdb::Vector& vector) {
+    vector.SetVectorType(duckdb::VectorType::FLAT_VECTOR);
+    for (size_t row = 0; row < rows_.size(); ++row) {
+      const log::RecordView& record = records[rows_[row]];
+      switch (kind) {
+        case Hidden::partition:
+          set(vector, row, reader_->id().partition);
+          break;
+        case Hidden::offset:
+          set(vector, row, record.offset.value);
+          break;
+        case Hidden::timestamp:
+          set(vector, row, duckdb::timestamp_t(record.timestamp.value * 1000));
+          break;
+        case Hidden::key:
+          set_bytes(vector, row, record.key);
+          break;
+        case Hidden::value:
+          set_bytes(vector, row, record.value);
+          break;
+        case Hidden::entry:
+          set(vector, row, static_cast<int64_t>(TRY(reader_->entry_of(record.offset)).value));
+          break;
+        case Hidden::none:
+          break;
+      }
+    }
+    return {};
+  }
+
+  template <typename T>
+  static void set(duckdb::Vector& vector, size_t row, T value) {
+    duckdb::FlatVector::GetData<T>(vector)[row] = value;
+  }
+
+  static void set_bytes(duckdb::Vector& vector, size_t row, ByteView bytes) {
+    if (bytes.data() == nullptr) {
+      duckdb::FlatVector::SetNull(vector, row, true);
+      return;
+    }
+    duckdb::FlatVector::GetData<duckdb::string_t>(vector)[row] =
+        duckdb::StringVector::AddStringOrBlob(vector, reinterpret_cast<const char*>(bytes.data()),
+                                              bytes.size());
+  }
+
+  const log::Log& log_;
+  std::shared_ptr<const Shape> shape_;
+  std::vector<size_t> columns_;
+  std::vector<Hidden> hidden_;  ///< As `columns_`.
+  std::vector<Piece> pieces_;
+  size_t at_ = 0;
+  std::optional<PieceReader> reader_;
+  std::unique_ptr<data::RecordCodec> codec_;  ///< Null on a raw topic.
+  std::unique_ptr<duck::Chunk> decoded_;
+  std::vector<data::Record> inputs_;
+  std::vector<uint32_t> rows_;  ///< Per row, its index in the records at hand.
+  std::vector<data::Rejected> rejected_;
+};
+
+using Bound = data::ScanRequest::Bound;
+
+/// Narrows [from, to) to where `value` of a whole number column satisfies the bound.
+void narrow(const Bound& bound, int64_t& from, int64_t& to) {
+  auto value = bound.value->GetValue<int64_t>();
+  bool last = value == std::numeric_limits<int64_t>::max();
+  switch (bound.op) {
+    case Bound::Op::equal:
+      from = std::max(from, value);
+      if (!last) to = std::min(to, value + 1);
+      break;
+    case Bound::Op::less:
+      to = std::min(to, value);
+      break;
+    case Bound::Op::less_equal:
+      if (!last) to = std::min(to, value + 1);
+      break;
+    case Bound::Op::greater:
+      from = last ? to : std::max(from, value + 1);
+      break;
+    case Bound::Op::greater_equal:
+      from = std::max(from, value);
+      break;
+  }
+}
+
+class TopicScan final : public data::Scan {
+ public:
+  TopicScan(log::Log& log, std::shared_ptr<const Shape> shape, std::vector<Piece> partitions)
+      : log_(log), shape_(std::move(shape)), partitions_(std::move(partitions)) {}
+
+  const data::Schema& schema() const override { return shape_->schema; }
+
+  std::optional<uint64_t> row_count() const override {
+    uint64_t rows = 0;
+    for (const Piece& piece : partitions_)
+      rows += static_cast<uint64_t>(piece.to.value - piece.from.value);
+    return rows;
+  }
+
+  Result<std::vector<std::unique_ptr<data::ScanStream>>> open(const data::ScanRequest& request,
+                                                              size_t parts_max) override {
+    std::vector<std::vector<Piece>> buckets =
+        deal(TRY(prune(request)), std::max<size_t>(parts_max, 1));
+    const auto& topic = shape_->topic->topic();
+    std::vector<std::unique_ptr<data::ScanStream>> streams;
+    for (auto& bucket : buckets) {
+      std::unique_ptr<data::RecordCodec> codec;
+      if (!shape_->raw()) codec = TRY(data::make_record_codec(topic.schema, topic.format));
+      streams.push_back(std::make_unique<TopicStream>(log_, shape_, request.columns,
+                                                      std::move(bucket), std::move(codec)));
+    }
+    return streams;
+  }
+
+ private:
+  Result<std::vector<Piece>> prune(const data::ScanRequest& request) const {
+    std::vector<Piece> pieces;
+    for (Piece piece : partitions_) {
+      int64_t partition_from = piece.id.partition;
+      int64_t partition_to = partition_from + 1;
+      for (const Bound& bound : request.bounds) {
+        switch (hidden_of(shape_->schema.columns[bound.column].name)) {
+          case Hidden::partition:
+            narrow(bound, partition_from, partition_to);
+            break;
+          case Hidden::offset:
+            narrow(bound, piece.from.value, piece.to.value);
+            break;
+          case Hidden::timestamp:
+            TRY(narrow_by_time(bound, piece));
+            break;
+          default:
+            break;
+        }
+      }
+      if (partition_from < partition_to && piece.from < piece.to) pieces.push_back(piece);
+    }
+    return pieces;
+  }
+
+  /// Records before the first one that is young enough are all too old; those after it may be
+  /// anything.
+  Status narrow_by_time(const Bound& bound, Piece& piece) const {
+    if (bound.op == Bound::Op::less || bound.op == Bound::Op::less_equal) return {};
+    auto us = bound.value->GetValue<duckdb::timestamp_t>().value;
+    int64_t ms = us / 1000 - (us % 1000 < 0 ? 1 : 0);
+    auto found = TRY(log_.offset_for_time(piece.id, TimestampMs(ms)));
+    piece.from = found ? std::max(piece.from, found->offset) : piece.to;
+    return {};
+  }
+
+  /// Spreads the pieces over at most `parts` buckets of about the same size, in order.
+  static std::vector<std::vector<Piece>> deal(const std::vector<Piece>& pieces, size_t parts) {
+    int64_t total = 0;
+    for (const Piece& piece : pieces) total += piece.to.value - piece.from.value;
+    int64_t share = std::max(kPieceRecordsMin, total / static_cast<int64_t>(parts) + 1);
+    std::vector<std::vector<Piece>> buckets;
+    int64_t room = 0;
+    for (Piece piece : pieces) {
+      while (piece.from < piece.to) {
+        if (room == 0) {
+          buckets.emplace_back();
+          room = share;
+        }
+        Offset end(std::min(piece.to.value, piece.from.value + room));
+        buckets.back().push_back({piece.id, piece.from, end});
+        room -= end.value - piece.from.value;
+        piece.from = end;
+      }
+    }
+    return buckets;
+  }
+
+  log::Log& log_;
+  std::shared_ptr<const Shape> shape_;
+  std::vector<Piece> partitions_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<data::Scan>> make_topic_scan(log::Log& log, const catalog::ObjectPtr& topic,
+                                                    Epoch epoch) {
+  auto shape = std::make_shared<Shape>();
+  shape->topic = topic;
+  shape->schema = topic_scan_schema(topic->topic());
+  for (const data::Column& column : topic->topic().schema.columns) {
+    shape->declared_types.push_back(TRY(duck::parse_type(column.type)));
+  }
+  std::vector<Piece> partitions;
+  for (int32_t partition = 0; partition < topic->topic().partitions; ++partition) {
+    PartitionId id{topic->id, partition};
+    log::PartitionInfo info = TRY(log.info(id));
+    Offset end = TRY(log.stable_end_at(id, epoch));
+    partitions.push_back({id, info.log_start, std::max(info.log_start, end)});
+  }
+  return std::make_shared<TopicScan>(log, std::move(shape), std::move(partitions));
+}
+
+}  // namespace ziwa::sql

@@ -1,0 +1,201 @@
+#include "data/record_codec.h"
+#include "duck/catalog_api.h"
+#include "duck/expression.h"
+#include "log/record_batch.h"
+#include "sql/partitioner.h"
+#include "sql/row_writer.h"
+
+#include <condition_variable>
+
+namespace ziwa::sql {
+namespace {
+
+constexpr size_t kBatchBytes = 512u << 10;
+constexpr size_t kBatchRecords = 10'000;
+
+/// Waits for appends that were handed to the log.
+class Appends {
+ public:
+  void start() {
+    std::lock_guard lock(mutex_);
+    ++running_;
+  }
+  void done(Result<log::Appended> outcome) {
+    std::lock_guard lock(mutex_);
+    if (!outcome) {
+      if (!error_) error_ = outcome.error();
+    } else {
+      ++succeeded_;
+      last_ = std::max(last_, outcome->entry);
+    }
+    if (--running_ == 0) idle_.notify_all();
+  }
+  Result<EntryNumber> wait() {
+    std::unique_lock lock(mutex_);
+    idle_.wait(lock, [&] { return running_ == 0; });
+    if (!error_) return last_;
+    if (succeeded_ == 0) return *error_;
+    return Error(Code::maybe_applied, "some rows were appended and others were not: {}",
+                 error_->message())
+        .with_hint("look at the topic before you insert again");
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  int running_ = 0;
+  size_t succeeded_ = 0;
+  EntryNumber last_;
+  std::optional<Error> error_;
+};
+
+struct PendingRecord {
+  std::optional<Bytes> key;
+  std::optional<Bytes> value;
+};
+
+std::optional<Bytes> bytes_of(const duckdb::Value& value) {
+  if (value.IsNull()) return std::nullopt;
+  std::string text = value.type().id() == duckdb::LogicalTypeId::BLOB
+                         ? duckdb::StringValue::Get(value)
+                         : value.ToString();
+  ByteView view = as_bytes(text);
+  return Bytes(view.begin(), view.end());
+}
+
+ByteView view_of(const Bytes& bytes) {
+  static constexpr std::byte kNothing{};  // an empty value is not a null one
+  return bytes.empty() ? ByteView(&kNothing, 0) : ByteView(bytes);
+}
+
+class TopicWriter final : public RowWriter {
+ public:
+  TopicWriter(Core& core, catalog::ObjectPtr topic, std::unique_ptr<data::RecordCodec> codec,
+              duckdb::vector<duckdb::LogicalType> types)
+      : core_(core), topic_(std::move(topic)), codec_(std::move(codec)), types_(std::move(types)) {
+    pending_.resize(static_cast<size_t>(definition().partitions));
+    pending_bytes_.resize(pending_.size());
+    if (!definition().partition_by.empty())
+      key_column_ = definition().schema.find(definition().partition_by);
+  }
+
+  ~TopicWriter() override {
+    appends_->wait().ignore("the statement failed for another reason, which it says");
+  }
+
+  Status write(duckdb::DataChunk& rows) override {
+    rows.Flatten();
+    TRY(check_not_null(definition().schema, rows));
+    if (codec_) {
+      TRY(add_encoded(rows));
+    } else {
+      add_raw(rows);
+    }
+    keyless_partition_ = (keyless_partition_ + 1) % pending_.size();
+    if (buffered_ > kTopicBufferBytes) {
+      for (size_t partition = 0; partition < pending_.size(); ++partition)
+        TRY(append_batches(partition));
+    }
+    return {};
+  }
+
+  Result<EntryNumber> finish() override {
+    for (size_t partition = 0; partition < pending_.size(); ++partition)
+      TRY(append_batches(partition));
+    return appends_->wait();
+  }
+
+ private:
+  const catalog::TopicDefinition& definition() const { return topic_->topic(); }
+
+  Status add_encoded(duckdb::DataChunk& rows) {
+    duck::Chunk chunk(types_);
+    chunk.rows.Reference(rows);
+    std::vector<Bytes> values;
+    TRY(codec_->encode(chunk, values));
+    for (size_t row = 0; row < values.size(); ++row) {
+      std::optional<Bytes> key;
+      if (key_column_) key = bytes_of(rows.GetValue(*key_column_, row));
+      add({std::move(key), std::move(values[row])});
+    }
+    return {};
+  }
+
+  void add_raw(duckdb::DataChunk& rows) {
+    for (duckdb::idx_t row = 0; row < rows.size(); ++row) {
+      add({bytes_of(rows.GetValue(0, row)), bytes_of(rows.GetValue(1, row))});
+    }
+  }
+
+  void add(PendingRecord record) {
+    size_t partition = keyless_partition_;
+    if (record.key)
+      partition = static_cast<size_t>(partition_of_key(*record.key, definition().partitions));
+    size_t bytes =
+        32 + (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
+    buffered_ += bytes;
+    pending_bytes_[partition] += bytes;
+    pending_[partition].push_back(std::move(record));
+  }
+
+  Status append_batches(size_t partition) {
+    auto& records = pending_[partition];
+    std::vector<log::NewRecord> batch;
+    size_t bytes = 0;
+    TimestampMs now = core_.deps.clock.now();
+    for (const PendingRecord& record : records) {
+      log::NewRecord next{.timestamp = now, .key = {}, .value = {}};
+      if (record.key) next.key = view_of(*record.key);
+      if (record.value) next.value = view_of(*record.value);
+      size_t size = (next.key ? next.key->size() : 0) + (next.value ? next.value->size() : 0);
+      if (!batch.empty() && (bytes + size > kBatchBytes || batch.size() >= kBatchRecords)) {
+        append(partition, batch);
+        batch.clear();
+        bytes = 0;
+      }
+      batch.push_back(next);
+      bytes += size;
+    }
+    if (!batch.empty()) append(partition, batch);
+    buffered_ -= pending_bytes_[partition];
+    pending_bytes_[partition] = 0;
+    records.clear();
+    return {};
+  }
+
+  void append(size_t partition, const std::vector<log::NewRecord>& batch) {
+    Bytes encoded = log::encode_batch(batch);
+    appends_->start();
+    // The log may call back after this statement was given up.
+    core_.deps.log.append(PartitionId{topic_->id, static_cast<int32_t>(partition)}, encoded,
+                          [appends = appends_](Result<log::Appended> outcome, log::AppendRefusal) {
+                            appends->done(std::move(outcome));
+                          });
+  }
+
+  Core& core_;
+  catalog::ObjectPtr topic_;
+  std::unique_ptr<data::RecordCodec> codec_;  ///< Null on a raw topic.
+  duckdb::vector<duckdb::LogicalType> types_;
+  std::optional<size_t> key_column_;
+  std::vector<std::vector<PendingRecord>> pending_;  ///< Per partition.
+  std::vector<size_t> pending_bytes_;
+  size_t buffered_ = 0;
+  size_t keyless_partition_ = 0;
+  std::shared_ptr<Appends> appends_ = std::make_shared<Appends>();
+};
+
+}  // namespace
+
+Result<std::unique_ptr<RowWriter>> make_topic_writer(Core& core, const catalog::ObjectPtr& topic) {
+  const auto& definition = topic->topic();
+  duckdb::vector<duckdb::LogicalType> types;
+  for (const data::Column& column : definition.schema.columns)
+    types.push_back(TRY(duck::parse_type(column.type)));
+  std::unique_ptr<data::RecordCodec> codec;
+  if (!definition.schema.columns.empty())
+    codec = TRY(data::make_record_codec(definition.schema, definition.format));
+  return std::make_unique<TopicWriter>(core, topic, std::move(codec), std::move(types));
+}
+
+}  // namespace ziwa::sql

@@ -1,0 +1,118 @@
+#include "sql/view_planner.h"
+
+#include "duck/catalog_api.h"
+#include "duck/planner.h"
+#include "sql/rewrite.h"
+#include "sql/scan_function.h"
+#include "sql/session_state.h"
+#include "sql/translate.h"
+
+#include <algorithm>
+#include <set>
+
+namespace ziwa::sql {
+namespace {
+
+/// A connection of our own that sees `context.catalog`, so that binding touches neither the
+/// session's settings nor its transaction.
+Result<std::unique_ptr<duckdb::Connection>> open_binder(const BindContext& context) {
+  auto state = duckdb::make_shared_ptr<SessionState>(context.core);
+  state->catalog = context.catalog;
+  auto connection = TRY(open_connection(state));
+  TRY(duck::guarded([&] {
+    connection->BeginTransaction();
+    duckdb::CatalogSearchEntry entry(std::string(kDatabaseName), context.schema);
+    duckdb::ClientData::Get(*connection->context)
+        .catalog_search_path->Set(std::move(entry), duckdb::CatalogSetPathType::SET_DIRECTLY);
+  }));
+  return connection;
+}
+
+Result<catalog::ObjectPtr> resolve_scan(const duckdb::LogicalGet& get,
+                                        std::set<ObjectId>& sources) {
+  catalog::ObjectPtr object = scanned_object(get);
+  if (!object) {
+    return Error(Code::unsupported, "a materialized view reads topics, tables and views, not {}",
+                 get.function.name == "ziwa_scan" ? "system tables" : get.function.name + "()")
+        .with_hint("load files into a table first: CREATE TABLE t AS SELECT ...");
+  }
+  sources.insert(object->id);
+  return object;
+}
+
+Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql) {
+  duck::PlannedQuery query = TRY(duck::plan_query(connection, sql));
+  if (!query.unstable_functions.empty()) {
+    return Error(Code::unsupported,
+                 "a materialized view cannot use {}(): its answer changes by itself",
+                 query.unstable_functions.front())
+        .with_hint("use a column of the records, such as their timestamp");
+  }
+  std::vector<duck::NamedType> columns;
+  for (size_t i = 0; i < query.names.size(); ++i)
+    columns.push_back({query.names[i], query.types[i]});
+  ViewPlan view;
+  view.schema = TRY(make_schema(columns));
+  std::set<ObjectId> sources;
+  std::vector<std::string> names(query.names.begin(), query.names.end());
+  view.plan = TRY(translate(*query.plan, names, [&](const duckdb::LogicalGet& get) {
+    return resolve_scan(get, sources);
+  }));
+  view.sources.assign(sources.begin(), sources.end());
+  return view;
+}
+
+}  // namespace
+
+Error relocate(Error error, const Rewritten* map, size_t offset) {
+  if (!error.position()) return error;
+  size_t position = *error.position();
+  if (map) position = map->original(position);
+  return std::move(error).at(position + offset);
+}
+
+Result<data::Schema> make_schema(const std::vector<duck::NamedType>& columns) {
+  data::Schema schema;
+  for (const duck::NamedType& column : columns) {
+    if (schema.find(column.name)) {
+      return Error(Code::invalid_argument, "two columns are named \"{}\"", column.name)
+          .with_hint("name one of them with AS");
+    }
+    // A bare NULL has no type of its own; DuckDB stores it as INTEGER too.
+    bool untyped = column.type.id() == duckdb::LogicalTypeId::SQLNULL;
+    schema.columns.push_back({.id = static_cast<uint32_t>(schema.columns.size() + 1),
+                              .name = column.name,
+                              .type = untyped ? "INTEGER" : duck::type_name(column.type)});
+  }
+  return schema;
+}
+
+Result<ViewPlan> plan_view(const BindContext& context, const TextSpan& query) {
+  auto rewritten = rewrite_statement(query.text);
+  if (!rewritten) return relocate(rewritten.error(), nullptr, query.position);
+  auto connection = TRY(open_binder(context));
+  auto view = plan_bound(*connection, rewritten->text);
+  if (!view) return relocate(view.error(), &*rewritten, query.position);
+  return view;
+}
+
+Result<std::vector<duck::NamedType>> describe_query(const BindContext& context,
+                                                    const TextSpan& query) {
+  auto rewritten = rewrite_statement(query.text);
+  if (!rewritten) return relocate(rewritten.error(), nullptr, query.position);
+  auto connection = TRY(open_binder(context));
+  auto prepared = TRY(duck::guarded([&] { return connection->Prepare(rewritten->text); }));
+  if (prepared->HasError()) {
+    return relocate(error_of(prepared->error), &*rewritten, query.position);
+  }
+  if (prepared->GetStatementType() != duckdb::StatementType::SELECT_STATEMENT) {
+    return Error(Code::invalid_argument, "a SELECT is expected").at(query.position);
+  }
+  std::vector<duck::NamedType> columns;
+  for (size_t i = 0; i < prepared->ColumnCount(); ++i) {
+    columns.push_back({prepared->GetNames()[i], prepared->GetTypes()[i]});
+  }
+  return columns;
+}
+
+}  // namespace ziwa::sql

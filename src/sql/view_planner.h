@@ -1,0 +1,46 @@
+#pragma once
+
+#include "catalog/catalog.h"
+#include "duck/expression.h"
+#include "sql/core.h"
+#include "sql/statement.h"
+#include "stream/plan.h"
+
+#include <string>
+#include <vector>
+
+namespace ziwa::sql {
+
+/// What a SELECT is bound against: a catalog that need not be committed, and the schema that bare
+/// names are looked up in.
+struct BindContext {
+  std::shared_ptr<Core> core;
+  catalog::SnapshotPtr catalog;
+  std::string schema;
+};
+
+/// A view's query, ready to run for ever.
+struct ViewPlan {
+  stream::Plan plan;
+  data::Schema schema;
+  std::vector<ObjectId> sources;  ///< Objects it reads, each once.
+};
+
+/// Binds and translates a SELECT with time zone UTC. Positions in errors are in the statement that
+/// `query` is a piece of. Errors: invalid_argument, not_found; unsupported, naming what cannot be
+/// kept incrementally.
+Result<ViewPlan> plan_view(const BindContext& context, const TextSpan& query);
+
+/// The columns of a SELECT, bound in the same way, without running it.
+Result<std::vector<duck::NamedType>> describe_query(const BindContext& context,
+                                                    const TextSpan& query);
+
+/// Column names and types as a schema with ids from 1. Errors: invalid_argument for names that are
+/// empty or double.
+Result<data::Schema> make_schema(const std::vector<duck::NamedType>& columns);
+
+/// `error`, its position moved from the rewritten text to the statement: `map` may be null,
+/// `offset` is added last.
+Error relocate(Error error, const class Rewritten* map, size_t offset);
+
+}  // namespace ziwa::sql
