@@ -40,9 +40,14 @@ Status LakeTables::create(const catalog::Object& object) {
       .schema = catalog::stored_schema(object.table()),
       .partition_columns = catalog::stored_partition_columns(object.table())};
   auto made =
-      TRY(lake::Table::create(lake::make_local_store(fs_, path_of(object)), duck_, clock_, create));
+      lake::Table::create(lake::make_local_store(fs_, path_of(object)), duck_, clock_, create);
+  // CREATE TABLE writes it, perhaps with rows, before the catalog hears of it.
+  if (!made && made.error().code() == Code::already_exists) {
+    made = lake::Table::open(lake::make_local_store(fs_, path_of(object)), duck_, clock_);
+  }
+  if (!made) return made.error();
   std::lock_guard lock(mutex_);
-  open_[object.id] = std::move(made);
+  open_[object.id] = std::move(*made);
   return {};
 }
 
