@@ -50,6 +50,7 @@ class Rows {
   virtual Epoch epoch() const = 0;
 };
 
+/// What a session's BEGIN has come to.
 enum class TransactionState : unsigned char { idle, open, failed };
 
 /// One client's conversation: transaction, settings, prepared statements' home. One thread at a

@@ -29,8 +29,11 @@ Result<ObjectName> resolve_name(const QualifiedName& name, const std::string& cu
 Result<catalog::ObjectPtr> find_object(const catalog::Snapshot& snapshot, const QualifiedName& name,
                                        const std::string& current_schema);
 
+/// The name of what the statement makes.
 const QualifiedName& name_of(const CreateStatement& create);
+/// Whether the statement has IF NOT EXISTS.
 bool if_not_exists(const CreateStatement& create);
+/// The kind of object it makes.
 catalog::Kind kind_of(const CreateStatement& create);
 
 /// The statement without comments, each run of blanks a single one.

@@ -37,7 +37,7 @@ class SessionTest : public ::testing::Test {
     rows("INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, NULL)");
   }
 
-  testing::SqlRig rig_;
+  testing::SqlRig rig_{testing::SqlRig::Streams::fake};
   std::unique_ptr<Session> session_;
 };
 
@@ -241,11 +241,11 @@ TEST_F(SessionTest, SystemTablesAreTables) {
 
 TEST_F(SessionTest, AWriteIsReadByItsSessionOnceItIsPublished) {
   make_topic();
-  rig_.engine().freeze(rig_.journal().durable());
+  rig_.fake_engine().freeze(rig_.journal().durable());
   rows("INSERT INTO t VALUES (4, 'four')");
   std::thread later([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    rig_.engine().freeze(std::nullopt);
+    rig_.fake_engine().freeze(std::nullopt);
   });
   EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"4"}}));
   later.join();
@@ -342,7 +342,7 @@ TEST_F(SessionTest, DeletingRecordsMovesTheStart) {
   rows("CREATE TOPIC d (id INT)");
   rows("INSERT INTO d SELECT range FROM range(10)");
   rows("DELETE FROM d WHERE _offset < 4");
-  EXPECT_EQ(rig_.engine().checkpoints, 1) << "readers get a checkpoint first";
+  EXPECT_EQ(rig_.fake_engine().checkpoints, 1) << "readers get a checkpoint first";
   EXPECT_EQ(rows("SELECT min(id), count(*) FROM d"), (TextRows{{"4", "6"}}));
   EXPECT_EQ(rows("CALL ziwa.delete_records('d', 0, -1)"), (TextRows{{"0", "10"}}));
   EXPECT_EQ(rows("SELECT count(*) FROM d"), (TextRows{{"0"}}));
@@ -398,13 +398,29 @@ TEST_F(SessionTest, AViewDependsOnItsSources) {
   EXPECT_EQ(rows("SELECT count(*) FROM ziwa.objects"), (TextRows{{"0"}}));
 }
 
-TEST_F(SessionTest, AnOldPinIsLetGoByName) {
+TEST_F(SessionTest, PinsEndWithTheirTransactions) {
   make_topic();
   rows("BEGIN");
   rows("SELECT count(*) FROM t");
-  auto core_pins = rows("SELECT pins FROM ziwa.epoch");
-  EXPECT_EQ(core_pins[0][0], "1");
+  EXPECT_EQ(rows("SELECT pins FROM ziwa.epoch"), (TextRows{{"1"}}));
   rows("ROLLBACK");
+  {
+    auto left = session_->query("SELECT * FROM t, range(100000000)");
+    ASSERT_TRUE((*left)->next());
+    auto other = open();
+    EXPECT_EQ(all_rows(*other, "SELECT pins FROM ziwa.epoch").value(), (TextRows{{"2"}}));
+  }
+  EXPECT_EQ(rows("SELECT pins FROM ziwa.epoch"), (TextRows{{"1"}}));
+}
+
+TEST_F(SessionTest, RowsEndWhenTheSessionGoesOn) {
+  auto first = session_->query("SELECT * FROM range(100000000)");
+  ASSERT_TRUE((*first)->next());
+  EXPECT_EQ(rows("SELECT 1"), (TextRows{{"1"}}));
+  EXPECT_EQ((*first)->next().error().code(), Code::cancelled);
+  auto second = session_->query("SELECT * FROM range(3)");
+  first->reset();  // must not end the second
+  EXPECT_TRUE((*second)->next());
 }
 
 }  // namespace

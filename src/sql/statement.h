@@ -32,6 +32,7 @@ struct Option {
   size_t position = 0;
 };
 
+/// `name type [NOT NULL]`
 struct ColumnDefinition {
   std::string name;
   TextSpan type;
@@ -53,6 +54,7 @@ struct PartitionClause {
   size_t position = 0;
 };
 
+/// `CREATE TOPIC name (columns, WATERMARK ...) WITH (...)`
 struct CreateTopic {
   QualifiedName name;
   bool if_not_exists = false;
@@ -60,6 +62,7 @@ struct CreateTopic {
   std::optional<WatermarkClause> watermark;
   std::vector<Option> options;
 };
+/// `CREATE TABLE name (columns) PARTITIONED BY (...) WITH (...)`, or `... AS SELECT`
 struct CreateTable {
   QualifiedName name;
   bool if_not_exists = false;
@@ -68,12 +71,14 @@ struct CreateTable {
   std::vector<Option> options;
   std::optional<TextSpan> query;  ///< CREATE TABLE ... AS.
 };
+/// `CREATE MATERIALIZED VIEW name WITH (...) AS SELECT ...`
 struct CreateView {
   QualifiedName name;
   bool if_not_exists = false;
   std::vector<Option> options;
   TextSpan query;
 };
+/// `CREATE SINK name INTO table FROM topic WITH (...)`
 struct CreateSink {
   QualifiedName name;
   bool if_not_exists = false;
@@ -81,6 +86,7 @@ struct CreateSink {
   QualifiedName from;
   std::vector<Option> options;
 };
+/// `DROP TOPIC | TABLE | MATERIALIZED VIEW | SINK [IF EXISTS] name [CASCADE]`
 struct Drop {
   catalog::Kind kind = catalog::Kind::topic;
   QualifiedName name;

@@ -230,6 +230,8 @@ SystemTable views_table() {
                                         {"lag", "BIGINT"},
                                         {"watermark", "TIMESTAMP"},
                                         {"late_rows", "BIGINT"},
+                                        {"row_errors", "BIGINT"},
+                                        {"last_row_error", "VARCHAR"},
                                         {"state_bytes", "BIGINT"},
                                         {"epoch", "BIGINT"},
                                         {"checkpoint", "BIGINT"},

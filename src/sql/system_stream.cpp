@@ -102,8 +102,9 @@ Result<std::shared_ptr<data::Scan>> open_late_rows(const SystemContext& context)
   std::vector<LabelledScan::Part> parts;
   for (const catalog::ObjectPtr& object : context.published.catalog->all()) {
     if (object->kind() != catalog::Kind::view) continue;
-    auto scan = context.core.deps.engine.late_rows(object->id);
-    if (!scan) continue;
+    auto late = context.published.late_rows.find(object->id);
+    if (late == context.published.late_rows.end() || !late->second) continue;
+    auto scan = late->second->scan();
     TRY(check_columns(scan->schema(), std::span(late_schema().columns).subspan(1)));
     parts.emplace_back(
         object->schema == kDefaultSchema ? object->name : object->schema + "." + object->name,

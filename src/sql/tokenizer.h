@@ -9,6 +9,7 @@
 
 namespace ziwa::sql {
 
+/// What a piece of a statement is.
 enum class TokenKind : unsigned char {
   word,       ///< A bare name or keyword.
   quoted,     ///< "a name".

@@ -60,3 +60,86 @@ DROP TOPIC t CASCADE
 SELECT count(*) FROM ziwa.objects
 ----
 0
+
+-- rows of views follow the records
+CREATE TOPIC e (id BIGINT, ts TIMESTAMP, name VARCHAR, v DOUBLE, WATERMARK FOR ts AS ts - INTERVAL 1 MINUTE)
+----
+
+CREATE MATERIALIZED VIEW sums AS SELECT name, count(*) AS n, sum(v) AS total FROM e GROUP BY name
+----
+
+CREATE MATERIALIZED VIEW minutes AS
+SELECT window_start, window_end, count(*) AS n FROM tumble(e, ts, INTERVAL 1 MINUTE) GROUP BY window_start, window_end
+----
+
+INSERT INTO e VALUES (1, '2001-01-01 00:00:30', 'a', 1), (2, '2001-01-01 00:01:30', 'a', 2), (3, '2001-01-01 00:00:40', 'b', 4)
+----
+
+SELECT * FROM sums ORDER BY name
+----
+a | 2 | 3.0
+b | 1 | 4.0
+
+SELECT * FROM minutes ORDER BY window_start
+----
+2001-01-01 00:00:00 | 2001-01-01 00:01:00 | 2
+2001-01-01 00:01:00 | 2001-01-01 00:02:00 | 1
+
+-- a point read by the view's key
+SELECT n FROM sums WHERE name = 'b'
+----
+1
+
+-- the watermark passes the first minutes, then one of them gets a late record
+INSERT INTO e VALUES (4, '2001-01-01 00:10:00', 'c', 0)
+----
+
+INSERT INTO e VALUES (5, '2001-01-01 00:00:10', 'c', 8)
+----
+
+SELECT sum(n) FROM minutes
+----
+4
+
+SELECT view, partition, "offset", window_start, window_end, watermark FROM ziwa.late_rows
+----
+minutes | 0 | 4 | 2001-01-01 00:00:00 | 2001-01-01 00:01:00 | 2001-01-01 00:09:00
+
+SELECT name, state, rows, late_rows, watermark FROM ziwa.views ORDER BY name
+----
+minutes | running | 3 | 1 | 2001-01-01 00:09:00
+sums | running | 3 | 0 | 2001-01-01 00:09:00
+
+-- deleting the records changes no view
+CALL ziwa.delete_records('e')
+----
+0 | 5
+
+SELECT count(*) FROM e
+----
+0
+
+SELECT sum(n), sum(total) FROM sums
+----
+5 | 15.0
+
+-- views over views and joins with a table
+CREATE TABLE names AS SELECT 'a' AS name, 'Anna' AS full_name UNION ALL SELECT 'b', 'Bob'
+----
+
+CREATE MATERIALIZED VIEW joined AS SELECT n.full_name, s.n FROM sums s JOIN names n ON s.name = n.name
+----
+
+SELECT * FROM joined ORDER BY 1
+----
+Anna | 2
+Bob | 1
+
+INSERT INTO names VALUES ('c', 'Carla')
+----
+
+SELECT * FROM joined ORDER BY 1
+----
+Anna | 2
+Bob | 1
+Carla | 2

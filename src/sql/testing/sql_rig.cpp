@@ -29,7 +29,7 @@ log::TopicConfig config_of(const catalog::TopicDefinition& topic) {
 
 }  // namespace
 
-SqlRig::SqlRig() : directory_(temporary_directory()) {
+SqlRig::SqlRig(Streams streams) : directory_(temporary_directory()) {
   set_log_level(LogLevel::error);
   FileSystem& fs = posix_file_system();
   need(fs.make_dirs(files()));
@@ -37,25 +37,44 @@ SqlRig::SqlRig() : directory_(temporary_directory()) {
   catalog_->set_journal([this](uint64_t version) {
     return journal_->submit_and_wait(journal::CatalogChange{version}, {});
   });
-  catalog_->watch(
-      {.prepare = {}, .abort = {}, .apply = [this](const auto& changes, EntryNumber) -> Status {
-         for (const auto& change : changes) {
-           if (change.after && change.after->kind() == catalog::Kind::topic) {
-             TRY(log_->create_topic(change.after->id, config_of(change.after->topic())));
-           } else if (!change.after && change.before->kind() == catalog::Kind::topic) {
-             TRY(log_->drop_topic(change.before->id));
-           }
-         }
-         return {};
-       }});
+  catalog_->watch({.prepare = [this](const auto& changes) -> Status {
+                     for (const auto& change : changes) {
+                       if (!change.after || change.after->kind() != catalog::Kind::topic) continue;
+                       TRY(log_->create_topic(change.after->id, config_of(change.after->topic())));
+                     }
+                     return {};
+                   },
+                   .abort = {},
+                   .apply = [this](const auto& changes, EntryNumber) -> Status {
+                     for (const auto& change : changes) {
+                       if (change.after || change.before->kind() != catalog::Kind::topic) continue;
+                       TRY(log_->drop_topic(change.before->id));
+                     }
+                     return {};
+                   }});
   duck_ = need(duck::Instance::open(
       fs, {.temp_directory = directory_ + "/tmp", .allowed_directories = {files()}}));
+  open_engine(streams);
   auto table = [this](const catalog::Object& object) { return this->table(object); };
-  engine_ = std::make_unique<FakeEngine>(stream::Engine::Dependencies{
-      fs, clock_, metrics_, *duck_, *store_, *journal_, *log_, *catalog_, table});
   database_ = need(Database::open({fs, clock_, metrics_, settings_, *duck_, *catalog_, *journal_,
                                    *log_, *engine_, table, directory_ + "/lake"}));
   need(duck_->lock());
+}
+
+void SqlRig::open_engine(Streams streams) {
+  auto table = [this](const catalog::Object& object) { return this->table(object); };
+  stream::Engine::Dependencies dependencies{posix_file_system(), clock_, metrics_,  *duck_, *state_,
+                                            *journal_,           *log_,  *catalog_, table};
+  if (streams == Streams::fake) {
+    engine_ = std::make_unique<FakeEngine>(dependencies);
+    return;
+  }
+  engine_ = need(stream::Engine::open(dependencies, {.checkpoint_interval_ms = 100}));
+  catalog_->watch(
+      {.prepare = {}, .abort = {}, .apply = [this](const auto& changes, EntryNumber entry) {
+         return engine_->on_catalog_change(changes, entry);
+       }});
+  need(engine_->start());
 }
 
 void SqlRig::open_storage() {
@@ -66,16 +85,21 @@ void SqlRig::open_storage() {
   journal_ = need(journal::Journal::open(fs, directory_ + "/journal", clock_, metrics_, {},
                                          [this](const auto& end) { return log_->has_data(end); }));
   need(log_->start(*journal_));
-  store_ = need(state::Store::open(fs, directory_ + "/meta", {.tables = {"catalog"}}));
-  catalog_ = need(catalog::Catalog::open(*store_, clock_));
+  meta_ = need(state::Store::open(fs, directory_ + "/meta", {.tables = {"catalog"}}));
+  state_ =
+      need(state::Store::open(fs, directory_ + "/state",
+                              {.tables = {"views", "state", "positions", "late", "dead_letters"}}));
+  catalog_ = need(catalog::Catalog::open(*meta_, clock_));
 }
 
 SqlRig::~SqlRig() {
   database_.reset();
+  engine_->stop().ignore("the directory goes too");
   engine_.reset();
   tables_.clear();
   catalog_.reset();
-  store_.reset();
+  state_.reset();
+  meta_.reset();
   log_holder_.reset();
   journal_.reset();
   duck_.reset();

@@ -16,16 +16,21 @@
 
 namespace ziwa::sql::testing {
 
-/// A database over real components in a directory of its own; the stream engine is a fake.
+/// A database over real components in a directory of its own.
 class SqlRig {
  public:
-  SqlRig();
+  enum class Streams : unsigned char {
+    fake,  ///< Everything durable is published at once, unless a test holds it still.
+    real,
+  };
+  explicit SqlRig(Streams streams = Streams::real);
   ~SqlRig();
   SqlRig(const SqlRig&) = delete;
   SqlRig& operator=(const SqlRig&) = delete;
 
   Database& database() { return *database_; }
-  FakeEngine& engine() { return *engine_; }
+  /// Only with Streams::fake.
+  FakeEngine& fake_engine() { return static_cast<FakeEngine&>(*engine_); }
   catalog::Catalog& catalog() { return *catalog_; }
   log::Log& log() { return *log_; }
   journal::Journal& journal() { return *journal_; }
@@ -35,6 +40,7 @@ class SqlRig {
 
  private:
   void open_storage();
+  void open_engine(Streams streams);
   Result<std::shared_ptr<lake::Table>> table(const catalog::Object& object);
 
   std::string directory_;
@@ -42,14 +48,15 @@ class SqlRig {
   Metrics metrics_;
   Settings settings_;
   std::unique_ptr<duck::Instance> duck_;
-  std::unique_ptr<state::Store> store_;
+  std::unique_ptr<state::Store> meta_;
+  std::unique_ptr<state::Store> state_;
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<log::Log> log_holder_;
   std::unique_ptr<journal::Journal> journal_;
   log::Log* log_ = nullptr;
   std::map<ObjectId, std::shared_ptr<lake::Table>> tables_;
   std::mutex tables_mutex_;
-  std::unique_ptr<FakeEngine> engine_;
+  std::unique_ptr<stream::Engine> engine_;
   std::unique_ptr<Database> database_;
 };
 
