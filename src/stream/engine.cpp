@@ -190,6 +190,8 @@ class ThreadedEngine final : public Engine {
   void attach() {
     core_->set_on_publish([this](PublishedPtr published) {
       std::lock_guard lock(mutex_);
+      // After reopening it does what was done before: for readers an epoch never goes back.
+      if (published->epoch < published_->epoch) return;
       published_ = std::move(published);
       published_changed_.notify_all();
     });
@@ -317,7 +319,6 @@ class ThreadedEngine final : public Engine {
     core_ = std::move(*opened);
     attach();
     std::lock_guard lock(mutex_);
-    // Readers keep what they have until the engine is there again: an epoch never goes back.
     failed_ = false;
     failure_.clear();
   }

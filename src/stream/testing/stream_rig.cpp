@@ -82,7 +82,8 @@ Status StreamRig::try_open(bool threads) {
     return engine_->start();
   }
   core_ = TRY(Core::open(dependencies, options));
-  return core_->announce_tables();
+  TRY(core_->announce_tables());
+  return journal_->sync();  // What was announced is an entry now.
 }
 
 void StreamRig::open(bool threads) {

@@ -64,6 +64,9 @@ class StreamRig {
            std::vector<data::ScanRequest::Bound> bounds = {});
   Bag table(ObjectId id);
 
+  Result<std::shared_ptr<lake::Table>> open_lake_table(ObjectId id) {
+    return open_table(*catalog_->snapshot()->find(id));
+  }
   PublishedPtr published();
   Core& core() { return *core_; }
   Engine& engine() { return *engine_; }

@@ -1,0 +1,190 @@
+#include "stream/engine.h"
+
+#include "stream/testing/stream_rig.h"
+
+#include <fmt/format.h>
+
+#include <sys/resource.h>
+#include <thread>
+
+// The engine with its threads, over real floors and a simulated disk.
+namespace ziwa::stream {
+namespace {
+
+using testing::Bag;
+using testing::PlanBuilder;
+using testing::StreamRig;
+
+const PlanBuilder::Columns kColumns = {{"id", "BIGINT"}, {"k", "VARCHAR"}};
+
+Plan counts(ObjectId topic) {
+  PlanBuilder b;
+  auto s = b.source(topic, kColumns);
+  b.aggregate(s, {b.column(s, 1)}, {{.function = "count_star"}},
+              {{"k", "VARCHAR"}, {"n", "BIGINT"}});
+  return b.build({0});
+}
+
+std::string record(int id, const std::string& key) {
+  return fmt::format(R"({{"id":{},"k":"{}"}})", id, key);
+}
+
+double cpu_seconds() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+TEST(Engine, AWriterReadsItsWrites) {
+  StreamRig rig;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  auto view = rig.create_view("v", counts(topic));
+  EXPECT_TRUE(rig.published()->views.contains(view))
+      << "CREATE returns when the view covers its entry";
+  for (int i = 0; i < 50; ++i) {
+    auto entry = rig.produce(topic, i % 2, {record(i, "a")});
+    ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+    EXPECT_EQ(rig.view(view), (Bag{{fmt::format("a|{}", i + 1), 1}}));
+  }
+  auto late = rig.engine().wait(Epoch(1'000'000'000), 10);
+  ASSERT_FALSE(late.has_value());
+  EXPECT_EQ(late.error().code(), Code::unavailable);
+}
+
+TEST(Engine, ReadersSeeWholeStepsWhileItWorks) {
+  StreamRig rig;
+  rig.options.checkpoint_interval_ms = 20;
+  rig.options.step_interval_ms = 1;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  auto keys = rig.create_view("keys", counts(topic));
+  PlanBuilder b;
+  auto s = b.source(topic, kColumns);
+  b.aggregate(s, {}, {{.function = "count_star"}}, {{"n", "BIGINT"}});
+  auto total = rig.create_view("total", b.build());
+  std::atomic<bool> stop = false;
+  std::thread reader([&] {
+    while (!stop) {
+      auto now = rig.published();
+      int64_t sum = 0;
+      for (const auto& [row, count] : rig.scan(*now->views.at(keys)->scan())) {
+        EXPECT_EQ(count, 1);
+        sum += std::stoll(row.substr(row.find('|') + 1));
+      }
+      EXPECT_EQ(rig.scan(*now->views.at(total)->scan()), (Bag{{std::to_string(sum), 1}}))
+          << "one epoch for all views";
+    }
+  });
+  EntryNumber last;
+  for (int i = 0; i < 600; ++i) {
+    last = rig.produce(topic, i % 2,
+                       {record(i, std::string(1, static_cast<char>('a' + i % 7))), record(i, "z")});
+  }
+  ASSERT_TRUE(rig.engine().wait(last, 20'000).has_value());
+  stop = true;
+  reader.join();
+  EXPECT_EQ(rig.view(total), (Bag{{"1200", 1}}));
+}
+
+TEST(Engine, CheckpointCoversWhatIsPublishedAndAStopLosesNothing) {
+  StreamRig rig;
+  rig.options.checkpoint_interval_ms = 1'000'000;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  auto view = rig.create_view("v", counts(topic));
+  auto entry = rig.produce(topic, 0, {record(1, "a")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  ASSERT_TRUE(rig.engine().checkpoint().has_value());
+  ASSERT_TRUE(rig.log().delete_records({topic, 0}, Offset(1)).has_value());
+  entry = rig.produce(topic, 0, {record(2, "b")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  ASSERT_TRUE(rig.engine().stop().has_value());
+  EXPECT_FALSE(rig.engine().checkpoint().has_value());
+  rig.kill();
+  rig.open(true);
+  EXPECT_EQ(rig.view(view), (Bag{{"a|1", 1}, {"b|1", 1}})) << "served at once";
+  auto status = rig.engine().view_status();
+  ASSERT_EQ(status.size(), 1u);
+  EXPECT_EQ(status[0].state, "running");
+  EXPECT_EQ(status[0].rows, 2u);
+}
+
+TEST(Engine, FlushPutsEverythingIntoTheTables) {
+  StreamRig rig;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  auto table = rig.create_table("history", kColumns);
+  rig.create_sink("s", topic, table);
+  EntryNumber last;
+  for (int i = 0; i < 20; ++i) last = rig.produce(topic, i % 2, {record(i, "a")});
+  auto flushed = rig.engine().flush_sinks(last, 20'000);
+  ASSERT_TRUE(flushed.has_value()) << flushed.error().to_string();
+  EXPECT_EQ(rig.table(table).size(), 20u);
+  ASSERT_TRUE(rig.engine().flush_sinks(last, 20'000).has_value());
+  auto status = rig.engine().sink_status();
+  ASSERT_EQ(status.size(), 1u);
+  EXPECT_EQ(status[0].rows, 20u);
+  EXPECT_EQ(status[0].state, "running");
+  // The commit enters the journal, so readers see the table's new version.
+  ASSERT_TRUE(rig.engine().wait(rig.journal().durable(), 10'000).has_value());
+  EXPECT_EQ(rig.published()->tables.at(table)->version(), status[0].version);
+}
+
+TEST(Engine, ValidateRefusesWithoutMakingAnything) {
+  StreamRig rig;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  EXPECT_TRUE(rig.engine().validate(counts(topic)).has_value());
+  PlanBuilder b;
+  auto s = b.source(topic, kColumns);
+  b.aggregate(s, {b.column(s, 1)}, {{.function = "median", .argument = b.column(s, 0)}},
+              {{"k", "VARCHAR"}, {"m", "DOUBLE"}});
+  auto refused = rig.engine().validate(b.build({0}));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), Code::unsupported);
+  EXPECT_TRUE(rig.engine().view_status().empty());
+}
+
+TEST(Engine, SleepsWhenNothingComes) {
+  StreamRig rig;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  rig.create_view("v", counts(topic));
+  auto entry = rig.produce(topic, 0, {record(1, "a")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  ASSERT_TRUE(rig.engine().checkpoint().has_value());
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  double before = cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  EXPECT_LT(cpu_seconds() - before, 0.01);
+}
+
+TEST(Engine, AFullDiskStopsItUntilThereIsRoom) {
+  StreamRig rig;
+  rig.options.checkpoint_interval_ms = 1'000'000;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  auto view = rig.create_view("v", counts(topic));
+  auto entry = rig.produce(topic, 0, {record(1, "a")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  rig.fs().set_capacity(1);
+  auto refused = rig.engine().checkpoint();
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), Code::unavailable);
+  EXPECT_EQ(rig.view(view), (Bag{{"a|1", 1}})) << "readers keep what was published";
+  rig.fs().set_capacity(0);
+  rig.kill();
+  rig.open(true);
+  // Nothing of the view was stored: it is made anew, and not shown before.
+  for (int i = 0; i < 1000 && !rig.published()->views.contains(view); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(rig.view(view), (Bag{{"a|1", 1}}));
+}
+
+}  // namespace
+}  // namespace ziwa::stream
