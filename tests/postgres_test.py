@@ -91,10 +91,10 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
+@pytest.mark.parametrize("binary_format", [False, True], ids=["text", "binary"])
 @pytest.mark.parametrize("expression,expected", VALUES, ids=[expression for expression, _ in VALUES])
-def test_values_arrive_as_python_knows_them(shared_connection, expression, expected, binary):
-    row = shared_connection.execute(f"SELECT {expression}", binary=binary).fetchone()
+def test_values_arrive_as_python_knows_them(shared_connection, expression, expected, binary_format):
+    row = shared_connection.execute(f"SELECT {expression}", binary=binary_format).fetchone()
     assert row == (expected,)
     assert type(row[0]) is type(expected)
 

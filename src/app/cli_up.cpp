@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <signal.h>
 #include <thread>
@@ -122,8 +123,12 @@ int run_up(const UpOptions& options) {
     return kExitUsage;
   }
   init_logging(level_of(settings.text("log.level")), settings.boolean("log.json"));
+  // Locations of tables are kept in the catalog, so they must not depend on where the program was
+  // started.
   Server::Options server_options{
-      .data_directory = options.data, .allow_drop = options.allow_drop, .strict = options.strict};
+      .data_directory = std::filesystem::absolute(options.data).lexically_normal().string(),
+      .allow_drop = options.allow_drop,
+      .strict = options.strict};
   if (!options.project.empty()) {
     std::unique_ptr<char, decltype(&std::free)> path(realpath(options.project.c_str(), nullptr),
                                                      &std::free);

@@ -1,20 +1,11 @@
 #include "app/lake_tables.h"
 
 #include "base/log.h"
-#include "catalog/stored_columns.h"
 #include "lake/object_store.h"
 
 #include <charconv>
 
 namespace ziwa::app {
-namespace {
-
-bool is_new_table(const catalog::Change& change) {
-  return !change.before && change.after && change.after->kind() == catalog::Kind::table;
-}
-
-}  // namespace
-
 LakeTables::LakeTables(FileSystem& fs, duck::Instance& duck, const Clock& clock,
                        std::string directory)
     : fs_(fs), duck_(duck), clock_(clock), directory_(std::move(directory)) {}
@@ -35,50 +26,18 @@ Result<std::shared_ptr<lake::Table>> LakeTables::table(const catalog::Object& ob
   return open_.emplace(object.id, std::move(*opened)).first->second;
 }
 
-Status LakeTables::create(const catalog::Object& object) {
-  lake::Table::Create create{
-      .schema = catalog::stored_schema(object.table()),
-      .partition_columns = catalog::stored_partition_columns(object.table())};
-  auto made =
-      lake::Table::create(lake::make_local_store(fs_, path_of(object)), duck_, clock_, create);
-  // CREATE TABLE writes it, perhaps with rows, before the catalog hears of it.
-  if (!made && made.error().code() == Code::already_exists) {
-    made = lake::Table::open(lake::make_local_store(fs_, path_of(object)), duck_, clock_);
-  }
-  if (!made) return made.error();
-  std::lock_guard lock(mutex_);
-  open_[object.id] = std::move(*made);
-  return {};
-}
-
 void LakeTables::forget(ObjectId id) {
   std::lock_guard lock(mutex_);
   open_.erase(id);
 }
 
 catalog::Catalog::Watcher LakeTables::watcher() {
-  return {
-      .prepare = [this](const std::vector<catalog::Change>& changes) -> Status {
-        for (const auto& change : changes) {
-          if (is_new_table(change)) TRY(create(*change.after));
-        }
-        return {};
-      },
-      .abort =
-          [this](const std::vector<catalog::Change>& changes) {
-            for (const auto& change : changes) {
-              if (!is_new_table(change)) continue;
-              forget(change.after->id);
-              fs_.remove_all(path_of(*change.after)).ignore("the next start removes it");
-            }
-          },
-      .apply = [this](const std::vector<catalog::Change>& changes, EntryNumber) -> Status {
-        for (const auto& change : changes) {
-          if (change.before && !change.after) forget(change.before->id);
-        }
-        return {};
-      },
-  };
+  return {.apply = [this](const std::vector<catalog::Change>& changes, EntryNumber) -> Status {
+    for (const auto& change : changes) {
+      if (change.before && !change.after) forget(change.before->id);
+    }
+    return {};
+  }};
 }
 
 Status LakeTables::drop_unknown(const catalog::Snapshot& snapshot) {

@@ -24,13 +24,11 @@ class LakeTables {
   /// Removes directories of tables that the catalog does not know, left by a DROP or by a CREATE
   /// that did not commit.
   Status drop_unknown(const catalog::Snapshot& snapshot);
-  /// Makes the Delta table of a CREATE before the catalog has it, and forgets what is dropped. Its
-  /// files go at the next start: readers may still hold them.
+  /// Forgets what is dropped. Its files go at the next start: readers may still hold them.
   catalog::Catalog::Watcher watcher();
 
  private:
   std::string path_of(const catalog::Object& object) const;
-  Status create(const catalog::Object& object);
   void forget(ObjectId id);
 
   FileSystem& fs_;
