@@ -123,12 +123,15 @@ class Server:
         return subprocess.run(command, **options)
 
 
-def wait_until(condition, seconds: float = 30, what: str = "the condition") -> None:
-    """Polls until `condition()` is true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not come true within {seconds} s"
-        time.sleep(0.02)
+@pytest.fixture(scope="session")
+def wait_until():
+    """A function that polls until `condition()` is true."""
+    def wait(condition, seconds: float = 30, what: str = "the condition") -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"{what} did not come true within {seconds} s"
+            time.sleep(0.02)
+    return wait
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,12 @@ import time
 
 import pytest
 import requests
-from conftest import wait_until
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def api(shared_server):
+def api(shared_server, wait_until):
     """A topic with a view over it, and a table."""
     shared_server.sql("CREATE TOPIC orders (id BIGINT, customer VARCHAR, amount DOUBLE)")
     shared_server.sql("CREATE MATERIALIZED VIEW totals AS SELECT customer, count(*) AS orders, sum(amount) AS amount "
@@ -78,7 +77,7 @@ def test_system_tables(api):
 
 # -- versions ------------------------------------------------------------------------------------------------------------
 
-def test_etag_changes_only_when_the_view_does(api):
+def test_etag_changes_only_when_the_view_does(api, wait_until):
     first = api.get("/v1/totals")
     etag = first.headers["ETag"]
     assert first.headers["Ziwa-Epoch"].isdigit()
@@ -161,7 +160,7 @@ def test_health_metrics_status(api):
 def test_curl(api):
     base = f"http://localhost:{api.ports['http']}"
     done = subprocess.run(["curl", "-sSi", f"{base}/v1/totals?customer=c1"], capture_output=True, text=True, timeout=30)
-    head, body = done.stdout.split("\r\n\r\n", 1)
+    head, body = done.stdout.split("\n\n", 1)
     assert head.startswith("HTTP/1.1 200 OK") and "ETag:" in head
     assert json.loads(body)["rows"][0]["customer"] == "c1"
     head_only = subprocess.run(["curl", "-sSI", f"{base}/v1/totals"], capture_output=True, text=True, timeout=30)

@@ -153,8 +153,8 @@ Result<bool> SourceRows::next_chunk() {
   if (!**fetched) return false;
   TRY(columns_.load(*chunk_));
   if (!codec_) return true;
-  duckdb::vector<duckdb::LogicalType> types(
-      chunk_->GetTypes().begin(), chunk_->GetTypes().begin() + static_cast<ptrdiff_t>(shown_));
+  auto types = chunk_->GetTypes();
+  types.resize(shown_);
   duck::Chunk values(types);
   for (size_t i = 0; i < shown_; ++i) values.rows.data[i].Reference(chunk_->data[i]);
   values.rows.SetCardinality(chunk_->size());

@@ -111,12 +111,16 @@ Status SqlClient::run(const std::string& sql, const Answer& answer) {
   PQsetSingleRowMode(connection);
   Status status;
   bool headed = false;
+  std::vector<SqlColumn> columns;
   uint64_t rows = 0;
   while (PgResult result{PQgetResult(connection)}) {
     auto kind = PQresultStatus(result.get());
     if (kind == PGRES_SINGLE_TUPLE || kind == PGRES_TUPLES_OK) {
-      if (!std::exchange(headed, true)) answer.columns(columns_of(result.get()));
-      std::vector<std::optional<std::string>> row(static_cast<size_t>(PQnfields(result.get())));
+      if (!std::exchange(headed, true)) {
+        columns = columns_of(result.get());
+        answer.columns(columns);
+      }
+      std::vector<std::optional<std::string>> row(columns.size());
       for (int r = 0; r < PQntuples(result.get()); ++r, ++rows) {
         for (int i = 0; i < PQnfields(result.get()); ++i) {
           auto& cell = row[static_cast<size_t>(i)];
@@ -124,6 +128,7 @@ Status SqlClient::run(const std::string& sql, const Answer& answer) {
           if (PQgetisnull(result.get(), r, i) == 0) {
             cell.emplace(PQgetvalue(result.get(), r, i),
                          static_cast<size_t>(PQgetlength(result.get(), r, i)));
+            if (columns[static_cast<size_t>(i)].boolean) cell = *cell == "t" ? "true" : "false";
           }
         }
         answer.row(row);
@@ -150,7 +155,7 @@ std::string json_line(const std::vector<SqlColumn>& columns,
     if (!row[i]) {
       out += "null";
     } else if (columns[i].boolean) {
-      out += *row[i] == "t" ? "true" : "false";
+      out += *row[i];
     } else if (columns[i].json || (columns[i].number && plain_number(*row[i]))) {
       out += *row[i];
     } else {

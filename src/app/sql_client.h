@@ -31,9 +31,9 @@ void add_sql_address(CLI::App& command, SqlAddress& address);
 /// One column of an answer.
 struct SqlColumn {
   std::string name;
-  bool number = false;  ///< Drawn at the right; plain in JSON.
-  bool boolean = false;
-  bool json = false;  ///< Its text is JSON already.
+  bool number = false;   ///< Drawn at the right; plain in JSON.
+  bool boolean = false;  ///< Comes as "true" or "false".
+  bool json = false;     ///< Its text is JSON already.
 };
 
 /// A connection to the Postgres door through libpq. One thread; interrupt() from a signal handler.

@@ -42,9 +42,9 @@ TEST(Json, types_keep_their_form) {
                                     {.name = "b", .boolean = true},
                                     {.name = "j", .json = true},
                                     {.name = "t"}};
-  EXPECT_EQ(json_line(columns, {"1.5", "t", "{\"x\":1}", "a\"b"}),
+  EXPECT_EQ(json_line(columns, {"1.5", "true", "{\"x\":1}", "a\"b"}),
             R"({"n":1.5,"b":true,"j":{"x":1},"t":"a\"b"})");
-  EXPECT_EQ(json_line(columns, {"NaN", "f", std::nullopt, std::nullopt}),
+  EXPECT_EQ(json_line(columns, {"NaN", "false", std::nullopt, std::nullopt}),
             R"({"n":"NaN","b":false,"j":null,"t":null})");
 }
 
@@ -61,7 +61,7 @@ TEST(SqlPrompt, knows_when_a_statement_ends) {
 }
 
 TEST(SqlPrompt, points_at_the_error) {
-  Error error = Error(Code::invalid_argument, "no column").with_hint("try b").at(16);
+  Error error = Error(Code::invalid_argument, "no column").with_hint("try b").at(15);
   EXPECT_EQ(pointed_error(error, "SELECT 1,\n  é, xx FROM t"),
             "no column\n    é, xx FROM t\n       ^\nhint: try b\n");
 }
