@@ -14,6 +14,14 @@ struct ExtensionInfo final : duckdb::StorageExtensionInfo {
   std::weak_ptr<Core> core;
 };
 
+duckdb::ErrorData as_duck_error(const Error& error) {
+  try {
+    duck::throw_error(error);
+  } catch (const std::exception& thrown) {
+    return duckdb::ErrorData(thrown);
+  }
+}
+
 class PinnedTransactionManager final : public duckdb::TransactionManager {
  public:
   PinnedTransactionManager(duckdb::AttachedDatabase& database, AttachedCatalog& catalog)
@@ -27,9 +35,14 @@ class PinnedTransactionManager final : public duckdb::TransactionManager {
     transactions_[&started] = std::move(*transaction);
     return started;
   }
-  duckdb::ErrorData CommitTransaction(duckdb::ClientContext&,
+  duckdb::ErrorData CommitTransaction(duckdb::ClientContext& context,
                                       duckdb::Transaction& transaction) override {
+    auto entry = static_cast<PinnedTransaction&>(transaction).finish_held();
     end(transaction);
+    if (!entry) return as_duck_error(entry.error());
+    if (auto session = SessionState::of(context); session && entry->value > 0) {
+      session->outcome->written = entry->value;
+    }
     return {};
   }
   void RollbackTransaction(duckdb::Transaction& transaction) override { end(transaction); }
@@ -99,6 +112,25 @@ PinnedTransaction& PinnedTransaction::of(duckdb::ClientContext& context, duckdb:
 
 void PinnedTransaction::note_read(duckdb::ClientContext& context) {
   if (auto session = SessionState::of(context)) session->outcome->epoch = pin_->epoch().value;
+}
+
+Result<RowWriter*> PinnedTransaction::held_writer(const catalog::ObjectPtr& object) {
+  if (held_writer_ && held_object_->id != object->id) {
+    return Error(Code::unsupported,
+                 "a transaction writes into one topic or table; this one has written into \"{}\"",
+                 held_object_->name)
+        .with_hint("COMMIT first");
+  }
+  if (!held_writer_) {
+    held_writer_ = TRY(make_row_writer(*core_, object, AppendWhen::finished));
+    held_object_ = object;
+  }
+  return held_writer_.get();
+}
+
+Result<EntryNumber> PinnedTransaction::finish_held() {
+  if (!held_writer_) return EntryNumber();
+  return held_writer_->finish();
 }
 
 duckdb::optional_idx AttachedCatalog::GetCatalogVersion(duckdb::ClientContext& context) {

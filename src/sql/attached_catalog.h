@@ -4,6 +4,7 @@
 #include "sql/core.h"
 #include "sql/entries.h"
 #include "sql/pin.h"
+#include "sql/row_writer.h"
 
 #include <map>
 #include <memory>
@@ -31,6 +32,11 @@ class PinnedTransaction final : public duckdb::Transaction {
   Pin& pin() { return *pin_; }
   const PinPtr& shared_pin() const { return pin_; }
   EntrySet& entries() { return *entries_; }
+  /// The writer of a write inside BEGIN ... COMMIT: rows reach the topic or table when the
+  /// transaction commits. Errors: unsupported for a second target.
+  Result<RowWriter*> held_writer(const catalog::ObjectPtr& object);
+  /// Writes what was held. The journal number, 0 when there was nothing.
+  Result<EntryNumber> finish_held();
   /// Tells the session that its statement read this epoch.
   void note_read(duckdb::ClientContext& context);
 
@@ -38,6 +44,8 @@ class PinnedTransaction final : public duckdb::Transaction {
   std::shared_ptr<Core> core_;
   PinPtr pin_;
   std::shared_ptr<EntrySet> entries_;
+  catalog::ObjectPtr held_object_;
+  std::unique_ptr<RowWriter> held_writer_;
 };
 
 /// The database `db` inside DuckDB. Entries come from the transaction's pinned catalog; nothing is

@@ -70,7 +70,8 @@ Result<CallRows> flush(CallContext& context, const Call& call) {
     }
   }
   TRY(core.deps.engine.flush_sinks(core.deps.journal.durable(), timeout_ms(context)));
-  context.written = core.deps.journal.durable();
+  // The table's new version may be on its way into the journal: what is entered now comes after it.
+  context.written = TRY(core.deps.journal.submit_and_wait(journal::ClockTick{}, {}));
   TRY(core.wait_for(context.written, context.cancelled, timeout_ms(context)));
   return epoch_row(context);
 }

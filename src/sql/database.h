@@ -71,6 +71,16 @@ class Session {
   virtual void cancel() = 0;
 };
 
+/// What a consumer group has committed in one partition; a group without offsets has one of these
+/// with no topic.
+struct ConsumerGroupOffset {
+  std::string group;
+  std::string state;  ///< "stable", "empty" ...
+  uint64_t members = 0;
+  std::optional<PartitionId> partition;
+  Offset committed;
+};
+
 /// The one SQL door behind every door: our catalog inside DuckDB, our statements, reads pinned to
 /// one epoch. Any thread.
 class Database {
@@ -87,6 +97,8 @@ class Database {
     stream::Engine& engine;
     std::function<Result<std::shared_ptr<lake::Table>>(const catalog::Object&)> table;
     std::string lake_directory;  ///< Where new tables are made: <dir>/<object id>.
+    /// For ziwa.consumer_groups; unset: the table is empty. Any thread; may block.
+    std::function<Result<std::vector<ConsumerGroupOffset>>()> consumer_groups = {};
   };
   static Result<std::unique_ptr<Database>> open(Dependencies dependencies);
   virtual ~Database() = default;

@@ -10,16 +10,11 @@ namespace ziwa::sql {
 namespace {
 
 struct InsertState final : duckdb::GlobalSinkState {
-  std::unique_ptr<RowWriter> writer;
+  RowWriter* writer = nullptr;
+  std::unique_ptr<RowWriter>
+      own;  ///< Null inside BEGIN ... COMMIT, where the transaction holds the writer.
   uint64_t rows = 0;
 };
-
-Error write_in_transaction_error() {
-  return Error(
-             Code::unsupported,
-             "writes inside BEGIN ... COMMIT are not built: each INSERT and COPY commits by itself")
-      .with_hint("run it outside the transaction");
-}
 
 /// Takes the rows of its child into a RowWriter; gives one row, the count.
 class InsertOperator final : public duckdb::PhysicalOperator {
@@ -38,11 +33,9 @@ class InsertOperator final : public duckdb::PhysicalOperator {
 
   duckdb::unique_ptr<duckdb::GlobalSinkState> GetGlobalSinkState(
       duckdb::ClientContext& context) const override {
-    if (!context.transaction.IsAutoCommit()) duck::throw_error(write_in_transaction_error());
     auto state = duckdb::make_uniq<InsertState>();
-    auto writer = make_row_writer(*core_, object_);
-    if (!writer) duck::throw_error(writer.error());
-    state->writer = std::move(*writer);
+    Status opened = open(context, *state);
+    if (!opened) duck::throw_error(opened.error());
     return state;
   }
 
@@ -58,7 +51,8 @@ class InsertOperator final : public duckdb::PhysicalOperator {
                                     duckdb::ClientContext& context,
                                     duckdb::OperatorSinkFinalizeInput& input) const override {
     auto& state = input.global_state.Cast<InsertState>();
-    auto entry = state.writer->finish();
+    if (!state.own) return duckdb::SinkFinalizeType::READY;
+    auto entry = state.own->finish();
     if (!entry) duck::throw_error(entry.error());
     if (auto session = SessionState::of(context)) session->outcome->written = entry->value;
     return duckdb::SinkFinalizeType::READY;
@@ -74,6 +68,17 @@ class InsertOperator final : public duckdb::PhysicalOperator {
   }
 
  private:
+  Status open(duckdb::ClientContext& context, InsertState& state) const {
+    if (context.transaction.IsAutoCommit()) {
+      state.own = TRY(make_row_writer(*core_, object_, AppendWhen::full));
+      state.writer = state.own.get();
+    } else {
+      auto& catalog = duckdb::Catalog::GetCatalog(context, std::string(kDatabaseName));
+      state.writer = TRY(PinnedTransaction::of(context, catalog).held_writer(object_));
+    }
+    return {};
+  }
+
   std::shared_ptr<Core> core_;
   catalog::ObjectPtr object_;
 };

@@ -4,8 +4,9 @@
 
 namespace ziwa::sql {
 
-/// Plans INSERT and COPY FROM into a topic or lake table. Errors (thrown): unsupported inside BEGIN
-/// ... COMMIT, with RETURNING, and for views and system tables.
+/// Plans INSERT and COPY FROM into a topic or lake table. Inside BEGIN ... COMMIT the rows are held
+/// by the transaction until it commits. Errors (thrown): unsupported with RETURNING, and for views;
+/// permission for system tables.
 duckdb::PhysicalOperator& plan_insert(duckdb::ClientContext& context,
                                       duckdb::PhysicalPlanGenerator& planner,
                                       duckdb::LogicalInsert& op,

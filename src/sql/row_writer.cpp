@@ -4,10 +4,11 @@
 
 namespace ziwa::sql {
 
-Result<std::unique_ptr<RowWriter>> make_row_writer(Core& core, const catalog::ObjectPtr& object) {
+Result<std::unique_ptr<RowWriter>> make_row_writer(Core& core, const catalog::ObjectPtr& object,
+                                                   AppendWhen when) {
   switch (object->kind()) {
     case catalog::Kind::topic:
-      return make_topic_writer(core, object);
+      return make_topic_writer(core, object, when);
     case catalog::Kind::table:
       return make_table_writer(core, object, TRY(core.deps.table(*object)), true);
     case catalog::Kind::view:

@@ -26,9 +26,19 @@ class RowWriter {
 /// into a topic appends all of its rows or none that fails to encode.
 inline constexpr size_t kTopicBufferBytes = 64u << 20;
 
+/// When a topic's records may be appended.
+enum class AppendWhen : unsigned char {
+  full,      ///< When the buffer is full, and at finish().
+  finished,  ///< At finish() only, because the writer may still be given up; a full buffer is
+             ///< exhausted.
+};
+
 /// Errors: unsupported for anything but topics and lake tables.
-Result<std::unique_ptr<RowWriter>> make_row_writer(Core& core, const catalog::ObjectPtr& object);
-Result<std::unique_ptr<RowWriter>> make_topic_writer(Core& core, const catalog::ObjectPtr& topic);
+Result<std::unique_ptr<RowWriter>> make_row_writer(Core& core, const catalog::ObjectPtr& object,
+                                                   AppendWhen when);
+/// As make_row_writer().
+Result<std::unique_ptr<RowWriter>> make_topic_writer(Core& core, const catalog::ObjectPtr& topic,
+                                                     AppendWhen when);
 /// `announce`: the write gets a journal number of its own; false for a table whose creation is not
 /// in the journal yet.
 Result<std::unique_ptr<RowWriter>> make_table_writer(Core& core, const catalog::ObjectPtr& object,

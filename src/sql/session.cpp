@@ -239,12 +239,12 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute(Prepared& prepared,
   auto& statement = static_cast<PreparedStatement&>(prepared);
   state_->cancelled = false;
   state_->outcome = std::make_shared<StatementOutcome>();
-  int64_t started_ns = core_->deps.clock.monotonic_ns();
+  started_ns_ = core_->deps.clock.monotonic_ns();
   running_ = core_->statement_started(state_->id, statement.sql_);
   auto rows = execute_checked(statement, parameters);
   bool streaming = rows && statement.duck_ && !statement.columns_.empty();
   if (!streaming) {
-    int64_t duration_us = (core_->deps.clock.monotonic_ns() - started_ns) / 1000;
+    int64_t duration_us = (core_->deps.clock.monotonic_ns() - started_ns_) / 1000;
     core_->statement_ended(running_, duration_us, rows ? "" : rows.error().to_string());
   }
   if (!rows) return fail(rows.error());
@@ -281,9 +281,8 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
       return chunk && chunk->size() == 1 ? chunk->GetValue(0, 0).GetValue<uint64_t>() : 0;
     }));
     affected = count;
-    wrote(EntryNumber(state_->outcome->written));
   }
-  int64_t started_ns = core_->deps.clock.monotonic_ns();
+  wrote(EntryNumber(state_->outcome->written));
   return std::make_unique<DuckRows>(DuckRows::Parts{
       .connection = *connection_,
       .session = state_,
@@ -294,7 +293,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
       .affected = affected,
       .on_error = [this](Error error) { return fail(std::move(error)); },
       .on_end =
-          [this, started_ns, running = running_](const Error* error) {
+          [this, started_ns = started_ns_, running = running_](const Error* error) {
             int64_t duration_us = (core_->deps.clock.monotonic_ns() - started_ns) / 1000;
             core_->statement_ended(running, duration_us, error ? error->to_string() : "");
           },

@@ -79,8 +79,9 @@ class SessionImpl final : public Session {
   std::unique_ptr<duckdb::Connection> connection_;
   duckdb::shared_ptr<SessionState> state_;
   Epoch must_see_;
-  bool failed_ = false;  ///< An open transaction that can only be rolled back.
-  uint64_t running_ = 0;
+  bool failed_ = false;   ///< An open transaction that can only be rolled back.
+  uint64_t running_ = 0;  ///< The statement's number in ziwa.statements.
+  int64_t started_ns_ = 0;
 };
 
 }  // namespace ziwa::sql

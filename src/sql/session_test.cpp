@@ -161,18 +161,36 @@ TEST_F(SessionTest, ADroppedTopicStaysReadableInAnOlderTransaction) {
   EXPECT_EQ(error("SELECT * FROM t").code(), Code::not_found);
 }
 
-TEST_F(SessionTest, WritesInsideATransactionAreRefused) {
+TEST_F(SessionTest, ATransactionWritesWhenItCommits) {
   make_topic();
+  auto other = open();
   rows("BEGIN");
-  EXPECT_EQ(error("INSERT INTO t VALUES (5, 'x')").code(), Code::unsupported);
+  EXPECT_EQ(session_->query("INSERT INTO t VALUES (5, 'x')").value()->affected(), 1);
+  rows("INSERT INTO t VALUES (6, 'y')");
+  EXPECT_EQ(all_rows(*other, "SELECT count(*) FROM t").value(), (TextRows{{"3"}}));
+  rows("COMMIT");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"5"}}));
+  rows("BEGIN");
+  rows("INSERT INTO t VALUES (7, 'z')");
+  rows("ROLLBACK");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"5"}}));
+}
+
+TEST_F(SessionTest, ATransactionHasOneTargetAndNoDdl) {
+  make_topic();
+  rows("CREATE TOPIC u (id INT)");
+  rows("BEGIN");
+  rows("INSERT INTO t VALUES (5, 'x')");
+  EXPECT_EQ(error("INSERT INTO u VALUES (1)").code(), Code::unsupported);
   EXPECT_EQ(session_->transaction_state(), TransactionState::failed);
   EXPECT_EQ(error("SELECT 1").code(), Code::conflict);
-  rows("COMMIT");
+  rows("COMMIT");  // of a failed transaction: rolls back
   EXPECT_EQ(session_->transaction_state(), TransactionState::idle);
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"3"}}));
   rows("BEGIN");
   EXPECT_EQ(error("CREATE TOPIC x").code(), Code::unsupported);
   rows("ROLLBACK");
-  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"3"}}));
+  EXPECT_EQ(rows("SELECT count(*) FROM ziwa.topics"), (TextRows{{"2"}}));
 }
 
 TEST_F(SessionTest, ErrorsHaveCodePositionAndHint) {

@@ -166,7 +166,42 @@ Result<SystemRows> object_rows(const SystemContext& context) {
   return rows;
 }
 
+Result<SystemRows> consumer_group_rows(const SystemContext& context) {
+  SystemRows rows;
+  const auto& groups = context.core.deps.consumer_groups;
+  for (const ConsumerGroupOffset& group :
+       groups ? TRY(groups()) : std::vector<ConsumerGroupOffset>{}) {
+    std::vector<Value> row = {text_value(group.group), text_value(group.state), big(group.members)};
+    if (group.partition) {
+      log::PartitionInfo info = info_of(context, *group.partition);
+      row.push_back(text_value(name_of(context, group.partition->topic)));
+      row.push_back(Value::INTEGER(group.partition->partition));
+      row.push_back(big(group.committed.value));
+      row.push_back(big(std::max<int64_t>(0, info.high_watermark.value - group.committed.value)));
+    } else {
+      row.push_back(Value(duckdb::LogicalType::VARCHAR));
+      row.push_back(Value(duckdb::LogicalType::INTEGER));
+      row.push_back(Value(duckdb::LogicalType::BIGINT));
+      row.push_back(Value(duckdb::LogicalType::BIGINT));
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 }  // namespace
+
+SystemTable consumer_groups_table() {
+  return rows_table("consumer_groups",
+                    make_system_schema({{"group_id", "VARCHAR"},
+                                        {"state", "VARCHAR"},
+                                        {"members", "BIGINT"},
+                                        {"topic", "VARCHAR"},
+                                        {"partition", "INTEGER"},
+                                        {"committed", "BIGINT"},
+                                        {"lag", "BIGINT"}}),
+                    consumer_group_rows);
+}
 
 SystemTable topics_table() {
   return rows_table("topics",

@@ -26,6 +26,7 @@ SystemTable tables_table();
 SystemTable views_table();
 SystemTable sinks_table();
 SystemTable objects_table();
+SystemTable consumer_groups_table();
 
 // system_server.cpp: the server itself.
 SystemTable settings_table();

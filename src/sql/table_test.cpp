@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 namespace ziwa::sql {
 namespace {
 
@@ -104,6 +106,30 @@ TEST_F(TableTest, ATransactionKeepsTheTablesVersion) {
   EXPECT_EQ(rows("SELECT count(*) FROM v"), (TextRows{{"1"}}));
   rows("COMMIT");
   EXPECT_EQ(rows("SELECT count(*) FROM v"), (TextRows{{"2"}}));
+}
+
+TEST_F(TableTest, RecordsThatDoNotDecodeAreDeadLetters) {
+  rows("CREATE TOPIC t (id BIGINT NOT NULL)");
+  rows("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t");
+  auto id = rig_.catalog().snapshot()->find("public", "t")->id;
+  std::vector<log::NewRecord> records;
+  for (std::string_view value :
+       {R"({"id": 1})", R"({"id": "no"})", R"({"id": null})", R"({"id": 2})"}) {
+    records.push_back({.timestamp = TimestampMs(0), .key = {}, .value = as_bytes(value)});
+  }
+  std::promise<bool> done;
+  rig_.log().append(PartitionId{id, 0}, log::encode_batch(records),
+                    [&](Result<log::Appended> appended, log::AppendRefusal) {
+                      done.set_value(appended.has_value());
+                    });
+  ASSERT_TRUE(done.get_future().get());
+  rows(fmt::format("CALL ziwa.wait({})", rig_.journal().durable()));
+  EXPECT_EQ(rows("SELECT id, _offset FROM t ORDER BY id"), (TextRows{{"1", "0"}, {"2", "3"}}));
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"2"}}));
+  EXPECT_EQ(rows("SELECT n FROM v"), (TextRows{{"2"}}));
+  EXPECT_EQ(
+      rows("SELECT topic, partition, \"offset\", decode(value) FROM ziwa.dead_letters ORDER BY 3"),
+      (TextRows{{"t", "0", "1", R"({"id": "no"})"}, {"t", "0", "2", R"({"id": null})"}}));
 }
 
 TEST_F(TableTest, SinksNeedMatchingColumns) {

@@ -85,6 +85,11 @@ TEST_P(TextTest, AnswersAsWritten) {
     bool with_position =
         example.expected.size() == 1 && example.expected[0].find('@') != std::string::npos;
     auto answer = answer_of(**session, sql, with_position);
+    if (example.expected == std::vector<std::string>{"*"}) {
+      EXPECT_FALSE(answer.size() == 1 && answer[0].starts_with("error "))
+          << example.line << ": " << answer[0];
+      continue;
+    }
     EXPECT_EQ(answer, example.expected) << GetParam() << ":" << example.line << "\n" << sql;
   }
 }

@@ -70,9 +70,13 @@ ByteView view_of(const Bytes& bytes) {
 
 class TopicWriter final : public RowWriter {
  public:
-  TopicWriter(Core& core, catalog::ObjectPtr topic, std::unique_ptr<data::RecordCodec> codec,
-              duckdb::vector<duckdb::LogicalType> types)
-      : core_(core), topic_(std::move(topic)), codec_(std::move(codec)), types_(std::move(types)) {
+  TopicWriter(Core& core, catalog::ObjectPtr topic, AppendWhen when,
+              std::unique_ptr<data::RecordCodec> codec, duckdb::vector<duckdb::LogicalType> types)
+      : core_(core),
+        topic_(std::move(topic)),
+        when_(when),
+        codec_(std::move(codec)),
+        types_(std::move(types)) {
     pending_.resize(static_cast<size_t>(definition().partitions));
     pending_bytes_.resize(pending_.size());
     if (!definition().partition_by.empty())
@@ -93,6 +97,11 @@ class TopicWriter final : public RowWriter {
     }
     keyless_partition_ = (keyless_partition_ + 1) % pending_.size();
     if (buffered_ > kTopicBufferBytes) {
+      if (when_ == AppendWhen::finished) {
+        return Error(Code::exhausted, "a transaction writes at most {} MiB of records",
+                     kTopicBufferBytes >> 20)
+            .with_hint("insert outside BEGIN ... COMMIT");
+      }
       for (size_t partition = 0; partition < pending_.size(); ++partition)
         TRY(append_batches(partition));
     }
@@ -175,6 +184,7 @@ class TopicWriter final : public RowWriter {
 
   Core& core_;
   catalog::ObjectPtr topic_;
+  AppendWhen when_;
   std::unique_ptr<data::RecordCodec> codec_;  ///< Null on a raw topic.
   duckdb::vector<duckdb::LogicalType> types_;
   std::optional<size_t> key_column_;
@@ -187,7 +197,8 @@ class TopicWriter final : public RowWriter {
 
 }  // namespace
 
-Result<std::unique_ptr<RowWriter>> make_topic_writer(Core& core, const catalog::ObjectPtr& topic) {
+Result<std::unique_ptr<RowWriter>> make_topic_writer(Core& core, const catalog::ObjectPtr& topic,
+                                                     AppendWhen when) {
   const auto& definition = topic->topic();
   duckdb::vector<duckdb::LogicalType> types;
   for (const data::Column& column : definition.schema.columns)
@@ -195,7 +206,7 @@ Result<std::unique_ptr<RowWriter>> make_topic_writer(Core& core, const catalog::
   std::unique_ptr<data::RecordCodec> codec;
   if (!definition.schema.columns.empty())
     codec = TRY(data::make_record_codec(definition.schema, definition.format));
-  return std::make_unique<TopicWriter>(core, topic, std::move(codec), std::move(types));
+  return std::make_unique<TopicWriter>(core, topic, when, std::move(codec), std::move(types));
 }
 
 }  // namespace ziwa::sql

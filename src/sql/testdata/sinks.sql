@@ -19,3 +19,36 @@ error conflict @11
 CREATE SINK bad INTO kept FROM t WITH (interval = '1 second')
 ----
 error invalid_argument @39
+
+CALL ziwa.flush('nothing')
+----
+error not_found @16
+
+CALL ziwa.flush('keep')
+----
+*
+
+SELECT count(*), count(DISTINCT id), min(ts), max(name) FROM kept
+----
+1000 | 1000 | 2001-01-01 00:00:00 | n2
+
+INSERT INTO t VALUES (1000, NULL, 'late')
+----
+
+CALL ziwa.flush()
+----
+*
+
+SELECT count(*), count(ts) FROM kept
+----
+1001 | 1000
+
+SELECT name, state, from_object, into_table, rows FROM ziwa.sinks
+----
+keep | running | public.t | public.kept | 1001
+
+DROP SINK keep
+----
+
+DROP TABLE kept
+----
