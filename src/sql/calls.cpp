@@ -2,6 +2,7 @@
 
 #include "base/settings.h"
 #include "sql/ddl.h"
+#include "sql/project.h"
 #include "sql/statement_parser.h"
 
 #include <charconv>
@@ -96,8 +97,46 @@ Result<CallRows> delete_records(CallContext& context, const Call& call) {
   return rows;
 }
 
+Result<std::string> directory(const Call::Argument& argument) {
+  if (!argument.is_text || argument.value.empty()) {
+    return Error(Code::invalid_argument, "the folder of a project is expected")
+        .at(argument.position);
+  }
+  return argument.value;
+}
+
+CallRows change_rows(const std::vector<ProjectChange>& changes) {
+  CallRows rows;
+  for (const ProjectChange& change : changes) {
+    rows.push_back({Value(std::string(action_name(change.action))),
+                    Value(std::string(catalog::kind_name(change.kind))), Value(change.name),
+                    Value(change.where), Value(change.why), Value::BOOLEAN(change.loses_data)});
+  }
+  return rows;
+}
+
+Result<CallRows> diff(CallContext& context, const Call& call) {
+  return change_rows(TRY(diff_project(context.bind.core, TRY(directory(call.arguments[0])))));
+}
+
+Result<CallRows> apply(CallContext& context, const Call& call) {
+  bool allow_drop = call.arguments.size() > 1;
+  if (allow_drop && call.arguments[1].value != "allow_drop") {
+    return Error(Code::invalid_argument, "the second argument can only be 'allow_drop'")
+        .at(call.arguments[1].position);
+  }
+  auto changes =
+      TRY(apply_project(context.bind.core, TRY(directory(call.arguments[0])), allow_drop));
+  context.written = context.bind.core->deps.journal.durable();
+  return change_rows(changes);
+}
+
 const std::vector<CallFunction>& functions() {
   static const std::vector<duck::NamedType> kEpoch = {{"epoch", LogicalType::BIGINT}};
+  static const std::vector<duck::NamedType> kChanges = {
+      {"action", LogicalType::VARCHAR}, {"kind", LogicalType::VARCHAR},
+      {"name", LogicalType::VARCHAR},   {"where", LogicalType::VARCHAR},
+      {"why", LogicalType::VARCHAR},    {"loses_data", LogicalType::BOOLEAN}};
   static const std::vector<CallFunction> kFunctions = {
       {"wait", "ziwa.wait(epoch [, timeout_ms])", 1, 2, kEpoch, wait},
       {"checkpoint", "ziwa.checkpoint()", 0, 0, kEpoch, checkpoint},
@@ -108,6 +147,8 @@ const std::vector<CallFunction>& functions() {
        3,
        {{"partition", LogicalType::INTEGER}, {"log_start", LogicalType::BIGINT}},
        delete_records},
+      {"diff", "ziwa.diff('project folder')", 1, 1, kChanges, diff},
+      {"apply", "ziwa.apply('project folder' [, 'allow_drop'])", 1, 2, kChanges, apply},
   };
   return kFunctions;
 }
@@ -129,8 +170,9 @@ Result<const CallFunction*> find_call(const Call& call) {
   }
   std::string nearest = nearest_name(call.function, names);
   return Error(Code::not_found, "there is no function ziwa.{}", call.function)
-      .with_hint(nearest.empty() ? "there are wait, checkpoint, flush and delete_records"
-                                 : "did you mean ziwa." + nearest + "?")
+      .with_hint(nearest.empty()
+                     ? "there are wait, checkpoint, flush, delete_records, diff and apply"
+                     : "did you mean ziwa." + nearest + "?")
       .at(call.position);
 }
 

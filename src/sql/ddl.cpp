@@ -10,7 +10,7 @@ namespace {
 
 Status fill_table(Core& core, const catalog::ObjectPtr& object, std::shared_ptr<lake::Table> table,
                   const RowSource& rows) {
-  auto writer = TRY(make_table_writer(core, object, std::move(table), false));
+  auto writer = TRY(make_table_writer(core, object, std::move(table), TableWrite::create));
   while (duckdb::DataChunk* chunk = TRY(rows())) TRY(writer->write(*chunk));
   TRY(writer->finish());
   return {};

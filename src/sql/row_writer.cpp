@@ -10,7 +10,7 @@ Result<std::unique_ptr<RowWriter>> make_row_writer(Core& core, const catalog::Ob
     case catalog::Kind::topic:
       return make_topic_writer(core, object, when);
     case catalog::Kind::table:
-      return make_table_writer(core, object, TRY(core.deps.table(*object)), true);
+      return make_table_writer(core, object, TRY(core.deps.table(*object)), TableWrite::append);
     case catalog::Kind::view:
       return Error(Code::unsupported,
                    "\"{}\" is a materialized view; its rows follow from its query", object->name)

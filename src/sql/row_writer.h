@@ -39,11 +39,16 @@ Result<std::unique_ptr<RowWriter>> make_row_writer(Core& core, const catalog::Ob
 /// As make_row_writer().
 Result<std::unique_ptr<RowWriter>> make_topic_writer(Core& core, const catalog::ObjectPtr& topic,
                                                      AppendWhen when);
-/// `announce`: the write gets a journal number of its own; false for a table whose creation is not
-/// in the journal yet.
+/// How rows enter a lake table.
+enum class TableWrite : unsigned char {
+  create,  ///< The first rows of a table whose creation is not in the journal yet: no journal
+           ///< number.
+  append,
+  replace,  ///< The rows take the place of all that are there, in one Delta commit.
+};
 Result<std::unique_ptr<RowWriter>> make_table_writer(Core& core, const catalog::ObjectPtr& object,
                                                      std::shared_ptr<lake::Table> table,
-                                                     bool announce);
+                                                     TableWrite kind);
 
 /// Errors: invalid_argument naming the column, when a NOT NULL column of `schema` holds a NULL.
 Status check_not_null(const data::Schema& schema, duckdb::DataChunk& rows);

@@ -11,8 +11,8 @@ constexpr uint64_t kFileBytes = 128u << 20;
 class TableRowWriter final : public RowWriter {
  public:
   TableRowWriter(Core& core, catalog::ObjectPtr object, std::shared_ptr<lake::Table> table,
-                 bool announce)
-      : core_(core), object_(std::move(object)), table_(std::move(table)), announce_(announce) {}
+                 TableWrite kind)
+      : core_(core), object_(std::move(object)), table_(std::move(table)), kind_(kind) {}
 
   Status open() {
     writer_ = TRY(table_->writer(kFileBytes));
@@ -44,11 +44,17 @@ class TableRowWriter final : public RowWriter {
   }
 
   Result<EntryNumber> finish() override {
-    lake::Commit commit{.operation = announce_ ? "WRITE" : "CREATE TABLE AS SELECT",
-                        .add = TRY(writer_->finish())};
-    if (commit.add.empty()) return EntryNumber();
+    lake::Commit commit{
+        .operation = kind_ == TableWrite::create ? "CREATE TABLE AS SELECT" : "WRITE",
+        .add = TRY(writer_->finish())};
+    if (kind_ == TableWrite::replace) {
+      lake::TableSnapshotPtr before = TRY(table_->refresh());
+      for (const auto& file : before->files()) commit.remove.push_back(*file);
+      commit.read_version = before->version();
+    }
+    if (commit.add.empty() && commit.remove.empty()) return EntryNumber();
     lake::TableSnapshotPtr snapshot = TRY(table_->commit(commit));
-    if (!announce_) return EntryNumber();
+    if (kind_ == TableWrite::create) return EntryNumber();
     return core_.deps.journal.submit_and_wait(
         journal::DeltaVersion{object_->id, snapshot->version()}, {});
   }
@@ -57,7 +63,7 @@ class TableRowWriter final : public RowWriter {
   Core& core_;
   catalog::ObjectPtr object_;
   std::shared_ptr<lake::Table> table_;
-  bool announce_;
+  TableWrite kind_;
   std::unique_ptr<lake::TableWriter> writer_;
   std::unique_ptr<duck::ExpressionProgram> derive_;  ///< Null: nothing is derived.
   duckdb::DataChunk derived_;
@@ -69,8 +75,8 @@ class TableRowWriter final : public RowWriter {
 
 Result<std::unique_ptr<RowWriter>> make_table_writer(Core& core, const catalog::ObjectPtr& object,
                                                      std::shared_ptr<lake::Table> table,
-                                                     bool announce) {
-  auto writer = std::make_unique<TableRowWriter>(core, object, std::move(table), announce);
+                                                     TableWrite kind) {
+  auto writer = std::make_unique<TableRowWriter>(core, object, std::move(table), kind);
   TRY(writer->open());
   return writer;
 }

@@ -13,21 +13,6 @@
 namespace ziwa::sql {
 namespace {
 
-/// A connection of our own that sees `context.catalog`, so that binding touches neither the
-/// session's settings nor its transaction.
-Result<std::unique_ptr<duckdb::Connection>> open_binder(const BindContext& context) {
-  auto state = duckdb::make_shared_ptr<SessionState>(context.core);
-  state->catalog = context.catalog;
-  auto connection = TRY(open_connection(state));
-  TRY(duck::guarded([&] {
-    connection->BeginTransaction();
-    duckdb::CatalogSearchEntry entry(std::string(kDatabaseName), context.schema);
-    duckdb::ClientData::Get(*connection->context)
-        .catalog_search_path->Set(std::move(entry), duckdb::CatalogSetPathType::SET_DIRECTLY);
-  }));
-  return connection;
-}
-
 Result<catalog::ObjectPtr> resolve_scan(const duckdb::LogicalGet& get,
                                         std::set<ObjectId>& sources) {
   catalog::ObjectPtr object = scanned_object(get);
@@ -63,6 +48,24 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
 }
 
 }  // namespace
+
+Result<std::unique_ptr<duckdb::Connection>> open_binder(const BindContext& context) {
+  auto state = duckdb::make_shared_ptr<SessionState>(context.core);
+  state->catalog = context.catalog;
+  auto connection = TRY(open_connection(state));
+  TRY(duck::guarded([&] {
+    if (!context.directory.empty()) {
+      duckdb::ClientConfig::GetConfig(*connection->context)
+          .user_settings.SetUserSetting(duckdb::FileSearchPathSetting::SettingIndex,
+                                        duckdb::Value(context.directory));
+    }
+    connection->BeginTransaction();
+    duckdb::CatalogSearchEntry entry(std::string(kDatabaseName), context.schema);
+    duckdb::ClientData::Get(*connection->context)
+        .catalog_search_path->Set(std::move(entry), duckdb::CatalogSetPathType::SET_DIRECTLY);
+  }));
+  return connection;
+}
 
 Error relocate(Error error, const Rewritten* map, size_t offset) {
   if (!error.position()) return error;

@@ -17,7 +17,13 @@ struct BindContext {
   std::shared_ptr<Core> core;
   catalog::SnapshotPtr catalog;
   std::string schema;
+  /// Where relative paths of file functions start; empty: the server's working directory.
+  std::string directory = {};
 };
+
+/// A connection of our own that is bound like `context` inside an open transaction, so that it
+/// touches neither a session's settings nor its transaction.
+Result<std::unique_ptr<duckdb::Connection>> open_binder(const BindContext& context);
 
 /// A view's query, ready to run for ever.
 struct ViewPlan {
