@@ -53,7 +53,7 @@ struct ProjectOptions {
   bool json = false;
 };
 
-/// APPLY PROJECT and DIFF PROJECT name the folder as the server sees it: an absolute path.
+/// ziwa.apply() and ziwa.diff() take the folder as the server sees it: an absolute path.
 int run_project(const ProjectOptions& options, bool apply) {
   std::unique_ptr<char, decltype(&std::free)> path(realpath(options.project.c_str(), nullptr),
                                                    &std::free);
@@ -63,8 +63,8 @@ int run_project(const ProjectOptions& options, bool apply) {
     quoted += *c == '\'' ? "''" : std::string(1, *c);
   quoted += "'";
   std::string sql =
-      apply ? "APPLY PROJECT " + quoted + (options.allow_drop ? " WITH (allow_drop = true)" : "")
-            : "DIFF PROJECT " + quoted;
+      apply ? "CALL ziwa.apply(" + quoted + (options.allow_drop ? ", 'allow_drop')" : ")")
+            : "CALL ziwa.diff(" + quoted + ")";
   auto client = SqlClient::connect(options.address);
   if (!client) return report_error(client.error(), options.json);
   SqlPrinter printer(options.json ? SqlForm::json : SqlForm::table, true);

@@ -204,8 +204,8 @@ Status Engines::apply_project(const std::string& directory, bool allow_drop) {
   auto session = TRY(database_->session());
   std::string quoted = "'";
   for (char c : directory) quoted += c == '\'' ? "''" : std::string(1, c);
-  auto rows = TRY(session->query("APPLY PROJECT " + quoted +
-                                 (allow_drop ? "' WITH (allow_drop = true)" : "'")));
+  auto rows = TRY(
+      session->query("CALL ziwa.apply(" + quoted + (allow_drop ? "', 'allow_drop')" : "')")));
   while (TRY(rows->next()) != nullptr) {
   }
   return {};
