@@ -24,7 +24,6 @@
 #include <duckdb/main/extension/extension_loader.hpp>
 #include <duckdb/main/pending_query_result.hpp>
 #include <duckdb/main/prepared_statement.hpp>
-#include <duckdb/main/settings.hpp>
 #include <duckdb/main/stream_query_result.hpp>
 #include <duckdb/parallel/task_scheduler.hpp>
 #include <duckdb/parser/constraints/not_null_constraint.hpp>

@@ -1,6 +1,5 @@
 #include "sql/project.h"
 
-#include "catalog/stored_columns.h"
 #include "duck/catalog_api.h"
 #include "sql/ddl.h"
 #include "sql/define.h"
@@ -8,6 +7,7 @@
 #include "sql/rewrite.h"
 #include "sql/row_writer.h"
 #include "sql/statement.h"
+#include "sql/tokenizer.h"
 #include "sql/view_planner.h"
 
 #include <openssl/evp.h>
@@ -40,6 +40,28 @@ Result<CreateStatement> as_create(Statement statement) {
       .with_hint("CREATE TOPIC, TABLE, MATERIALIZED VIEW and SINK may stand in a project");
 }
 
+/// File functions of a project's statements name files of the project: makes the paths of
+/// `read_...('path')` and `FROM 'path'` absolute.
+Result<std::string> with_absolute_paths(const std::string& query, const std::string& directory) {
+  auto tokens = TRY(tokenize(query));
+  std::string out;
+  size_t copied = 0;
+  for (size_t i = 1; i < tokens.size(); ++i) {
+    if (tokens[i].kind != TokenKind::string) continue;
+    bool of_function = i >= 2 && tokens[i - 1].is_symbol("(") &&
+                       tokens[i - 2].kind == TokenKind::word &&
+                       duckdb::StringUtil::StartsWith(
+                           duckdb::StringUtil::Lower(std::string(tokens[i - 2].text)), "read_");
+    if (!of_function && !tokens[i - 1].is("FROM")) continue;
+    std::string path = tokens[i].value();
+    if (path.starts_with('/') || path.find("://") != std::string::npos) continue;
+    out += query.substr(copied, tokens[i].position - copied);
+    out += "'" + duckdb::StringUtil::Replace(join_path(directory, path), "'", "''") + "'";
+    copied = tokens[i].end();
+  }
+  return out + query.substr(copied);
+}
+
 Result<std::vector<Declared>> parse_all(const ProjectFiles& files) {
   std::vector<Declared> all;
   std::set<std::pair<std::string, std::string>> names;
@@ -50,6 +72,11 @@ Result<std::vector<Declared>> parse_all(const ProjectFiles& files) {
     auto create = as_create(std::move(*statement));
     if (!create) return located(create.error(), declared);
     declared.create = std::move(*create);
+    if (auto* table = std::get_if<CreateTable>(&declared.create); table && table->query) {
+      auto query = with_absolute_paths(table->query->text, files.directory);
+      if (!query) return located(query.error(), declared);
+      table->query->text = std::move(*query);
+    }
     auto name = resolve_name(name_of(declared.create), std::string(kDefaultSchema));
     if (!name) return located(name.error(), declared);
     declared.name = std::move(*name);
@@ -111,10 +138,12 @@ class Application {
   Status change(const Declared& declared, const catalog::ObjectPtr& there, catalog::Object wanted);
   Status create(const Declared& declared, catalog::Object wanted);
   BindContext context() const {
-    return {.core = core_,
-            .catalog = transaction_.snapshot(),
-            .schema = std::string(kDefaultSchema),
-            .directory = files_.directory};
+    return {
+        .core = core_, .catalog = transaction_.snapshot(), .schema = std::string(kDefaultSchema)};
+  }
+  std::string file_of(const catalog::TableDefinition& table) const {
+    return table.loaded_from.starts_with('/') ? table.loaded_from
+                                              : join_path(files_.directory, table.loaded_from);
   }
   bool owned(const catalog::Object& object) const { return object.project == files_.name; }
   void note(ProjectAction action, const catalog::Object& object, std::string where, std::string why,
@@ -134,11 +163,9 @@ class Application {
 };
 
 /// The query that fills a table: its own SELECT, or everything in its file.
-std::string load_query(const CreateTable& create, const catalog::TableDefinition& table) {
+std::string load_query(const CreateTable& create, const std::string& path) {
   if (create.query) return create.query->text;
-  std::string path;
-  for (char c : table.loaded_from) path += c == '\'' ? std::string("''") : std::string(1, c);
-  return fmt::format("SELECT * FROM '{}'", path);
+  return fmt::format("SELECT * FROM '{}'", duckdb::StringUtil::Replace(path, "'", "''"));
 }
 
 /// Runs `query` against the catalog of `context`. The rows die with the returned source.
@@ -194,7 +221,7 @@ Status Application::create(const Declared& declared, catalog::Object wanted) {
   RowSource rows;
   if (const auto* table = std::get_if<CreateTable>(&declared.create); table && !dry_) {
     if (table->query || !wanted.table().loaded_from.empty()) {
-      rows = TRY(open_rows(context(), load_query(*table, wanted.table())));
+      rows = TRY(open_rows(context(), load_query(*table, file_of(wanted.table()))));
     }
   }
   bool again = dropped_.contains(wanted.name);
@@ -232,7 +259,7 @@ Status Application::change(const Declared& declared, const catalog::ObjectPtr& t
       note(ProjectAction::load, *there, declared.where(), there->table().loaded_from + " changed",
            false);
       loads_.push_back({there->id,
-                        load_query(std::get<CreateTable>(declared.create), wanted.table()),
+                        load_query(std::get<CreateTable>(declared.create), file_of(wanted.table())),
                         wanted.table().loaded_from_hash});
       return {};
     }
@@ -256,10 +283,7 @@ Status Application::realise(const Declared& declared) {
   wanted.project = files_.name;
   if (wanted.kind() == catalog::Kind::table && !wanted.table().loaded_from.empty()) {
     auto& table = std::get<catalog::TableDefinition>(wanted.definition);
-    std::string path = table.loaded_from.starts_with('/')
-                           ? table.loaded_from
-                           : join_path(files_.directory, table.loaded_from);
-    table.loaded_from_hash = TRY(content_hash(core_->deps.fs, path));
+    table.loaded_from_hash = TRY(content_hash(core_->deps.fs, file_of(table)));
   }
   auto there = bind.catalog->find(declared.name.schema, declared.name.name);
   return there ? change(declared, there, std::move(wanted)) : create(declared, std::move(wanted));
@@ -286,12 +310,10 @@ Status Application::run(std::vector<Declared> pending) {
 
 /// Replaces all rows of a table in one Delta commit, then remembers the file's hash: a crash in
 /// between loads once more, which changes nothing.
-Status load_again(const std::shared_ptr<Core>& core, const ProjectFiles& files,
-                  const Application::Load& load) {
+Status load_again(const std::shared_ptr<Core>& core, const Application::Load& load) {
   BindContext context{.core = core,
                       .catalog = core->deps.catalog.snapshot(),
-                      .schema = std::string(kDefaultSchema),
-                      .directory = files.directory};
+                      .schema = std::string(kDefaultSchema)};
   catalog::ObjectPtr object = context.catalog->find(load.table);
   if (!object) return Error(Code::conflict, "a table was dropped while its file was loaded");
   RowSource rows = TRY(open_rows(context, load.query));
@@ -387,7 +409,7 @@ Result<std::vector<ProjectChange>> apply_project(const std::shared_ptr<Core>& co
     for (const auto& object : made) discard_table(*core, *object);
     return committed.error();
   }
-  for (const auto& load : loads) TRY(load_again(core, files, load));
+  for (const auto& load : loads) TRY(load_again(core, load));
   TRY(core->deps.engine.wait(core->deps.journal.durable(), core->read_timeout_ms()));
   return changes;
 }

@@ -54,11 +54,6 @@ Result<std::unique_ptr<duckdb::Connection>> open_binder(const BindContext& conte
   state->catalog = context.catalog;
   auto connection = TRY(open_connection(state));
   TRY(duck::guarded([&] {
-    if (!context.directory.empty()) {
-      duckdb::ClientConfig::GetConfig(*connection->context)
-          .user_settings.SetUserSetting(duckdb::FileSearchPathSetting::SettingIndex,
-                                        duckdb::Value(context.directory));
-    }
     connection->BeginTransaction();
     duckdb::CatalogSearchEntry entry(std::string(kDatabaseName), context.schema);
     duckdb::ClientData::Get(*connection->context)

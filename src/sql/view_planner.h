@@ -17,8 +17,6 @@ struct BindContext {
   std::shared_ptr<Core> core;
   catalog::SnapshotPtr catalog;
   std::string schema;
-  /// Where relative paths of file functions start; empty: the server's working directory.
-  std::string directory = {};
 };
 
 /// A connection of our own that is bound like `context` inside an open transaction, so that it
