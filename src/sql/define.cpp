@@ -208,7 +208,7 @@ Result<catalog::Definition> define_view(const BindContext& context, const Create
                                         std::vector<ObjectId>& depends_on) {
   TRY(apply_options(create.options, {}, "materialized view"));
   ViewPlan planned = TRY(plan_view(context, create.query));
-  TRY(context.core->deps.engine.validate(planned.plan));
+  TRY(context.core->deps.engine.validate(planned.plan, *context.catalog));
   depends_on = planned.sources;
   return catalog::ViewDefinition{.schema = planned.schema,
                                  .query = create.query.text,

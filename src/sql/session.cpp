@@ -393,7 +393,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::explain_stream(const ExplainStream& e
     rows.push_back({duckdb::Value(text.substr(begin, end - begin))});
     begin = end + 1;
   }
-  Status possible = core_->deps.engine.validate(view.plan);
+  Status possible = core_->deps.engine.validate(view.plan, *core_->deps.catalog.snapshot());
   if (!possible) rows.push_back({duckdb::Value("not possible: " + possible.error().message())});
   return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, std::move(rows),
                                      Epoch());

@@ -58,14 +58,13 @@ class ThreadedEngine final : public Engine {
     return Error(Code::unavailable, "the stream engine is stopping");
   }
 
-  Status validate(const Plan& plan) const override {
-    auto catalog = deps_.catalog.snapshot();
+  Status validate(const Plan& plan, const catalog::Snapshot& catalog) const override {
     StageContext context{
         .instance = deps_.duck, .errors = {}, .late = nullptr, .watermark = [](ObjectId) {
           return kNoWatermark;
         }};
     auto compiled = Dataflow::compile(plan, context, [&](ObjectId id) -> Result<SourceObject> {
-      auto object = catalog->find(id);
+      auto object = catalog.find(id);
       if (object == nullptr) return Error(Code::not_found, "there is no object {}", id);
       switch (object->kind()) {
         case catalog::Kind::topic:

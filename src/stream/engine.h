@@ -106,9 +106,9 @@ class Engine {
   virtual PublishedPtr published() const = 0;
   /// Waits until published()->epoch >= `epoch`. Errors: unavailable after `timeout_ms`.
   virtual Status wait(Epoch epoch, int64_t timeout_ms) = 0;
-  /// Checks that the engine can run `plan` (every operator, type and source) without making
-  /// anything.
-  virtual Status validate(const Plan& plan) const = 0;
+  /// Checks that the engine can run `plan` (every operator, type and source) over the objects of
+  /// `catalog`, which need not be committed, without making anything.
+  virtual Status validate(const Plan& plan, const catalog::Snapshot& catalog) const = 0;
   /// For the catalog: views and sinks come and go with it. on_create returns when the view covers
   /// `entry`.
   virtual Status on_catalog_change(const std::vector<catalog::Change>& changes,
