@@ -181,5 +181,5 @@ class Oracle:
         return self.compare(
             "table flight_history",
             got,
-            "SELECT seq, time, delay::INTEGER, distance::INTEGER, origin, destination FROM source",
+            "SELECT seq, time, delay::INTEGER, distance::INTEGER, origin, destination FROM sent",
         )

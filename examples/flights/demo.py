@@ -264,7 +264,7 @@ class Demo:
             )
         late = self.save(
             "late",
-            'SELECT _partition AS "partition", _offset AS "offset" FROM ziwa.late_rows '
+            'SELECT "partition", "offset" FROM ziwa.late_rows '
             "WHERE view = 'departures_per_hour'",
         )
         self.findings.append(oracle.compare_late(late))
