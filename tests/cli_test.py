@@ -31,11 +31,14 @@ def events(tmp_path_factory) -> str:
 
 
 def make_topic(server, name: str, form: str = "json") -> None:
-    server.sql(f"CREATE TOPIC {name} (seq BIGINT, at TIMESTAMP, number BIGINT, key VARCHAR, amount DOUBLE, note VARCHAR) "
-               f"WITH (partitions = 3, partition_by = 'key', format = '{form}')")
+    server.sql(
+        f"CREATE TOPIC {name} (seq BIGINT, at TIMESTAMP, number BIGINT, key VARCHAR, amount DOUBLE, note VARCHAR) "
+        f"WITH (partitions = 3, partition_by = 'key', format = '{form}')"
+    )
 
 
-# -- version, status, usage ----------------------------------------------------------------------------------------------
+# -- version, status, usage
+
 
 def test_version(shared_server):
     assert re.fullmatch(r"ziwa \d+\.\d+\.\d+\n", shared_server.cli("version").stdout)
@@ -43,9 +46,19 @@ def test_version(shared_server):
 
 
 def test_usage_errors_have_code_2(shared_server):
-    for arguments in [[], ["nonsense"], ["up"], ["produce"], ["sql", "--json", "--csv"], ["sql", "--port", "x"]]:
+    for arguments in [
+        [],
+        ["nonsense"],
+        ["up"],
+        ["produce"],
+        ["sql", "--json", "--csv"],
+        ["sql", "--port", "x"],
+    ]:
         assert shared_server.cli(*arguments).returncode == 2, arguments
-    assert shared_server.cli("up", "--data", "/nonexistent/x", "--set", "doors.kafka.prt=1").returncode == 2
+    assert (
+        shared_server.cli("up", "--data", "/nonexistent/x", "--set", "doors.kafka.prt=1").returncode
+        == 2
+    )
     done = shared_server.cli("up", "--data", "/nonexistent/x", "--set", "doors.kafka.prt=1")
     assert "doors.kafka.port" in done.stderr
 
@@ -63,31 +76,46 @@ def test_no_server_is_code_3(shared_server):
     assert done.returncode == 3 and "hint" in done.stderr
 
 
-# -- sql -----------------------------------------------------------------------------------------------------------------
+# -- sql
+
 
 def test_sql_forms(shared_server):
     query = "SELECT 1 AS n, 'a,b' AS t, NULL::VARCHAR AS x, true AS b, [1, 2] AS l"
     table = shared_server.cli("sql", "--port", "{postgres}", "-c", query)
-    assert "│ n │ t   │ x    │" in table.stdout and "NULL" in table.stdout and "(1 row)" in table.stdout
+    assert (
+        "│ n │ t   │ x    │" in table.stdout
+        and "NULL" in table.stdout
+        and "(1 row)" in table.stdout
+    )
     as_csv = shared_server.cli("sql", "--port", "{postgres}", "--csv", "-c", query)
-    assert list(csv.reader(as_csv.stdout.splitlines())) == [["n", "t", "x", "b", "l"], ["1", "a,b", "", "true", "{1,2}"]]
+    assert list(csv.reader(as_csv.stdout.splitlines())) == [
+        ["n", "t", "x", "b", "l"],
+        ["1", "a,b", "", "true", "{1,2}"],
+    ]
     as_json = shared_server.cli("sql", "--port", "{postgres}", "--json", "-c", query)
     assert json.loads(as_json.stdout) == {"n": 1, "t": "a,b", "x": None, "b": True, "l": "{1,2}"}
 
 
 def test_sql_reads_stdin_and_files(shared_server, tmp_path):
-    done = shared_server.cli("sql", "--port", "{postgres}", "--csv", input="SELECT 1 AS a; SELECT 2 AS b;")
+    done = shared_server.cli(
+        "sql", "--port", "{postgres}", "--csv", input="SELECT 1 AS a; SELECT 2 AS b;"
+    )
     assert done.stdout == "a\n1\nb\n2\n"
     script = tmp_path / "script.sql"
     script.write_text("SELECT 'from a file' AS x;")
-    assert shared_server.cli("sql", "--port", "{postgres}", "--csv", "-f", str(script)).stdout == "x\nfrom a file\n"
+    assert (
+        shared_server.cli("sql", "--port", "{postgres}", "--csv", "-f", str(script)).stdout
+        == "x\nfrom a file\n"
+    )
 
 
 def test_sql_errors_point_and_hint(shared_server):
     done = shared_server.cli("sql", "--port", "{postgres}", "-c", "SELECT 1, nowhere")
     assert done.returncode == 1
     assert "SELECT 1, nowhere\n" in done.stderr and "          ^" in done.stderr
-    as_json = shared_server.cli("sql", "--port", "{postgres}", "--json", "-c", "SELECT * FROM nowhere")
+    as_json = shared_server.cli(
+        "sql", "--port", "{postgres}", "--json", "-c", "SELECT * FROM nowhere"
+    )
     assert json.loads(as_json.stderr)["code"] == "not_found"
 
 
@@ -95,8 +123,14 @@ def test_sql_prompt_has_history_and_lines(shared_server, tmp_path):
     """At a terminal: a statement over two lines, a command, Ctrl-C, Ctrl-D."""
     master, slave = pty.openpty()
     environment = shared_server.environment() | {"XDG_STATE_HOME": str(tmp_path), "TERM": "dumb"}
-    process = subprocess.Popen([shared_server.binary, "sql", "--port", str(shared_server.ports["postgres"])], stdin=slave,
-                               stdout=slave, stderr=slave, env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        [shared_server.binary, "sql", "--port", str(shared_server.ports["postgres"])],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+        start_new_session=True,
+    )
     os.close(slave)
     seen = ""
 
@@ -107,7 +141,7 @@ def test_sql_prompt_has_history_and_lines(shared_server, tmp_path):
             assert time.monotonic() < end, f"no {text!r} in {seen!r}"
             if select.select([master], [], [], 0.1)[0]:
                 seen += os.read(master, 65536).decode(errors="replace")
-        seen = seen[seen.index(text) + len(text):]
+        seen = seen[seen.index(text) + len(text) :]
 
     expect("ziwa> ")
     os.write(master, b"SELECT 40 +\n")
@@ -127,22 +161,40 @@ def test_sql_prompt_has_history_and_lines(shared_server, tmp_path):
     assert "answer" in history
 
 
-# -- produce and consume -------------------------------------------------------------------------------------------------
+# -- produce and consume
+
 
 def produce(server, events, topic, *more) -> dict:
-    done = server.cli("produce", topic, "--kafka", "127.0.0.1:{kafka}", "--file", events, "--json", "--quiet", *more)
+    done = server.cli(
+        "produce",
+        topic,
+        "--kafka",
+        "127.0.0.1:{kafka}",
+        "--file",
+        events,
+        "--json",
+        "--quiet",
+        *more,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def read_topic(server, topic: str, count: int) -> list[confluent_kafka.Message]:
-    consumer = confluent_kafka.Consumer({"bootstrap.servers": server.kafka, "group.id": f"read-{topic}-{random.random()}",
-                                         "auto.offset.reset": "earliest"})
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": server.kafka,
+            "group.id": f"read-{topic}-{random.random()}",
+            "auto.offset.reset": "earliest",
+        }
+    )
     consumer.subscribe([topic])
     messages = []
     end = time.monotonic() + 60
     while len(messages) < count and time.monotonic() < end:
-        messages += [message for message in consumer.consume(10_000, timeout=1) if not message.error()]
+        messages += [
+            message for message in consumer.consume(10_000, timeout=1) if not message.error()
+        ]
     consumer.close()
     return messages
 
@@ -150,25 +202,59 @@ def read_topic(server, topic: str, count: int) -> list[confluent_kafka.Message]:
 def test_produce_sends_every_row_as_it_is(shared_server, events, tmp_path):
     make_topic(shared_server, "sent")
     log = tmp_path / "sent.csv"
-    outcome = produce(shared_server, events, "sent", "--key", "key", "--seq", "seq", "--order-by", "at", "--disorder",
-                      "10 minutes", "--late-fraction", "0.01", "--late-by", "1 h", "--seed", "5", "--send-log", str(log))
+    outcome = produce(
+        shared_server,
+        events,
+        "sent",
+        "--key",
+        "key",
+        "--seq",
+        "seq",
+        "--order-by",
+        "at",
+        "--disorder",
+        "10 minutes",
+        "--late-fraction",
+        "0.01",
+        "--late-by",
+        "1 h",
+        "--seed",
+        "5",
+        "--send-log",
+        str(log),
+    )
     assert outcome["records"] == EVENTS
     messages = read_topic(shared_server, "sent", EVENTS)
     assert len(messages) == EVENTS
-    source = dict(enumerate(duckdb.execute(
-        f'SELECT "at", number, key, amount, note FROM \'{events}\'').fetchall()))
+    source = dict(
+        enumerate(
+            duckdb.execute(f"SELECT \"at\", number, key, amount, note FROM '{events}'").fetchall()
+        )
+    )
     where = {}
     for message in messages:
         record = json.loads(message.value())
         at, number, key, amount, note = source[record["seq"]]
-        assert record == {"seq": record["seq"], "at": at.isoformat(), "number": number, "key": key, "amount": amount,
-                          "note": note}
+        assert record == {
+            "seq": record["seq"],
+            "at": at.isoformat(),
+            "number": number,
+            "key": key,
+            "amount": amount,
+            "note": note,
+        }
         assert message.key().decode() == key
         where[record["seq"]] = (message.partition(), message.offset())
     assert len(where) == EVENTS
-    logged = {int(row["seq"]): (int(row["partition"]), int(row["offset"])) for row in csv.DictReader(open(log))}
+    logged = {
+        int(row["seq"]): (int(row["partition"]), int(row["offset"]))
+        for row in csv.DictReader(open(log))
+    }
     assert logged == where
-    by_position = [int(row["seq"]) for row in sorted(csv.DictReader(open(log)), key=lambda row: int(row["position"]))]
+    by_position = [
+        int(row["seq"])
+        for row in sorted(csv.DictReader(open(log)), key=lambda row: int(row["position"]))
+    ]
     times = [source[seq][0].timestamp() for seq in by_position]
     newest, late, disordered = times[0], 0, 0
     for moment in times:
@@ -183,8 +269,23 @@ def test_produce_is_the_same_for_the_same_seed(shared_server, events, tmp_path):
     logs = []
     for seed in ("1", "1", "2"):
         path = tmp_path / f"log{len(logs)}.csv"
-        produce(shared_server, events, "seeded", "--seq", "seq", "--order-by", "at", "--disorder", "5 min", "--seed", seed,
-                "--send-log", str(path), "--limit", "3000")
+        produce(
+            shared_server,
+            events,
+            "seeded",
+            "--seq",
+            "seq",
+            "--order-by",
+            "at",
+            "--disorder",
+            "5 min",
+            "--seed",
+            seed,
+            "--send-log",
+            str(path),
+            "--limit",
+            "3000",
+        )
         rows = sorted(csv.DictReader(open(path)), key=lambda row: int(row["position"]))
         logs.append([row["seq"] for row in rows])
     assert logs[0] == logs[1] != logs[2]
@@ -196,17 +297,46 @@ def test_produce_parquet_send_log_csv_source_and_rename(shared_server, tmp_path)
     source.write_text("name,age\nAda,36\nGrace,\n")
     shared_server.sql("CREATE TOPIC people (n BIGINT, who VARCHAR, age BIGINT)")
     log = tmp_path / "log.parquet"
-    produce(shared_server, str(source), "people", "--seq", "n", "--rename", "name=who", "--send-log", str(log))
+    produce(
+        shared_server,
+        str(source),
+        "people",
+        "--seq",
+        "n",
+        "--rename",
+        "name=who",
+        "--send-log",
+        str(log),
+    )
     records = [json.loads(message.value()) for message in read_topic(shared_server, "people", 2)]
     assert records == [{"n": 0, "who": "Ada", "age": 36}, {"n": 1, "who": "Grace", "age": None}]
-    assert duckdb.execute(f"SELECT seq, position FROM '{log}' ORDER BY seq").fetchall() == [(0, 0), (1, 1)]
+    assert duckdb.execute(f"SELECT seq, position FROM '{log}' ORDER BY seq").fetchall() == [
+        (0, 0),
+        (1, 1),
+    ]
 
 
 def test_produce_avro_is_read_by_sql(shared_server, events, wait_until):
     make_topic(shared_server, "avro_events", "avro")
-    produce(shared_server, events, "avro_events", "--format", "avro", "--key", "key", "--seq", "seq", "--limit", "500",
-            "--order-by", "at")
-    wait_until(lambda: shared_server.sql("SELECT count(*) FROM avro_events") == [(500,)], what="500 records")
+    produce(
+        shared_server,
+        events,
+        "avro_events",
+        "--format",
+        "avro",
+        "--key",
+        "key",
+        "--seq",
+        "seq",
+        "--limit",
+        "500",
+        "--order-by",
+        "at",
+    )
+    wait_until(
+        lambda: shared_server.sql("SELECT count(*) FROM avro_events") == [(500,)],
+        what="500 records",
+    )
     got = shared_server.sql("SELECT number, key, amount FROM avro_events ORDER BY number")
     assert got == [(i, f"k{i % 7}", i / 8) for i in range(500)]
 
@@ -230,23 +360,43 @@ def test_consume(shared_server, tmp_path):
     shared_server.sql("INSERT INTO small VALUES (1, 'x'), (2, 'y,\"z\"')")
     base = ["consume", "small", "--kafka", "127.0.0.1:{kafka}", "--until-end"]
     values = shared_server.cli(*base)
-    assert [json.loads(line) for line in values.stdout.splitlines()] == [{"a": 1, "b": "x"}, {"a": 2, "b": 'y,"z"'}]
+    assert [json.loads(line) for line in values.stdout.splitlines()] == [
+        {"a": 1, "b": "x"},
+        {"a": 2, "b": 'y,"z"'},
+    ]
     as_json = [json.loads(line) for line in shared_server.cli(*base, "--json").stdout.splitlines()]
-    assert [(r["partition"], r["offset"], r["key"], r["value"]["a"]) for r in as_json] == [(0, 0, "x", 1), (0, 1, 'y,"z"', 2)]
+    assert [(r["partition"], r["offset"], r["key"], r["value"]["a"]) for r in as_json] == [
+        (0, 0, "x", 1),
+        (0, 1, 'y,"z"', 2),
+    ]
     path = tmp_path / "out.csv"
     assert shared_server.cli(*base, "--csv", "b,a", "--output", str(path)).returncode == 0
-    assert list(csv.reader(open(path))) == [["b", "a", "partition", "offset"], ["x", "1", "0", "0"], ['y,"z"', "2", "0", "1"]]
-    assert len(shared_server.cli("consume", "small", "--kafka", "127.0.0.1:{kafka}", "--limit", "1").stdout.splitlines()) == 1
+    assert list(csv.reader(open(path))) == [
+        ["b", "a", "partition", "offset"],
+        ["x", "1", "0", "0"],
+        ['y,"z"', "2", "0", "1"],
+    ]
+    assert (
+        len(
+            shared_server.cli(
+                "consume", "small", "--kafka", "127.0.0.1:{kafka}", "--limit", "1"
+            ).stdout.splitlines()
+        )
+        == 1
+    )
     assert shared_server.cli("consume", "none", "--kafka", "127.0.0.1:{kafka}").returncode == 1
 
 
-# -- apply and diff ------------------------------------------------------------------------------------------------------
+# -- apply and diff
+
 
 def test_apply_and_diff(server, tmp_path, wait_until):
     project = tmp_path / "shop"
     project.mkdir()
     (project / "ziwa.yaml").write_text("name: shop\n")
-    (project / "a.sql").write_text("CREATE MATERIALIZED VIEW per_item AS SELECT item, count(*) AS n FROM sales GROUP BY item;")
+    (project / "a.sql").write_text(
+        "CREATE MATERIALIZED VIEW per_item AS SELECT item, count(*) AS n FROM sales GROUP BY item;"
+    )
     (project / "b.sql").write_text("CREATE TOPIC sales (item VARCHAR, price DOUBLE);")
     address = ["--port", "{postgres}", "--project", str(project)]
     assert "sales" in server.cli("diff", *address).stdout
@@ -254,7 +404,9 @@ def test_apply_and_diff(server, tmp_path, wait_until):
     assert applied.returncode == 0, applied.stderr
     server.sql("INSERT INTO sales VALUES ('tea', 1), ('tea', 2)")
     wait_until(lambda: server.sql("SELECT * FROM per_item") == [("tea", 2)], what="the view")
-    again = [json.loads(line) for line in server.cli("diff", *address, "--json").stdout.splitlines()]
+    again = [
+        json.loads(line) for line in server.cli("diff", *address, "--json").stdout.splitlines()
+    ]
     assert again == []
     (project / "b.sql").write_text("CREATE TOPIC sales (item VARCHAR, price DOUBLE);\nSELEC;")
     assert server.cli("apply", *address).returncode == 1

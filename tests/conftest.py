@@ -27,14 +27,23 @@ ERROR_LINE = re.compile(r"^\S+Z error |\"level\":\"error\"", re.MULTILINE)
 class Server:
     """One `ziwa up` process. Ports chosen at the first start stay the same across restarts."""
 
-    def __init__(self, binary: str, directory: pathlib.Path, settings: dict[str, str] | None = None,
-                 project: pathlib.Path | None = None):
+    def __init__(
+        self,
+        binary: str,
+        directory: pathlib.Path,
+        settings: dict[str, str] | None = None,
+        project: pathlib.Path | None = None,
+    ):
         self.binary = binary
         self.directory = directory
         self.data = directory / "data"
         self.log_path = directory / "server.log"
         self.project = project
-        self.settings = {"doors.kafka.port": "0", "doors.postgres.port": "0", "doors.http.port": "0"} | (settings or {})
+        self.settings = {
+            "doors.kafka.port": "0",
+            "doors.postgres.port": "0",
+            "doors.http.port": "0",
+        } | (settings or {})
         self.ports: dict[str, int] = {}
         self.process: subprocess.Popen | None = None
         self.expected_errors: list[str] = []  # parts of ERROR lines that a test provokes
@@ -53,8 +62,13 @@ class Server:
 
     def start(self) -> "Server":
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=log, text=True,
-                                            env=self.environment())
+            self.process = subprocess.Popen(
+                self.command(),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=self.environment(),
+            )
         watchdog = threading.Timer(START_SECONDS_MAX, self.process.kill)
         watchdog.start()
         try:
@@ -99,8 +113,14 @@ class Server:
                 raise AssertionError(f"the server logged an error: {line}")
 
     def connect(self, **options) -> psycopg.Connection:
-        options = {"host": "127.0.0.1", "port": self.ports["postgres"], "user": "test", "dbname": "db",
-                   "autocommit": True, "connect_timeout": 10} | options
+        options = {
+            "host": "127.0.0.1",
+            "port": self.ports["postgres"],
+            "user": "test",
+            "dbname": "db",
+            "autocommit": True,
+            "connect_timeout": 10,
+        } | options
         return psycopg.connect(**options)
 
     def sql(self, statement: str, parameters=None) -> list[tuple]:
@@ -118,19 +138,32 @@ class Server:
 
     def cli(self, *arguments: str, **options) -> subprocess.CompletedProcess:
         """Runs `ziwa` with these arguments; `{kafka}`, `{postgres}` and `{http}` in them become ports."""
-        command = [self.binary, *(argument.format(**self.ports) if "{" in argument else argument for argument in arguments)]
-        options = {"capture_output": True, "text": True, "timeout": 120, "env": self.environment()} | options
+        command = [
+            self.binary,
+            *(
+                argument.format(**self.ports) if "{" in argument else argument
+                for argument in arguments
+            ),
+        ]
+        options = {
+            "capture_output": True,
+            "text": True,
+            "timeout": 120,
+            "env": self.environment(),
+        } | options
         return subprocess.run(command, **options)
 
 
 @pytest.fixture(scope="session")
 def wait_until():
     """A function that polls until `condition()` is true."""
+
     def wait(condition, seconds: float = 30, what: str = "the condition") -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"{what} did not come true within {seconds} s"
             time.sleep(0.02)
+
     return wait
 
 
@@ -146,8 +179,12 @@ def make_server(binary: str, tmp_path: pathlib.Path) -> Iterator:
     """A function that starts servers: make_server(settings=..., project=..., name=...)."""
     made: list[Server] = []
 
-    def make(settings: dict[str, str] | None = None, project: pathlib.Path | None = None, name: str = "server",
-             start: bool = True) -> Server:
+    def make(
+        settings: dict[str, str] | None = None,
+        project: pathlib.Path | None = None,
+        name: str = "server",
+        start: bool = True,
+    ) -> Server:
         directory = tmp_path / name
         directory.mkdir()
         made.append(Server(binary, directory, settings, project))

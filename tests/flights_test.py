@@ -17,8 +17,15 @@ EVENTS = 300_000
 
 def run_demo(*arguments: str) -> str:
     command = [sys.executable, str(ROOT / "examples/flights/demo.py"), "--binary", BINARY]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("ZIWA_")
+    }
     done = subprocess.run(
-        [*command, "--limit", str(EVENTS), *arguments], capture_output=True, text=True, timeout=300
+        [*command, "--limit", str(EVENTS), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout

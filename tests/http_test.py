@@ -14,13 +14,20 @@ pytestmark = pytest.mark.e2e
 def api(shared_server, wait_until):
     """A topic with a view over it, and a table."""
     shared_server.sql("CREATE TOPIC orders (id BIGINT, customer VARCHAR, amount DOUBLE)")
-    shared_server.sql("CREATE MATERIALIZED VIEW totals AS SELECT customer, count(*) AS orders, sum(amount) AS amount "
-                      "FROM orders GROUP BY customer")
+    shared_server.sql(
+        "CREATE MATERIALIZED VIEW totals AS SELECT customer, count(*) AS orders, sum(amount) AS amount "
+        "FROM orders GROUP BY customer"
+    )
     shared_server.sql("INSERT INTO orders SELECT i, 'c' || (i % 5), i FROM range(100) t(i)")
     shared_server.sql("CREATE TABLE cities (name VARCHAR, people BIGINT, founded DATE)")
-    shared_server.sql("INSERT INTO cities VALUES ('Kisumu', 397957, DATE '1901-12-20'), ('Mwanza', 1104521, NULL), "
-                      "('O''Hare \"x\"', NULL, NULL)")
-    wait_until(lambda: rows(shared_server, "/v1/totals?select=orders") == [{"orders": 20}] * 5, what="the view")
+    shared_server.sql(
+        "INSERT INTO cities VALUES ('Kisumu', 397957, DATE '1901-12-20'), ('Mwanza', 1104521, NULL), "
+        "('O''Hare \"x\"', NULL, NULL)"
+    )
+    wait_until(
+        lambda: rows(shared_server, "/v1/totals?select=orders") == [{"orders": 20}] * 5,
+        what="the view",
+    )
     return shared_server
 
 
@@ -30,10 +37,13 @@ def rows(server, path: str):
     return answer.json()["rows"]
 
 
-# -- reading -------------------------------------------------------------------------------------------------------------
+# -- reading
+
 
 def test_a_view_by_key(api):
-    assert rows(api, "/v1/totals?customer=c3") == [{"customer": "c3", "orders": 20, "amount": 1010.0}]
+    assert rows(api, "/v1/totals?customer=c3") == [
+        {"customer": "c3", "orders": 20, "amount": 1010.0}
+    ]
     assert rows(api, "/v1/public/totals?customer=c3&select=orders") == [{"orders": 20}]
     assert rows(api, "/v1/totals?customer=nobody") == []
 
@@ -42,9 +52,14 @@ def test_filters(api):
     assert [r["name"] for r in rows(api, "/v1/cities?people=gte.500000")] == ["Mwanza"]
     assert [r["name"] for r in rows(api, "/v1/cities?founded=1901-12-20")] == ["Kisumu"]
     assert [r["name"] for r in rows(api, "/v1/cities?people=is.null")] == ['O\'Hare "x"']
-    assert [r["name"] for r in rows(api, "/v1/cities?name=in.(Kisumu,Mwanza)&order=name.desc")] == ["Mwanza", "Kisumu"]
+    assert [r["name"] for r in rows(api, "/v1/cities?name=in.(Kisumu,Mwanza)&order=name.desc")] == [
+        "Mwanza",
+        "Kisumu",
+    ]
     assert [r["name"] for r in rows(api, "/v1/cities?name=like.K%25")] == ["Kisumu"]
-    assert [r["name"] for r in rows(api, "/v1/cities?name=not.eq.Kisumu&people=not.is.null")] == ["Mwanza"]
+    assert [r["name"] for r in rows(api, "/v1/cities?name=not.eq.Kisumu&people=not.is.null")] == [
+        "Mwanza"
+    ]
     assert rows(api, "/v1/cities?name=O%27Hare%20%22x%22&select=people") == [{"people": None}]
 
 
@@ -63,10 +78,17 @@ def test_limit_and_offset(api):
 
 
 def test_injection_finds_nothing(api):
-    for path in ["/v1/cities?name=x'%20OR%20'1'='1", "/v1/cities?name=eq.'%3B%20DROP%20TABLE%20cities%3B--"]:
+    for path in [
+        "/v1/cities?name=x'%20OR%20'1'='1",
+        "/v1/cities?name=eq.'%3B%20DROP%20TABLE%20cities%3B--",
+    ]:
         assert rows(api, path) == []
-    for path in ["/v1/cities%22%3B%20DROP%20TABLE%20cities%3B--", "/v1/cities?select=name%22%20FROM%20x--",
-                 "/v1/cities?order=name%3BDROP", "/v1/cities?1%3D1=1"]:
+    for path in [
+        "/v1/cities%22%3B%20DROP%20TABLE%20cities%3B--",
+        "/v1/cities?select=name%22%20FROM%20x--",
+        "/v1/cities?order=name%3BDROP",
+        "/v1/cities?1%3D1=1",
+    ]:
         assert api.get(path).status_code in (400, 404), path
     assert len(rows(api, "/v1/cities")) == 3
 
@@ -75,7 +97,8 @@ def test_system_tables(api):
     assert [r["name"] for r in rows(api, "/v1/ziwa/views?select=name")] == ["totals"]
 
 
-# -- versions ------------------------------------------------------------------------------------------------------------
+# -- versions
+
 
 def test_etag_changes_only_when_the_view_does(api, wait_until):
     first = api.get("/v1/totals")
@@ -87,7 +110,10 @@ def test_etag_changes_only_when_the_view_does(api, wait_until):
     time.sleep(0.2)
     assert api.get("/v1/totals", headers={"If-None-Match": etag}).status_code == 304
     api.sql("INSERT INTO orders VALUES (1000, 'c9', 1)")
-    wait_until(lambda: api.get("/v1/totals", headers={"If-None-Match": etag}).status_code == 200, what="a new ETag")
+    wait_until(
+        lambda: api.get("/v1/totals", headers={"If-None-Match": etag}).status_code == 200,
+        what="a new ETag",
+    )
     fresh = api.get("/v1/totals", headers={"If-None-Match": etag})
     assert fresh.headers["ETag"] != etag
     assert len(fresh.json()["rows"]) == 6
@@ -102,7 +128,8 @@ def test_min_epoch_waits_or_says_503(api):
     assert 0.25 < time.monotonic() - begin < 5
 
 
-# -- errors and protection -----------------------------------------------------------------------------------------------
+# -- errors and protection
+
 
 def test_errors_are_json_with_a_code(api):
     unknown = api.get("/v1/nowhere")
@@ -118,25 +145,37 @@ def test_errors_are_json_with_a_code(api):
 
 def test_foreign_hosts_and_pages_are_refused(api):
     assert api.get("/status", headers={"Host": "evil.example"}).status_code == 403
-    assert api.get("/status", headers={"Host": f"evil.example:{api.ports['http']}"}).status_code == 403
+    assert (
+        api.get("/status", headers={"Host": f"evil.example:{api.ports['http']}"}).status_code == 403
+    )
     assert api.get("/status", headers={"Origin": "http://evil.example"}).status_code == 403
     assert api.get("/status", headers={"Origin": "null"}).status_code == 403
-    assert api.get("/status", headers={"Host": "localhost", "Origin": "http://localhost:3000"}).status_code == 200
+    assert (
+        api.get(
+            "/status", headers={"Host": "localhost", "Origin": "http://localhost:3000"}
+        ).status_code
+        == 200
+    )
 
 
 def test_limits_on_what_a_client_sends(api):
     assert api.get("/status", headers={"X-Large": "x" * 100_000}).status_code == 431
     assert api.get("/v1/totals?a=" + "x" * 10_000).status_code in (400, 429)
     url = f"http://127.0.0.1:{api.ports['http']}/v1/sql"
-    large = requests.post(url, data=b"x" * (9 << 20), headers={"Content-Type": "application/json"}, timeout=30)
+    large = requests.post(
+        url, data=b"x" * (9 << 20), headers={"Content-Type": "application/json"}, timeout=30
+    )
     assert large.status_code == 413
 
 
-# -- statements, operations ----------------------------------------------------------------------------------------------
+# -- statements, operations
+
 
 def test_sql_over_http(api):
     url = f"http://127.0.0.1:{api.ports['http']}/v1/sql"
-    answer = requests.post(url, json={"sql": "SELECT $1::BIGINT + 1 AS n, 'x' AS t", "parameters": [41]}, timeout=10)
+    answer = requests.post(
+        url, json={"sql": "SELECT $1::BIGINT + 1 AS n, 'x' AS t", "parameters": [41]}, timeout=10
+    )
     assert answer.status_code == 200, answer.text
     assert answer.json()["rows"] == [{"n": 42, "t": "x"}]
     assert [c["name"] for c in answer.json()["columns"]] == ["n", "t"]
@@ -159,15 +198,25 @@ def test_health_metrics_status(api):
 
 def test_curl(api):
     base = f"http://localhost:{api.ports['http']}"
-    done = subprocess.run(["curl", "-sSi", f"{base}/v1/totals?customer=c1"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        ["curl", "-sSi", f"{base}/v1/totals?customer=c1"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     head, body = done.stdout.split("\n\n", 1)
     assert head.startswith("HTTP/1.1 200 OK") and "ETag:" in head
     assert json.loads(body)["rows"][0]["customer"] == "c1"
-    head_only = subprocess.run(["curl", "-sSI", f"{base}/v1/totals"], capture_output=True, text=True, timeout=30)
+    head_only = subprocess.run(
+        ["curl", "-sSI", f"{base}/v1/totals"], capture_output=True, text=True, timeout=30
+    )
     assert "Content-Length:" in head_only.stdout
 
 
 def test_keep_alive(api):
     with requests.Session() as session:
         for _ in range(20):
-            assert session.get(f"http://127.0.0.1:{api.ports['http']}/healthz", timeout=10).text == "ok\n"
+            assert (
+                session.get(f"http://127.0.0.1:{api.ports['http']}/healthz", timeout=10).text
+                == "ok\n"
+            )

@@ -14,21 +14,38 @@ pytestmark = pytest.mark.e2e
 
 
 def psql(server, *arguments: str, sql: str | None = None) -> subprocess.CompletedProcess:
-    command = ["psql", "-X", "-h", "127.0.0.1", "-p", str(server.ports["postgres"]), "-U", "test", "-d", "db", *arguments]
+    command = [
+        "psql",
+        "-X",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(server.ports["postgres"]),
+        "-U",
+        "test",
+        "-d",
+        "db",
+        *arguments,
+    ]
     return subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60)
 
 
-# -- psql ----------------------------------------------------------------------------------------------------------------
+# -- psql
+
 
 def test_psql_runs_queries_and_ddl(shared_server):
     done = psql(shared_server, "-At", "-c", "SELECT 1 + 1, 'two', NULL, true")
     assert (done.stdout, done.stderr) == ("2|two||t\n", "")
-    done = psql(shared_server, "-At", sql="""
+    done = psql(
+        shared_server,
+        "-At",
+        sql="""
         CREATE TABLE psql_table (a INTEGER, b VARCHAR);
         INSERT INTO psql_table VALUES (1, 'x'), (2, NULL);
         SELECT * FROM psql_table ORDER BY a;
         DROP TABLE psql_table;
-    """)
+    """,
+    )
     assert done.stderr == ""
     assert done.stdout == "CREATE TABLE\nINSERT 0 2\n1|x\n2|\nDROP TABLE\n"
 
@@ -46,8 +63,16 @@ def test_several_statements_stop_at_the_first_error(shared_server):
 
 
 def test_psql_server_version_and_settings(shared_server):
-    done = psql(shared_server, "-At", "-c", "SHOW server_version", "-c", "SET application_name = 'it'", "-c",
-                "SHOW application_name")
+    done = psql(
+        shared_server,
+        "-At",
+        "-c",
+        "SHOW server_version",
+        "-c",
+        "SET application_name = 'it'",
+        "-c",
+        "SHOW application_name",
+    )
     assert done.stdout.startswith("15.0 (Ziwa ") and done.stdout.endswith("SET\nit\n")
     assert "LATIN1" in psql(shared_server, "-c", "SET client_encoding = 'LATIN1'").stderr
 
@@ -57,7 +82,7 @@ def test_copy_over_the_connection_is_refused(shared_server):
     assert "0A000" in done.stderr and "COPY" in done.stderr
 
 
-# -- psycopg: text and binary --------------------------------------------------------------------------------------------
+# -- psycopg: text and binary
 
 VALUES = [
     ("true", True),
@@ -66,8 +91,10 @@ VALUES = [
     ("2147483647", 2147483647),
     ("CAST(-9223372036854775808 AS BIGINT)", -9223372036854775808),
     ("CAST(18446744073709551615 AS UBIGINT)", decimal.Decimal(18446744073709551615)),
-    ("CAST(170141183460469231731687303715884105727 AS HUGEINT)",
-     decimal.Decimal(170141183460469231731687303715884105727)),
+    (
+        "CAST(170141183460469231731687303715884105727 AS HUGEINT)",
+        decimal.Decimal(170141183460469231731687303715884105727),
+    ),
     ("CAST(1.5 AS FLOAT)", 1.5),
     ("CAST('-0.1' AS DOUBLE)", -0.1),
     ("CAST(-1234.5600 AS DECIMAL(18, 4))", decimal.Decimal("-1234.5600")),
@@ -79,10 +106,15 @@ VALUES = [
     ("TIME '23:59:59.999999'", datetime.time(23, 59, 59, 999999)),
     ("TIMESTAMP '2001-01-01 00:01:00.000001'", datetime.datetime(2001, 1, 1, 0, 1, 0, 1)),
     ("TIMESTAMP '1969-12-31 23:59:59'", datetime.datetime(1969, 12, 31, 23, 59, 59)),
-    ("CAST('2001-01-01 00:00:00+00' AS TIMESTAMPTZ)",
-     datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc)),
+    (
+        "CAST('2001-01-01 00:00:00+00' AS TIMESTAMPTZ)",
+        datetime.datetime(2001, 1, 1, tzinfo=datetime.timezone.utc),
+    ),
     ("INTERVAL '3 days 4 hours'", datetime.timedelta(days=3, hours=4)),
-    ("CAST('00112233-4455-6677-8899-aabbccddeeff' AS UUID)", uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")),
+    (
+        "CAST('00112233-4455-6677-8899-aabbccddeeff' AS UUID)",
+        uuid.UUID("00112233-4455-6677-8899-aabbccddeeff"),
+    ),
     ("[1, NULL, 3]", [1, None, 3]),
     ("['a b', 'q\"\\', 'null']", ["a b", 'q"\\', "null"]),
     ("{'a': 1, 'b': [1, 2]}", {"a": 1, "b": [1, 2]}),
@@ -92,7 +124,9 @@ VALUES = [
 
 
 @pytest.mark.parametrize("binary_format", [False, True], ids=["text", "binary"])
-@pytest.mark.parametrize("expression,expected", VALUES, ids=[expression for expression, _ in VALUES])
+@pytest.mark.parametrize(
+    "expression,expected", VALUES, ids=[expression for expression, _ in VALUES]
+)
 def test_values_arrive_as_python_knows_them(shared_connection, expression, expected, binary_format):
     row = shared_connection.execute(f"SELECT {expression}", binary=binary_format).fetchone()
     assert row == (expected,)
@@ -100,15 +134,27 @@ def test_values_arrive_as_python_knows_them(shared_connection, expression, expec
 
 
 PARAMETERS = [
-    ("BIGINT", 42), ("INTEGER", -1), ("DOUBLE", 0.1), ("VARCHAR", "it's"), ("BOOLEAN", False), ("BLOB", b"\x00\xff"),
-    ("DATE", datetime.date(1995, 2, 28)), ("TIMESTAMP", datetime.datetime(2031, 5, 6, 7, 8, 9, 10)),
-    ("DECIMAL(20, 6)", decimal.Decimal("-12.345600")), ("UUID", uuid.UUID(int=5)), ("TIME", datetime.time(1, 2, 3)),
-    ("HUGEINT", decimal.Decimal(10**37)), ("BIGINT", None), ("INTEGER[]", [1, 2, None]),
+    ("BIGINT", 42),
+    ("INTEGER", -1),
+    ("DOUBLE", 0.1),
+    ("VARCHAR", "it's"),
+    ("BOOLEAN", False),
+    ("BLOB", b"\x00\xff"),
+    ("DATE", datetime.date(1995, 2, 28)),
+    ("TIMESTAMP", datetime.datetime(2031, 5, 6, 7, 8, 9, 10)),
+    ("DECIMAL(20, 6)", decimal.Decimal("-12.345600")),
+    ("UUID", uuid.UUID(int=5)),
+    ("TIME", datetime.time(1, 2, 3)),
+    ("HUGEINT", decimal.Decimal(10**37)),
+    ("BIGINT", None),
+    ("INTEGER[]", [1, 2, None]),
 ]
 
 
 @pytest.mark.parametrize("form", ["%t", "%b"], ids=["text", "binary"])
-@pytest.mark.parametrize("type_name,value", PARAMETERS, ids=[f"{name} {value}" for name, value in PARAMETERS])
+@pytest.mark.parametrize(
+    "type_name,value", PARAMETERS, ids=[f"{name} {value}" for name, value in PARAMETERS]
+)
 def test_parameters_in_both_formats(shared_connection, type_name, value, form):
     row = shared_connection.execute(f"SELECT CAST({form} AS {type_name})", (value,)).fetchone()
     assert row == (value,)
@@ -142,7 +188,8 @@ def test_large_answers_stream(shared_server, shared_connection):
     assert total == 999_999 * 1_000_000 // 2
 
 
-# -- transactions and errors ---------------------------------------------------------------------------------------------
+# -- transactions and errors
+
 
 def test_transaction_status_follows(shared_server):
     with shared_server.connect(autocommit=False) as connection:

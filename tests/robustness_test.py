@@ -38,9 +38,19 @@ def alive(server) -> None:
 @pytest.mark.parametrize("door", DOORS)
 def test_garbage_on_a_port(shared_server, door):
     source = random.Random(2001)
-    samples = [b"", b"\0", b"\xff" * 1000, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"\x7f\xff\xff\xff",
-               b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"\x00\x00\x00\x00", b"\x80\x00\x00\x00" + b"x" * 50,
-               b"SSH-2.0-OpenSSH_9.2\r\n", b"POST /v1/sql HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"]
+    samples = [
+        b"",
+        b"\0",
+        b"\xff" * 1000,
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"\x7f\xff\xff\xff",
+        b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
+        b"\x00\x00\x00\x00",
+        b"\x80\x00\x00\x00" + b"x" * 50,
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"POST /v1/sql HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+    ]
     samples += [source.randbytes(source.randrange(1, 5000)) for _ in range(40)]
     for sample in samples:
         send_garbage(shared_server.ports[door], sample, wait=0.05)
@@ -59,14 +69,19 @@ def test_broken_messages_after_a_good_start(shared_server):
     for _ in range(60):
         kind = bytes([source.choice(b"QPBDECSHXdcfpF\x00\xff")])
         body = source.randbytes(source.randrange(0, 200))
-        length = (len(body) + 4 if source.random() < 0.7 else source.randrange(0, 1 << 32)).to_bytes(4, "big")
+        length = (
+            len(body) + 4 if source.random() < 0.7 else source.randrange(0, 1 << 32)
+        ).to_bytes(4, "big")
         send_garbage(shared_server.ports["postgres"], start + kind + length + body, wait=0.02)
     alive(shared_server)
 
 
 def test_a_thousand_half_open_connections(shared_server):
     """Clients that connect and say nothing do not keep others out of the other doors."""
-    sockets = [socket.create_connection(("127.0.0.1", shared_server.ports["postgres"]), timeout=5) for _ in range(300)]
+    sockets = [
+        socket.create_connection(("127.0.0.1", shared_server.ports["postgres"]), timeout=5)
+        for _ in range(300)
+    ]
     try:
         alive(shared_server)
     finally:
@@ -88,9 +103,21 @@ def test_a_client_that_leaves_in_the_middle_of_an_answer(shared_server):
 
 
 def test_a_second_server_on_the_directory_is_refused(server):
-    settings = ["--set", "doors.kafka.port=0", "--set", "doors.postgres.port=0", "--set", "doors.http.port=0"]
-    done = subprocess.run([server.binary, "up", "--data", str(server.data), *settings], capture_output=True, text=True,
-                          timeout=60, env=server.environment())
+    settings = [
+        "--set",
+        "doors.kafka.port=0",
+        "--set",
+        "doors.postgres.port=0",
+        "--set",
+        "doors.http.port=0",
+    ]
+    done = subprocess.run(
+        [server.binary, "up", "--data", str(server.data), *settings],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=server.environment(),
+    )
     assert done.returncode == 1
     assert str(server.process.pid) in done.stderr and "in use" in done.stderr
     alive(server)
@@ -103,13 +130,21 @@ def test_a_taken_port_blocks_one_door_and_is_named(make_server):
         port = taken.getsockname()[1]
         one = make_server(settings={"doors.postgres.port": str(port)}, start=False)
         command = [part for part in one.command() if part not in ("--strict", "--json")]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=one.environment())
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=one.environment(),
+        )
         lines = []
         for line in process.stdout:
             lines.append(line.rstrip("\n"))
             if line.startswith("ready"):
                 break
-        assert any(line.startswith("kafka") for line in lines) and any(line.startswith("http ") for line in lines)
+        assert any(line.startswith("kafka") for line in lines) and any(
+            line.startswith("http ") for line in lines
+        )
         assert not any(line.startswith("postgres") for line in lines)
         assert lines[-1].startswith(f"ready (postgres: port {port} in use by ")
         assert f"(pid {os.getpid()})" in lines[-1] and "--set doors.postgres.port=0" in lines[-1]
@@ -117,13 +152,17 @@ def test_a_taken_port_blocks_one_door_and_is_named(make_server):
         assert requests.get(f"{http}/healthz", timeout=10).text == "ok\n"
         process.terminate()
         assert process.wait(timeout=30) == 0
-        strict = subprocess.run(one.command(), capture_output=True, text=True, timeout=60, env=one.environment())
+        strict = subprocess.run(
+            one.command(), capture_output=True, text=True, timeout=60, env=one.environment()
+        )
         assert strict.returncode == 1 and str(port) in strict.stderr
 
 
 def test_off_loopback_is_refused(make_server):
     one = make_server(settings={"doors.address": "0.0.0.0"}, start=False)
-    done = subprocess.run(one.command(), capture_output=True, text=True, timeout=60, env=one.environment())
+    done = subprocess.run(
+        one.command(), capture_output=True, text=True, timeout=60, env=one.environment()
+    )
     assert done.returncode == 1 and "loopback" in done.stderr
 
 
@@ -131,7 +170,9 @@ def test_a_directory_of_something_else_is_refused(make_server, tmp_path):
     one = make_server(start=False)
     one.data.mkdir()
     (one.data / "notes.txt").write_text("mine")
-    done = subprocess.run(one.command(), capture_output=True, text=True, timeout=60, env=one.environment())
+    done = subprocess.run(
+        one.command(), capture_output=True, text=True, timeout=60, env=one.environment()
+    )
     assert done.returncode == 1 and "notes.txt" in done.stderr
     assert (one.data / "notes.txt").read_text() == "mine"
 
@@ -154,7 +195,9 @@ def test_stop_with_clients_and_a_running_query(make_server):
 
 def test_what_was_acknowledged_survives_kill_9(server):
     server.sql("CREATE TOPIC kept (a BIGINT)")
-    server.sql("CREATE MATERIALIZED VIEW kept_sum AS SELECT count(*) AS n, sum(a) AS total FROM kept")
+    server.sql(
+        "CREATE MATERIALIZED VIEW kept_sum AS SELECT count(*) AS n, sum(a) AS total FROM kept"
+    )
     server.sql("CREATE TABLE kept_table (a BIGINT)")
     for i in range(20):
         server.sql(f"INSERT INTO kept VALUES ({i})")

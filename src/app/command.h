@@ -22,7 +22,7 @@ using Run = std::function<int()>;
 /// Prints an error on stderr (as JSON when `json`) and gives the exit code for it.
 int report_error(const Error& error, bool json);
 
-// Each adds its command to `app` and sets `run` when it was chosen.
+/// Each adds its command to `app` and sets `run` when it was chosen.
 void add_up(CLI::App& app, Run& run);
 void add_sql(CLI::App& app, Run& run);
 void add_project(CLI::App& app, Run& run);

@@ -10,6 +10,7 @@
 
 namespace ziwa::app {
 
+/// Deleters of librdkafka's handles.
 struct KafkaDelete {
   void operator()(rd_kafka_t* client) const;
   void operator()(rd_kafka_topic_t* topic) const { rd_kafka_topic_destroy(topic); }

@@ -13,6 +13,7 @@
 
 namespace ziwa::app {
 
+/// Deleters of libpq's handles.
 struct PgDelete {
   void operator()(PGconn* connection) const { PQfinish(connection); }
   void operator()(PGresult* result) const { PQclear(result); }

@@ -3,9 +3,9 @@
 #define ZIWA_DUCK_DUCKDB_H
 
 // DuckDB 1.5.5 in C++23. Include this before any DuckDB header but data_chunk.hpp.
-// DuckDB destroys a unique_ptr<ActiveTimer> in an inline constructor before ActiveTimer is complete. That is fine in C++17,
-// but libstdc++'s constexpr unique_ptr (C++23) looks into the deleter at once. A deleter whose body comes after the type
-// mends it without touching the header; its layout is the same, so the prebuilt library does not notice.
+// DuckDB destroys a unique_ptr<ActiveTimer> in an inline constructor before ActiveTimer is complete. That is fine in
+// C++17, but libstdc++'s constexpr unique_ptr (C++23) looks into the deleter at once. A deleter whose body comes after
+// the type mends it without touching the header; its layout is the same, so the prebuilt library does not notice.
 #include <memory>
 
 namespace duckdb {

@@ -10,6 +10,7 @@
 
 namespace ziwa::duck {
 
+/// A column: its name and type.
 struct NamedType {
   std::string name;
   duckdb::LogicalType type;

@@ -50,6 +50,7 @@ template <typename Body>
 auto guarded(Body&& body) -> Result<std::invoke_result_t<Body>>;
 Error current_exception_to_error();
 
+/// As declared above.
 template <typename Body>
 auto guarded(Body&& body) -> Result<std::invoke_result_t<Body>> {
   try {

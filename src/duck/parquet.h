@@ -19,6 +19,7 @@ struct ColumnStatistics {
   std::optional<int64_t> null_count;
 };
 
+/// What a finished file holds.
 struct WrittenFile {
   uint64_t rows = 0;
   uint64_t bytes = 0;

@@ -10,6 +10,7 @@
 
 namespace ziwa::lake {
 
+/// One object of a listing.
 struct ObjectInfo {
   std::string key;  ///< Relative to the store's root, "/" separated.
   uint64_t size = 0;

@@ -108,6 +108,7 @@ Result<std::string> directory(const Call::Argument& argument) {
 CallRows change_rows(const std::vector<ProjectChange>& changes) {
   CallRows rows;
   for (const ProjectChange& change : changes) {
+    if (change.action == ProjectAction::keep) continue;
     rows.push_back({Value(std::string(action_name(change.action))),
                     Value(std::string(catalog::kind_name(change.kind))), Value(change.name),
                     Value(change.where), Value(change.why), Value::BOOLEAN(change.loses_data)});

@@ -22,6 +22,7 @@ enum class ProjectAction : unsigned char {
 /// "create", "alter" ...
 std::string_view action_name(ProjectAction action);
 
+/// One line of a diff.
 struct ProjectChange {
   ProjectAction action = ProjectAction::keep;
   catalog::Kind kind = catalog::Kind::topic;

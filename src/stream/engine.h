@@ -46,6 +46,7 @@ struct Published {
 };
 using PublishedPtr = std::shared_ptr<const Published>;
 
+/// A view as ziwa.views shows it.
 struct ViewStatus {
   ObjectId id;
   std::string state;  ///< backfilling, running, failed
@@ -60,6 +61,7 @@ struct ViewStatus {
   std::string last_row_error;
   Epoch changed_at;
 };
+/// A sink as ziwa.sinks shows it.
 struct SinkStatus {
   ObjectId id;
   std::string state;

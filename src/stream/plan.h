@@ -23,14 +23,17 @@ struct PlanColumn {
 /// explicit by casts.
 using Expression = std::string;
 
+/// Reads columns of a topic, table or view.
 struct SourceNode {
   ObjectId object;                   ///< Topic, table or view.
   std::vector<std::string> columns;  ///< Of the object, one per output column; also _offset,
                                      ///< _partition, _timestamp, _entry, _key.
 };
+/// Keeps the rows for which the predicate is true.
 struct FilterNode {
   Expression predicate;
 };
+/// Computes each output column.
 struct ProjectNode {
   std::vector<Expression> expressions;  ///< One per output column.
 };
@@ -79,6 +82,7 @@ struct DistinctNode {};
 using Operator = std::variant<SourceNode, FilterNode, ProjectNode, TumbleNode, AggregateNode,
                               JoinNode, TopNNode, UnionAllNode, DistinctNode>;
 
+/// One operator of a plan.
 struct Node {
   uint32_t id = 0;               ///< Names the operator's state for ever.
   std::vector<uint32_t> inputs;  ///< Ids of nodes before this one.

@@ -26,6 +26,7 @@ struct Filter {
   std::vector<std::string> values;  ///< One, several for IN, none for IS.
 };
 
+/// One column of `order=`.
 struct OrderBy {
   std::string column;
   bool descending = false;

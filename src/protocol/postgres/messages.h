@@ -51,12 +51,16 @@ class FrameReader {
 };
 
 // What a client says first.
+/// Asks for TLS; answered with N.
 struct SslRequest {};
+/// Asks for GSSAPI encryption; answered with N.
 struct GssRequest {};
+/// Stops the statement of another connection.
 struct CancelRequest {
   int32_t process = 0;
   int32_t secret = 0;
 };
+/// Opens a session.
 struct Startup {
   int32_t version = 0;  ///< 196608 = 3.0
   std::map<std::string, std::string> parameters;
@@ -67,14 +71,17 @@ using StartupPacket = std::variant<SslRequest, GssRequest, CancelRequest, Startu
 Result<StartupPacket> parse_startup(ByteView body);
 
 // What it says then. Texts are views into the frame.
+/// Simple query: one text, any number of statements.
 struct Query {
   std::string_view sql;
 };
+/// Prepares a statement.
 struct Parse {
   std::string_view statement;
   std::string_view sql;
   std::vector<uint32_t> parameter_types;  ///< 0: unspecified.
 };
+/// Makes a portal of a statement and its parameters.
 struct Bind {
   std::string_view portal;
   std::string_view statement;
@@ -82,20 +89,26 @@ struct Bind {
   std::vector<std::optional<ByteView>> parameters;
   std::vector<int16_t> result_formats;
 };
+/// Asks for the columns of a statement or portal.
 struct Describe {
   char kind = 'S';  ///< S statement, P portal
   std::string_view name;
 };
+/// Runs a portal, up to a number of rows.
 struct Execute {
   std::string_view portal;
   int32_t rows_max = 0;  ///< 0: all
 };
+/// Forgets a statement or portal.
 struct Close {
   char kind = 'S';
   std::string_view name;
 };
+/// Ends an extended query.
 struct Sync {};
+/// Asks for what is buffered.
 struct Flush {};
+/// Ends the session.
 struct Terminate {};
 /// Messages that only belong to conversations we never start (COPY data, passwords, function
 /// calls).
