@@ -138,12 +138,12 @@ TEST(Engine, ValidateRefusesWithoutMakingAnything) {
   StreamRig rig;
   rig.open(true);
   auto topic = rig.create_topic({.columns = kColumns});
-  EXPECT_TRUE(rig.engine().validate(counts(topic)).has_value());
+  EXPECT_TRUE(rig.engine().validate(counts(topic), *rig.catalog().snapshot()).has_value());
   PlanBuilder b;
   auto s = b.source(topic, kColumns);
   b.aggregate(s, {b.column(s, 1)}, {{.function = "median", .argument = b.column(s, 0)}},
               {{"k", "VARCHAR"}, {"m", "DOUBLE"}});
-  auto refused = rig.engine().validate(b.build({0}));
+  auto refused = rig.engine().validate(b.build({0}), *rig.catalog().snapshot());
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code(), Code::unsupported);
   EXPECT_TRUE(rig.engine().view_status().empty());
