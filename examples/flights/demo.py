@@ -175,6 +175,8 @@ class Demo:
             "10 minutes",
             "--late-fraction",
             "0.001",
+            "--late-by",
+            "3 days",
             "--seed",
             str(self.seed),
             "--send-log",
