@@ -21,6 +21,7 @@ test: setup ## build and run every test: unit, sanitizers and fuzz, end to end (
 	@$(PYTHON) tools/run_tests.py $(ARGS)
 
 up: binary ## start the example project on the default ports and leave it running (data in .ziwa)
+	@mkdir -p examples/flights/data && cp ~/.cache/ziwa/deps/vega-datasets-3.2.1/airports.csv examples/flights/data/
 	@$(ZIWA) up --data .ziwa --project examples/flights
 
 bench: binary ## run the benchmarks (ONLY=name for one); figures go to bench/results/*.jsonl
