@@ -93,13 +93,19 @@ Result<EntryNumber> run_create(const BindContext& context, const CreateStatement
                    catalog::kind_name(there->kind()), there->name)
           .at(name_of(create).position);
     }
+    const auto* table = std::get_if<CreateTable>(&create);
+    if (table && table->query && !rows) {
+      return Error(Code::conflict, "\"{}\" was dropped while the statement began", name.name)
+          .with_hint("run it again");
+    }
     BindContext inside{context.core, snapshot, context.schema};
     created = TRY(create_in(core, transaction, TRY(define(inside, create, sql)), rows));
     return {};
   };
   auto committed = core.deps.catalog.commit(body);
   if (!committed) {
-    if (created) discard_table(core, *created);
+    // When the outcome is unknown the table may exist.
+    if (created && committed.error().code() != Code::maybe_applied) discard_table(core, *created);
     bool already_there =
         committed.error().code() == Code::already_exists && committed.error().message().empty();
     if (!already_there) return committed.error();
@@ -131,15 +137,19 @@ Result<std::vector<std::pair<int32_t, Offset>>> run_delete_records(const BindCon
     return Error(Code::not_found, "topic \"{}\" has partitions 0 to {}", topic->name,
                  topic->topic().partitions - 1);
   }
-  // Views keep their rows, but what they still have to read must be in a checkpoint first.
-  TRY(core.deps.engine.checkpoint());
-  std::vector<std::pair<int32_t, Offset>> starts;
+  std::vector<std::pair<PartitionId, Offset>> ends;
   for (int32_t partition = 0; partition < topic->topic().partitions; ++partition) {
     if (records.partition && *records.partition != partition) continue;
     PartitionId id{topic->id, partition};
     Offset end = TRY(core.deps.log.info(id)).high_watermark;
-    Offset before = records.before < 0 ? end : std::min(Offset(records.before), end);
-    starts.emplace_back(partition, TRY(core.deps.log.delete_records(id, before)));
+    ends.emplace_back(id, records.before < 0 ? end : std::min(Offset(records.before), end));
+  }
+  // Views keep their rows, but what they have still to read must be in a checkpoint first.
+  TRY(core.deps.engine.wait(core.deps.journal.durable(), core.read_timeout_ms()));
+  TRY(core.deps.engine.checkpoint());
+  std::vector<std::pair<int32_t, Offset>> starts;
+  for (const auto& [id, before] : ends) {
+    starts.emplace_back(id.partition, TRY(core.deps.log.delete_records(id, before)));
   }
   return starts;
 }

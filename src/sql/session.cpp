@@ -6,13 +6,10 @@
 #include "sql/statement_parser.h"
 #include "sql/tokenizer.h"
 
+#include <array>
+
 namespace ziwa::sql {
 namespace {
-
-bool is_begin(const std::string& verb) { return verb == "BEGIN" || verb == "START"; }
-bool is_end(const std::string& verb) {
-  return verb == "COMMIT" || verb == "END" || verb == "ROLLBACK" || verb == "ABORT";
-}
 
 std::string kind_tag(catalog::Kind kind) {
   switch (kind) {
@@ -54,13 +51,8 @@ std::string command_of(const std::string& verb, duckdb::StatementType type) {
     default:
       break;
   }
-  if (is_begin(verb)) return "BEGIN";
-  if (verb == "COMMIT" || verb == "END") return "COMMIT";
-  if (verb == "ROLLBACK" || verb == "ABORT") return "ROLLBACK";
   return verb;
 }
-
-const Foreign* foreign_of(const Statement& statement) { return std::get_if<Foreign>(&statement); }
 
 std::optional<CreateStatement> create_of(const Statement& statement) {
   if (const auto* topic = std::get_if<CreateTopic>(&statement)) return *topic;
@@ -156,8 +148,8 @@ Status SessionImpl::settle() {
 }
 
 Status SessionImpl::check_transaction(const PreparedStatement& prepared) {
-  const Foreign* foreign = foreign_of(prepared.statement_);
-  if (failed_ && !(foreign && is_end(foreign->verb))) {
+  const auto* control = std::get_if<TransactionControl>(&prepared.statement_);
+  if (failed_ && !(control && control->verb != TransactionControl::Verb::begin)) {
     return Error(Code::conflict, "the transaction has failed; statements are refused until it ends")
         .with_hint("ROLLBACK");
   }
@@ -189,6 +181,9 @@ Result<std::unique_ptr<PreparedStatement>> SessionImpl::prepare_checked(std::str
     prepared->command_ = "DROP " + kind_tag(drop->kind);
   } else if (std::holds_alternative<DeleteRecords>(prepared->statement_)) {
     prepared->command_ = "DELETE";
+  } else if (const auto* control = std::get_if<TransactionControl>(&prepared->statement_)) {
+    static constexpr std::array<const char*, 3> kTags = {"BEGIN", "COMMIT", "ROLLBACK"};
+    prepared->command_ = kTags[static_cast<size_t>(control->verb)];
   } else if (std::holds_alternative<ExplainStream>(prepared->statement_)) {
     prepared->command_ = "EXPLAIN";
     prepared->columns_ = {{"plan", duckdb::LogicalType::VARCHAR}};
@@ -202,10 +197,7 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
   const Foreign& foreign = std::get<Foreign>(prepared.statement_);
   prepared.command_ = foreign.verb;
   TRY(check_transaction(prepared));
-  if (failed_) {
-    // Only the end of the transaction comes here, and what failed can only be rolled back.
-    prepared.rewritten_.text = "ROLLBACK";
-  } else if (!foreign.replacement.empty()) {
+  if (!foreign.replacement.empty()) {
     prepared.rewritten_.text = foreign.replacement;
   } else {
     prepared.rewritten_ = TRY(rewrite_statement(prepared.sql_));
@@ -261,8 +253,22 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_checked(
   return prepared.duck_ ? execute_foreign(prepared, parameters) : execute_own(prepared);
 }
 
-void SessionImpl::after_transaction_verb(const std::string& command) {
-  if (command == "COMMIT" || command == "ROLLBACK") failed_ = false;
+/// As in Postgres, a second BEGIN and an end without a beginning change nothing.
+Result<std::unique_ptr<Rows>> SessionImpl::control_transaction(const TransactionControl& control) {
+  using Verb = TransactionControl::Verb;
+  std::string sql = control.read_only ? "BEGIN TRANSACTION READ ONLY" : "BEGIN TRANSACTION";
+  std::string tag = "BEGIN";
+  if (control.verb != Verb::begin) {
+    sql = tag = failed_ || control.verb == Verb::rollback ? "ROLLBACK" : "COMMIT";
+  }
+  if (in_transaction() != (control.verb == Verb::begin)) {
+    failed_ = false;
+    ++state_->generation;
+    auto result = TRY(duck::guarded([&] { return connection_->Query(sql); }));
+    if (result->HasError()) return error_of(result->GetErrorObject());
+    wrote(EntryNumber(state_->outcome->written));
+  }
+  return std::make_unique<ReadyRows>(tag, std::vector<duck::NamedType>{}, CallRows{}, Epoch());
 }
 
 Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
@@ -273,7 +279,6 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
   auto result = TRY(duck::guarded([&] { return prepared.duck_->Execute(values, true); }));
   if (result->HasError())
     return relocate(error_of(result->GetErrorObject()), &prepared.rewritten_, 0);
-  after_transaction_verb(prepared.command_);
   std::optional<uint64_t> affected;
   if (prepared.returns_count_) {
     auto count = TRY(duck::guarded([&]() -> uint64_t {
@@ -308,6 +313,8 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_own(PreparedStatement& prepar
     return execute_call(*call, prepared);
   if (const auto* explain = std::get_if<ExplainStream>(&prepared.statement_))
     return explain_stream(*explain, prepared);
+  if (const auto* control = std::get_if<TransactionControl>(&prepared.statement_))
+    return control_transaction(*control);
   const auto& records = std::get<DeleteRecords>(prepared.statement_);
   TRY(run_delete_records(bind_context(), records));
   wrote(core_->deps.journal.durable());

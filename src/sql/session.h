@@ -63,7 +63,7 @@ class SessionImpl final : public Session {
   Result<std::unique_ptr<Rows>> explain_stream(const ExplainStream& explain,
                                                const PreparedStatement& prepared);
   Status check_transaction(const PreparedStatement& prepared);
-  void after_transaction_verb(const std::string& command);
+  Result<std::unique_ptr<Rows>> control_transaction(const TransactionControl& control);
 
   /// Waits until what this session wrote is readable, unless a transaction already reads something
   /// older.

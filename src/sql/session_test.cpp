@@ -193,6 +193,28 @@ TEST_F(SessionTest, ATransactionHasOneTargetAndNoDdl) {
   EXPECT_EQ(rows("SELECT count(*) FROM ziwa.topics"), (TextRows{{"2"}}));
 }
 
+TEST_F(SessionTest, APreparedCommitLooksAtItsTransaction) {
+  make_topic();
+  auto commit = session_->prepare("COMMIT");
+  ASSERT_TRUE(commit);
+  rows("BEGIN");
+  rows("INSERT INTO t VALUES (5, 'x')");
+  error("SELECT wrong");
+  auto ended = session_->execute(**commit, {});
+  ASSERT_TRUE(ended) << ended.error().to_string();
+  EXPECT_EQ((*ended)->command(), "ROLLBACK");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"3"}}));
+  rows("BEGIN");
+  rows("INSERT INTO t VALUES (5, 'x')");
+  EXPECT_EQ(session_->execute(**commit, {}).value()->command(), "COMMIT");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"4"}}));
+  rows("COMMIT");
+  rows("BEGIN READ ONLY");
+  EXPECT_FALSE(all_rows(*session_, "INSERT INTO t VALUES (6, 'x')"));
+  rows("ROLLBACK");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"4"}}));
+}
+
 TEST_F(SessionTest, ErrorsHaveCodePositionAndHint) {
   make_topic();
   Error missing = error("SELECT wrong FROM t");

@@ -114,6 +114,12 @@ struct DeleteRecords {
   int64_t before = 0;
   std::optional<int32_t> partition;
 };
+/// BEGIN, COMMIT or ROLLBACK. Not prepared by DuckDB: what COMMIT does depends on how the
+/// transaction fared meanwhile.
+struct TransactionControl {
+  enum class Verb : unsigned char { begin, commit, rollback } verb = Verb::begin;
+  bool read_only = false;
+};
 /// Everything that DuckDB runs, after our rewriting.
 struct Foreign {
   std::string verb;         ///< First word, upper case: "SELECT", "INSERT", "BEGIN".
@@ -122,7 +128,7 @@ struct Foreign {
 };
 
 using Statement = std::variant<Foreign, CreateTopic, CreateTable, CreateView, CreateSink, Drop,
-                               ExplainStream, Call, DeleteRecords>;
+                               ExplainStream, Call, DeleteRecords, TransactionControl>;
 
 /// Parses what is ours and recognises what DuckDB may run; refuses what no session may do (ATTACH,
 /// LOAD, engine settings ...). `sql` is one statement without its semicolon. Errors:

@@ -61,6 +61,8 @@ constexpr std::array kRefusals = {
     Refusal{"COMMENT", Code::unsupported, "COMMENT ON is not built", ""},
     Refusal{"GRANT", Code::unsupported, "GRANT is not built", ""},
     Refusal{"REVOKE", Code::unsupported, "REVOKE is not built", ""},
+    Refusal{"SAVEPOINT", Code::unsupported, "savepoints are not built", ""},
+    Refusal{"RELEASE", Code::unsupported, "savepoints are not built", ""},
     Refusal{"MERGE", Code::unsupported, "MERGE is not built", "INSERT appends rows"},
 };
 
@@ -196,7 +198,11 @@ Result<Call::Argument> parse_argument(TokenCursor& cursor) {
 }
 
 Result<Statement> parse_call(TokenCursor& cursor) {
-  if (!cursor.peek(1).is("ZIWA")) return Foreign{"CALL", {}};
+  if (!cursor.peek(1).is("ZIWA")) {
+    return Error(Code::permission, "CALL {} is for the administrator", cursor.peek(1).text)
+        .with_hint("a session may CALL the functions of ziwa")
+        .at(cursor.peek(1).position);
+  }
   cursor.next();
   cursor.next();
   TRY(cursor.expect_symbol("."));
@@ -239,6 +245,57 @@ Result<Statement> parse_explain(TokenCursor& cursor) {
   cursor.next();
   if (cursor.done()) return cursor.unexpected("a SELECT");
   return ExplainStream{cursor.rest()};
+}
+
+/// BEGIN [TRANSACTION | WORK] [ISOLATION LEVEL ... | READ ONLY | READ WRITE | [NOT] DEFERRABLE],
+/// ...: every level is given, since a transaction reads one epoch.
+Result<Statement> parse_begin(TokenCursor& cursor) {
+  TransactionControl begin;
+  bool start = cursor.next().is("START");
+  if (start && !cursor.peek().is("TRANSACTION")) return cursor.unexpected("TRANSACTION");
+  if (!cursor.accept("TRANSACTION")) cursor.accept("WORK");
+  while (!cursor.done()) {
+    if (cursor.accept("READ", "ONLY")) {
+      begin.read_only = true;
+    } else if (cursor.accept("ISOLATION", "LEVEL")) {
+      bool known = cursor.accept("SERIALIZABLE") || cursor.accept("REPEATABLE", "READ") ||
+                   cursor.accept("READ", "COMMITTED") || cursor.accept("READ", "UNCOMMITTED");
+      if (!known) return cursor.unexpected("an isolation level");
+    } else if (!cursor.accept("READ", "WRITE") && !cursor.accept("NOT", "DEFERRABLE") &&
+               !cursor.accept("DEFERRABLE") && !cursor.accept_symbol(",")) {
+      return cursor.unexpected("the end of the statement");
+    }
+  }
+  return begin;
+}
+
+/// COMMIT | END | ROLLBACK | ABORT [TRANSACTION | WORK]
+Result<Statement> parse_end(TokenCursor& cursor, TransactionControl::Verb verb) {
+  cursor.next();
+  if (!cursor.accept("TRANSACTION")) cursor.accept("WORK");
+  if (cursor.peek().is("TO") || cursor.peek().is("PREPARED") || cursor.peek().is("AND")) {
+    return Error(Code::unsupported, "savepoints, chained and prepared transactions are not built")
+        .at(cursor.peek().position);
+  }
+  TRY(cursor.expect_end());
+  return TransactionControl{verb};
+}
+
+Result<Statement> parse_verb(TokenCursor& cursor, const std::string& verb) {
+  using Verb = TransactionControl::Verb;
+  if (verb == "CREATE") {
+    cursor.next();
+    return parse_create(cursor);
+  }
+  if (verb == "DROP") return parse_drop(cursor);
+  if (verb == "SHOW") return parse_show(cursor);
+  if (verb == "CALL") return parse_call(cursor);
+  if (verb == "DELETE") return parse_delete(cursor);
+  if (verb == "EXPLAIN") return parse_explain(cursor);
+  if (verb == "BEGIN" || verb == "START") return parse_begin(cursor);
+  if (verb == "COMMIT" || verb == "END") return parse_end(cursor, Verb::commit);
+  if (verb == "ROLLBACK" || verb == "ABORT") return parse_end(cursor, Verb::rollback);
+  return Foreign{verb, {}};
 }
 
 }  // namespace
@@ -361,16 +418,7 @@ Result<Statement> parse_statement(std::string_view sql) {
   TokenCursor cursor(sql, tokens);
   std::string verb = upper(cursor.peek().text);
   TRY(check_allowed(cursor, verb));
-  if (verb == "CREATE") {
-    cursor.next();
-    return parse_create(cursor);
-  }
-  if (verb == "DROP") return parse_drop(cursor);
-  if (verb == "SHOW") return parse_show(cursor);
-  if (verb == "CALL") return parse_call(cursor);
-  if (verb == "DELETE") return parse_delete(cursor);
-  if (verb == "EXPLAIN") return parse_explain(cursor);
-  return Foreign{verb, {}};
+  return parse_verb(cursor, verb);
 }
 
 }  // namespace ziwa::sql

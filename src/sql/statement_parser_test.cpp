@@ -99,7 +99,7 @@ TEST(StatementParser, CallsAndDeletes) {
   EXPECT_EQ(records.before, 100);
   EXPECT_EQ(records.partition, 2);
   EXPECT_EQ(parse<Foreign>("DELETE FROM t WHERE a = 1").verb, "DELETE");
-  EXPECT_EQ(parse<Foreign>("CALL pragma_version()").verb, "CALL");
+  EXPECT_EQ(refused("CALL enable_logging()").code(), Code::permission);
 }
 
 TEST(StatementParser, ShowIsASelect) {
@@ -113,12 +113,28 @@ TEST(StatementParser, ShowIsASelect) {
 
 TEST(StatementParser, DuckDBsStatementsPass) {
   for (const char* sql :
-       {"SELECT 1", "WITH a AS (SELECT 1) SELECT * FROM a", "INSERT INTO t VALUES (1)", "BEGIN",
+       {"SELECT 1", "WITH a AS (SELECT 1) SELECT * FROM a", "INSERT INTO t VALUES (1)",
         "CREATE TEMP TABLE x (a INT)", "SET TimeZone = 'UTC'", "SET search_path = 'public'",
         "SET TIME ZONE 'UTC'", "SET SESSION timezone = 'UTC'", "RESET timezone", "USE db.public",
         "COPY t FROM 'x.csv'", "SET VARIABLE x = 1"}) {
     parse<Foreign>(sql);
   }
+}
+
+TEST(StatementParser, TransactionsAsDriversSpellThem) {
+  using Verb = TransactionControl::Verb;
+  for (const char* sql : {"BEGIN", "begin work", "START TRANSACTION",
+                          "BEGIN ISOLATION LEVEL SERIALIZABLE, READ WRITE",
+                          "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE"}) {
+    EXPECT_EQ(parse<TransactionControl>(sql).verb, Verb::begin) << sql;
+    EXPECT_FALSE(parse<TransactionControl>(sql).read_only) << sql;
+  }
+  EXPECT_TRUE(parse<TransactionControl>("BEGIN READ ONLY").read_only);
+  EXPECT_EQ(parse<TransactionControl>("END").verb, Verb::commit);
+  EXPECT_EQ(parse<TransactionControl>("ABORT WORK").verb, Verb::rollback);
+  EXPECT_EQ(refused("ROLLBACK TO SAVEPOINT a").code(), Code::unsupported);
+  EXPECT_EQ(refused("SAVEPOINT a").code(), Code::unsupported);
+  EXPECT_EQ(refused("BEGIN something").code(), Code::invalid_argument);
 }
 
 struct Refused {
