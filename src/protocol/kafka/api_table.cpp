@@ -41,6 +41,14 @@ void decode_and_handle(Broker& broker, Request request, std::string client_host,
   Handler(broker, std::move(call));
 }
 
+template <typename RequestMessage>
+Status check(ByteView body, int16_t version) {
+  Decoder in(body, version >= RequestMessage::kFlexibleFrom);
+  RequestMessage request;
+  request.decode(in, version);
+  return in.status(RequestMessage::kName);
+}
+
 void handle_any_api_versions(Broker& broker, Request request, std::string client_host,
                              Respond respond) {
   if (request.header.api_version >= ApiVersionsRequest::kVersionMin &&
@@ -64,7 +72,8 @@ constexpr Api api() {
           .version_min = RequestMessage::kVersionMin,
           .version_max = RequestMessage::kVersionMax,
           .flexible_from = RequestMessage::kFlexibleFrom,
-          .handle = decode_and_handle<RequestMessage, ResponseMessage, Handler>};
+          .handle = decode_and_handle<RequestMessage, ResponseMessage, Handler>,
+          .check = check<RequestMessage>};
 }
 
 /// Produce is advertised from 0 as Kafka 4 does, though 0 to 2 are not served: older librdkafka

@@ -170,6 +170,7 @@ class TcpDoor final : public Door {
   }
 
   uint16_t port() const override { return listener_->port(); }
+  int connections() const override { return *connections_; }
 
   void stop() override {
     if (stopped_.exchange(true)) return;
@@ -192,8 +193,11 @@ class TcpDoor final : public Door {
  private:
   void accept(asio::ip::tcp::socket socket, std::shared_ptr<void> token) {
     std::erase_if(sessions_, [](const auto& session) { return session.expired(); });
-    auto session = std::make_shared<Session>(std::move(socket), std::move(token), broker_, limits_,
-                                             bytes_in_, bytes_out_);
+    ++*connections_;
+    std::shared_ptr<void> counted(
+        nullptr, [token = std::move(token), count = connections_](void*) { --*count; });
+    auto session = std::make_shared<Session>(std::move(socket), std::move(counted), broker_,
+                                             limits_, bytes_in_, bytes_out_);
     sessions_.push_back(session);
     session->start();
   }
@@ -214,6 +218,7 @@ class TcpDoor final : public Door {
   std::shared_ptr<Broker> broker_;
   std::unique_ptr<protocol::Listener> listener_;
   std::vector<std::weak_ptr<Session>> sessions_;
+  std::shared_ptr<std::atomic<int>> connections_ = std::make_shared<std::atomic<int>>(0);
   std::atomic<bool> stopped_{false};
 };
 

@@ -58,6 +58,8 @@ class Door {
                                              Options options);
   virtual ~Door() = default;
   virtual uint16_t port() const = 0;
+  /// Clients that are connected now. Any thread.
+  virtual int connections() const = 0;
   /// Stops listening, closes all connections and waits for what is running in the background. Any
   /// thread but the door's own background threads; `io` must be running or finished. Idempotent.
   virtual void stop() = 0;
