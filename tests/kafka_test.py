@@ -4,6 +4,7 @@ import random
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -15,6 +16,15 @@ import pytest
 from confluent_kafka import admin as ck_admin
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def server(shared_server):
+    """One for the whole file: every test has topics and groups of its own, and a restart is no secret."""
+    return shared_server
 
 
 def new_name(prefix="t"):
@@ -76,8 +86,8 @@ def read(client, count, seconds=20):
     return values
 
 
-def read_all(server, topic, count, **config):
-    client = consumer(server, new_name("g"), **config)
+def read_all(server, topic, count):
+    client = consumer(server, new_name("g"))
     client.subscribe([topic])
     values = read(client, count)
     values += read(client, 1, seconds=0.5)  # There must be nothing more.
@@ -95,9 +105,8 @@ def test_librdkafka_reads_back_what_it_wrote(server, topic, codec):
     assert sorted(read_all(server, topic, len(values))) == sorted(values)
 
 
-@pytest.mark.parametrize("codec", CODECS[:1] + ["gzip", "lz4"])
+@pytest.mark.parametrize("codec", ["none", "gzip"])
 def test_kafka_python_reads_back_what_it_wrote(server, topic, codec):
-    pytest.importorskip("lz4" if codec == "lz4" else "gzip")
     client = kafka.KafkaProducer(bootstrap_servers=server.kafka, acks="all",
                                  compression_type=None if codec == "none" else codec)
     sent = [client.send(topic, f"v{i}".encode(), key=b"k%d" % i) for i in range(500)]
@@ -154,9 +163,10 @@ def test_an_idempotent_producer_keeps_the_order(server, admin):
 
 
 def test_a_large_record_arrives_and_a_too_large_one_is_refused_by_name(server, topic):
-    produce(server, topic, ["x" * 900_000], **{"message.max.bytes": 10_000_000})
     errors = []
     client = producer(server, **{"message.max.bytes": 10_000_000})
+    client.produce(topic, b"x" * 900_000)
+    assert client.flush(20) == 0
     client.produce(topic, b"y" * 3_000_000, on_delivery=lambda error, _: errors.append(error))
     client.flush(20)
     assert [error.code() for error in errors] == [ck.KafkaError.MSG_SIZE_TOO_LARGE]
@@ -263,8 +273,8 @@ def test_a_killed_consumer_loses_its_partitions_after_its_session(server, topic)
         "while len(c.assignment()) != 4: c.poll(0.1)\n"
         "print('joined', flush=True)\n"
         "while True: c.poll(0.1)\n")
-    import sys
-    victim = subprocess.Popen([sys.executable, "-c", script, server.kafka, group, topic], stdout=subprocess.PIPE, text=True)
+    victim = subprocess.Popen([sys.executable, "-c", script, server.kafka, group, topic], stdout=subprocess.PIPE,
+                              text=True)
     assert victim.stdout.readline().strip() == "joined"
     victim.kill()
     victim.wait()
@@ -369,7 +379,8 @@ def test_topics_are_made_described_and_dropped(server, admin):
     admin.delete_topics([name])[name].result(10)
     assert name not in admin.list_topics(timeout=10).topics
     admin.create_topics([ck_admin.NewTopic(name, 1, 1)])[name].result(10)
-    assert read_all(server, name, 1, **{"session.timeout.ms": 6000}) == [], "a topic made again is empty"
+    produce(server, name, ["new"])
+    assert read_all(server, name, 1) == ["new"], "a topic made again starts empty"
 
 
 @pytest.mark.parametrize("wanted, code", [
@@ -399,7 +410,8 @@ def test_more_partitions_and_unknown_topics_are_refused(server, admin, topic):
     client = producer(server, **{"message.timeout.ms": 3000})
     client.produce("never-made", "x", on_delivery=lambda error, _: errors.append(error.code()))
     client.flush(20)
-    assert errors[0] in (ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError.UNKNOWN_TOPIC_OR_PART, ck.KafkaError._MSG_TIMED_OUT)
+    assert errors[0] in (ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError.UNKNOWN_TOPIC_OR_PART,
+                         ck.KafkaError._MSG_TIMED_OUT)
 
 
 def test_records_are_deleted_up_to_an_offset(server, admin):
@@ -451,7 +463,7 @@ def frame(key, version, body=b"", correlation=1):
     (struct.pack(">i", 2_000_000_000), "frame of 2000000000 bytes"),
     (struct.pack(">i", 3) + b"abc", "frame of 3 bytes"),
     (frame(999, 0), "API 999"),
-    (frame(3, 99), "Metadata version 99"),
+    (frame(3, 99, b"\x00"), "Metadata version 99"),
     (frame(0, 2), "Produce version 2"),
     (frame(3, 1, b"\x7f\xff\xff\xff"), "longer than the frame"),
     (frame(3, 1, struct.pack(">ih", 1, 500) + b"x"), "ends too early"),
@@ -461,7 +473,7 @@ def test_garbage_ends_the_connection_with_a_reason(server, sent, reason):
     with socket.create_connection(address(server)) as connection:
         connection.sendall(sent)
         assert closed_by_server(connection)
-    assert reason in server.log_text()
+    assert reason in server.log()
     assert ck_admin.AdminClient({"bootstrap.servers": server.kafka}).list_topics(timeout=10).brokers
 
 

@@ -53,7 +53,15 @@ void Broker::keep_ticking() {
 void Broker::tick() {
   ticker_.reset();
   groups_.tick();
+  forget_dropped_topics();
   keep_ticking();
+}
+
+void Broker::forget_dropped_topics() {
+  auto snapshot = parts_.catalog.snapshot();
+  if (snapshot->version() == seen_catalog_version_) return;
+  seen_catalog_version_ = snapshot->version();
+  groups_.forget_topics([&](ObjectId topic) { return snapshot->find(topic) != nullptr; });
 }
 
 }  // namespace ziwa::kafka

@@ -63,6 +63,8 @@ class Broker : public std::enable_shared_from_this<Broker> {
   const Clock& clock() const { return parts_.clock; }     ///< Any thread.
   Loop& loop() { return *parts_.loop; }
   MemoryBudget& memory() { return memory_; }
+  /// What the log's threads will still call.
+  const std::shared_ptr<Gate>& gate() const { return gate_; }
   groups::Coordinator& groups() { return groups_; }
   const BrokerOptions& options() const { return options_; }  ///< Any thread.
   BrokerOptions& options() { return options_; }
@@ -84,13 +86,17 @@ class Broker : public std::enable_shared_from_this<Broker> {
 
  private:
   void tick();
+  /// Committed offsets go with their topic, whoever dropped it.
+  void forget_dropped_topics();
 
   Parts parts_;
   BrokerOptions options_;
   MemoryBudget memory_;
+  std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   TopicIds topic_ids_;
   groups::Coordinator groups_;
   std::vector<Counter*> request_counters_;  ///< In order of api_table().
+  uint64_t seen_catalog_version_ = 0;
   bool ticking_fast_ = false;
   std::shared_ptr<void> ticker_;
 };

@@ -119,7 +119,7 @@ Status Connection::finish_frame() {
 }
 
 std::optional<Request> Connection::next() {
-  if (ready_.empty()) return std::nullopt;
+  if (ready_.empty() || unsent_bytes_ >= limits_.unanswered_bytes_max) return std::nullopt;
   const bool overlaps = ready_.front().header.api_key == kProduceKey;
   if (!in_flight_.empty() && !(overlaps && in_flight_.back().overlaps)) return std::nullopt;
   Request request = std::move(ready_.front());
@@ -135,6 +135,7 @@ void Connection::answer(uint64_t sequence, Bytes response) {
   slot->answered = true;
   memory_.add(response.size());
   held_bytes_ += response.size();
+  unsent_bytes_ += response.size();
   slot->response = std::move(response);
   flush_answered();
 }
@@ -158,6 +159,7 @@ std::vector<Bytes> Connection::take_output() {
 
 void Connection::sent(size_t bytes) {
   held_bytes_ -= bytes;
+  unsent_bytes_ -= bytes;
   memory_.release(bytes);
 }
 

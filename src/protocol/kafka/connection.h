@@ -35,6 +35,9 @@ struct Request {
 /// Requests are handed out one at a time, as Kafka does, except that Produce requests that follow
 /// each other are handed out at once: their order is kept by the log, and they may share one sync.
 ///
+/// No request is handed out while more than unanswered_bytes_max of answers are unsent: its answer
+/// would only add to them.
+///
 /// A connection stops asking for input (wants_input) while it holds more than unanswered_bytes_max
 /// of requests and unsent answers, has in_flight_max requests unanswered, or waits for memory;
 /// input it already has waits with it.
@@ -102,7 +105,8 @@ class Connection {
   std::shared_ptr<Frame> frame_;  ///< The frame that arrives directly, and how much of it is there.
   size_t frame_filled_ = 0;
   bool waits_for_memory_ = false;
-  size_t held_bytes_ = 0;  ///< Reserved in memory_.
+  size_t held_bytes_ = 0;    ///< Reserved in memory_: requests, and answers until they are sent.
+  size_t unsent_bytes_ = 0;  ///< Of these, answers.
   uint64_t next_sequence_ = 0;
   std::deque<Request> ready_;
   std::deque<Slot> in_flight_;

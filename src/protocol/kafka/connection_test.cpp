@@ -149,6 +149,14 @@ TEST_F(ConnectionTest, StopsReadingAtTheLimitOfBytes) {
   EXPECT_TRUE(connection_.wants_input());
 }
 
+TEST_F(ConnectionTest, HandsOutNothingWhileAnswersPileUp) {
+  feed_all(frame(1, 4, 1) + frame(1, 4, 2));
+  connection_.answer(connection_.next()->sequence, bytes(std::string(60'000, 'y')));
+  EXPECT_FALSE(connection_.next()) << "the client does not read what it asked for";
+  output();
+  EXPECT_TRUE(connection_.next());
+}
+
 TEST_F(ConnectionTest, WaitsForMemoryThatOthersHold) {
   memory_.add(100'000);
   Status status;

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <future>
 #include <random>
+#include <thread>
 #include <unordered_set>
 
 namespace ziwa::kafka {
@@ -52,6 +53,7 @@ class AsioLoop final : public Loop {
   }
 
   std::shared_ptr<void> after(int64_t ms, Job job) override {
+    if (stopped_) return nullptr;
     auto timer = std::make_shared<Timer>(io_, std::move(job));
     timers_.insert(timer.get());
     timer->timer.expires_after(std::chrono::milliseconds(ms));
@@ -65,8 +67,9 @@ class AsioLoop final : public Loop {
     });
   }
 
-  /// Loop thread: drops all jobs that wait for their time.
+  /// Loop thread: drops all jobs that wait for their time, and takes no more.
   void drop_timers() {
+    stopped_ = true;
     auto timers = timers_;
     for (Timer* timer : timers) {
       if (!timers_.contains(timer)) continue;  // Dropping another one's job has cancelled it.
@@ -79,6 +82,7 @@ class AsioLoop final : public Loop {
  private:
   asio::io_context& io_;
   std::unordered_set<Timer*> timers_;
+  bool stopped_ = false;
   ThreadPool pool_;
 };
 
@@ -188,6 +192,7 @@ class TcpDoor final : public Door {
       }
     }
     loop_->stop_background();
+    wait_for_log();
   }
 
  private:
@@ -208,6 +213,19 @@ class TcpDoor final : public Door {
       if (auto session = weak.lock()) session->close();
     }
     loop_->drop_timers();
+  }
+
+  /// Appends that are under way are answered by the log's thread, which posts to `io_`.
+  void wait_for_log() {
+    const auto deadline = std::chrono::steady_clock::now() + kStopWait;
+    while (broker_->gate()->inside() != 0) {
+      if (std::chrono::steady_clock::now() > deadline) {
+        log_error("kafka", "the log still owes answers at the stop", "appends={}",
+                  broker_->gate()->inside());
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 
   asio::io_context& io_;

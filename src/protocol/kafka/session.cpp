@@ -17,6 +17,8 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
+constexpr size_t kPieceBytes = 256u << 10;
+
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 std::string describe_peer(const asio::ip::tcp::socket& socket, bool with_port) {
@@ -56,8 +58,13 @@ struct SessionLoops {
       }
       std::vector<asio::const_buffer> buffers;
       for (const auto& bytes : due) buffers.emplace_back(bytes.data(), bytes.size());
+      // Each piece that goes out shows that the client is reading.
+      auto moving = [session](error_code failed, size_t) -> size_t {
+        session->last_move_ms_ = session->now_ms();
+        return failed ? 0 : kPieceBytes;
+      };
       session->writing_ = true;
-      auto [error, count] = co_await asio::async_write(session->socket_, buffers, kAwait);
+      auto [error, count] = co_await asio::async_write(session->socket_, buffers, moving, kAwait);
       session->writing_ = false;
       if (error) co_return session->close();
       session->sent(count);

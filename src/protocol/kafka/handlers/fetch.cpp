@@ -169,12 +169,13 @@ class FetchJob : public std::enable_shared_from_this<FetchJob> {
   void wait() {
     std::vector<std::pair<PartitionId, Offset>> ends;
     for (const auto& target : targets_) ends.emplace_back(target.id, target.seen_end);
-    waiting_ = true;
     timer_ = broker_->loop().after(std::max<int64_t>(deadline_ms_ - now_ms(), 0),
                                    [self = shared_from_this()] { self->wake(); });
-    auto loop = broker_;
-    subscription_ = broker_->log().when_past(std::move(ends), [weak = weak_from_this(), loop] {
-      loop->loop().post([weak] {
+    if (!timer_) return call_->reply(response_);  // The door stops.
+    waiting_ = true;
+    auto broker = broker_;
+    subscription_ = broker_->log().when_past(std::move(ends), [weak = weak_from_this(), broker] {
+      broker->loop().post([weak] {
         if (auto self = weak.lock()) self->wake();
       });
     });

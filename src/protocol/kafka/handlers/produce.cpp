@@ -20,9 +20,10 @@ struct Appends {
   ProduceResponse response;
   std::atomic<size_t> left{1};  ///< One for the handler itself.
 
-  static void finish_one(const std::shared_ptr<Appends>& self) {
+  static void finish_one(std::shared_ptr<Appends> self) {
     if (self->left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    self->broker->loop().post([self] { self->answer(); });
+    Loop& loop = self->broker->loop();
+    loop.post([self = std::move(self)] { self->answer(); });
   }
 
   void answer() {
@@ -75,17 +76,21 @@ void append(const std::shared_ptr<Appends>& appends, PartitionId id, ByteView re
             PartitionResponse& out) {
   if (!check_batch(*appends->broker, records, out)) return;
   appends->left.fetch_add(1, std::memory_order_relaxed);
+  auto gate = appends->broker->gate();
+  gate->enter();
   // The batch lies in the request's frame, which `appends` keeps.
-  appends->broker->log().append(
-      id, records, [appends, &out](Result<log::Appended> result, log::AppendRefusal refusal) {
-        if (result) {
-          out.base_offset = result->base_offset.value;
-          out.log_start_offset = result->log_start.value;
-        } else {
-          refuse(out, error_code_of(result.error(), refusal), error_text(result.error()));
-        }
-        Appends::finish_one(appends);
-      });
+  auto done = [appends, gate, &out](Result<log::Appended> result,
+                                    log::AppendRefusal refusal) mutable {
+    if (result) {
+      out.base_offset = result->base_offset.value;
+      out.log_start_offset = result->log_start.value;
+    } else {
+      refuse(out, error_code_of(result.error(), refusal), error_text(result.error()));
+    }
+    Appends::finish_one(std::move(appends));
+    gate->leave();  // Nothing of the door is touched after this.
+  };
+  appends->broker->log().append(id, records, std::move(done));
 }
 
 void append_topic(const std::shared_ptr<Appends>& appends, const catalog::Snapshot& snapshot,
@@ -148,7 +153,7 @@ void handle_produce(Broker& broker, std::shared_ptr<ProduceCall> call) {
       append_topic(appends, *snapshot, request.topic_data[i], appends->response.responses[i]);
     }
   }
-  Appends::finish_one(appends);
+  Appends::finish_one(std::move(appends));
 }
 
 }  // namespace ziwa::kafka
