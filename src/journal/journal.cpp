@@ -459,6 +459,7 @@ Status FileJournal::close() {
   for (auto& pending : late) {
     if (pending.done) pending.done(stopped());
   }
+  TRY(sync_dirty());
   TRY(write_mark(FrameKind::closed_mark));
   TRY(current().file->sync());
   // From here on the thread only refuses what still comes.

@@ -241,7 +241,7 @@ void FileLog::end_transaction(const std::string& transactional_id, int64_t produ
     if (!partitions.back()) return done(no_partition(id));
   }
   std::vector<std::unique_lock<std::mutex>> locks;
-  for (auto& partition : partitions) locks.push_back(partition->lock());
+  for (auto& partition : partitions) locks.push_back(partition->lock_appends());
   std::vector<Partition::Marker> markers;
   for (auto& partition : partitions) {
     auto marker = partition->write_marker(producer_id, producer_epoch, commit);
@@ -316,15 +316,26 @@ void FileLog::hold(PartitionId id, const std::string& holder, std::optional<Offs
 Result<uint64_t> FileLog::enforce_retention() {
   TRY(check_started());
   uint64_t bytes = 0;
+  std::optional<Error> first;
+  // A partition in trouble must not keep the others from being cared for.
   for (auto& [id, partition] : all()) {
-    int64_t start = TRY(partition->start_by_retention());
-    if (start > partition->info().log_start.value) {
-      TRY(move_start(id, *partition, start));
-      bytes += TRY(partition->delete_below_start());
-    }
-    TRY(partition->checkpoint(false));
+    auto deleted = care_for(id, *partition);
+    if (deleted) bytes += *deleted;
+    if (!deleted && !first) first = std::move(deleted).error();
   }
   hold_journal();
+  if (first) return std::move(*first);
+  return bytes;
+}
+
+Result<uint64_t> FileLog::care_for(PartitionId id, Partition& partition) {
+  uint64_t bytes = 0;
+  int64_t start = TRY(partition.start_by_retention());
+  if (start > partition.info().log_start.value) {
+    TRY(move_start(id, partition, start));
+    bytes = TRY(partition.delete_below_start());
+  }
+  TRY(partition.checkpoint(false));
   return bytes;
 }
 

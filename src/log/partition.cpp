@@ -52,81 +52,82 @@ Status Partition::check_open() const {
 void Partition::append(ByteView batch, Log::AppendDone done) {
   auto header = check_batch(batch);
   if (!header) return done(std::move(header).error(), AppendRefusal::none);
-  std::optional<Refusal> refused;
-  std::optional<ProducerTable::Batch> repeated;
+  std::unique_lock appending(append_mutex_);
+  auto verdict = judge(*header, batch.size());
+  bool fresh = !verdict.refused && !verdict.repeated;
+  if (fresh) verdict.refused = append_fresh(*header, batch, done);
+  appending.unlock();
+  if (verdict.refused) return done(std::move(verdict.refused->error), verdict.refused->refusal);
+  if (verdict.repeated) answer_repeated(*verdict.repeated, std::move(done));
+}
+
+/// Whether the batch may be appended now, or was before.
+Partition::Verdict Partition::judge(const BatchHeader& header, size_t bytes) const {
+  std::lock_guard lock(mutex_);
+  if (auto open = check_open(); !open) return {Refusal{std::move(open).error()}, {}};
+  if (bytes > config_.batch_bytes_max) {
+    Error error(Code::exhausted, "record batch of {} bytes is larger than the topic's limit of {}",
+                bytes, config_.batch_bytes_max);
+    return {Refusal{std::move(error)}, {}};
+  }
+  if (header.producer_id < 0) return {};
+  auto verdict = producers_.check(header);
+  if (verdict.refusal == AppendRefusal::none) return {std::nullopt, verdict.duplicate};
+  return {Refusal{Error(Code::conflict, "{}", verdict.reason), verdict.refusal}, {}};
+}
+
+/// Gives the outcome of the first time, once that is known.
+void Partition::answer_repeated(const ProducerTable::Batch& first, Log::AppendDone done) {
+  Appended outcome{Offset(first.base_offset), {}, TimestampMs(first.time), {}};
   {
     std::lock_guard lock(mutex_);
-    refused = append_locked(*header, batch, done, repeated);
+    outcome.log_start = Offset(log_start_);
+    if (first.last_offset >= high_watermark_) {
+      return enqueue({first.last_offset + 1, outcome, std::move(done)});
+    }
   }
-  if (refused) return done(std::move(refused->error), refused->refusal);
-  if (!repeated) return;
-  // The entry of a batch that was deleted since is not known any more; the batch is still not
-  // appended again.
-  auto entry = entry_of(repeated->last_offset);
-  Appended outcome{Offset(repeated->base_offset), entry.value_or(EntryNumber(0)),
-                   TimestampMs(repeated->time), info().log_start};
+  // The entry of a batch that was deleted since is not known any more; it is still not appended
+  // again.
+  outcome.entry = entry_of(first.last_offset).value_or(EntryNumber(0));
   done(outcome, AppendRefusal::none);
 }
 
-/// Takes `done` over, unless it returns a refusal or `repeated`: a batch that is already in the
-/// order.
-std::optional<Partition::Refusal> Partition::append_locked(
-    BatchHeader header, ByteView batch, Log::AppendDone& done,
-    std::optional<ProducerTable::Batch>& repeated) {
-  if (auto open = check_open(); !open) return Refusal{std::move(open).error()};
-  if (batch.size() > config_.batch_bytes_max) {
-    return Refusal{Error(Code::exhausted,
-                         "record batch of {} bytes is larger than the topic's limit of {}",
-                         batch.size(), config_.batch_bytes_max)};
-  }
+/// Takes `done` over, unless it returns a refusal. The append lock is held.
+std::optional<Partition::Refusal> Partition::append_fresh(BatchHeader header, ByteView batch,
+                                                          Log::AppendDone& done) {
   int64_t now = shared_.clock.now().value;
-  if (header.producer_id >= 0) {
-    auto verdict = producers_.check(header);
-    if (verdict.refusal != AppendRefusal::none) {
-      return Refusal{Error(Code::conflict, "{}", verdict.reason), verdict.refusal};
-    }
-    if (verdict.duplicate) {
-      const auto& first = *verdict.duplicate;
-      if (first.last_offset < high_watermark_) {
-        repeated = first;
-        return std::nullopt;
-      }
-      enqueue({first.last_offset + 1,
-               {Offset(first.base_offset), {}, TimestampMs(first.time), Offset(log_start_)},
-               std::move(done)});
-      return std::nullopt;
-    }
-  }
   auto written = write_batch(header, batch);
   if (!written) return Refusal{std::move(written).error()};
-  adopt(header, std::move(*written), false, now);
+  journal::Dirty dirty;
+  journal::PartitionEnd end;
+  {
+    std::lock_guard lock(mutex_);
+    end = adopt(header, std::move(*written), false, now, dirty);
+    enqueue({end.end.value,
+             {Offset(header.base_offset), {}, TimestampMs(now), Offset(log_start_)},
+             std::move(done)});
+  }
   shared_.appended_bytes.add(static_cast<double>(batch.size()));
   shared_.appended_batches.add();
-  enqueue({next_offset_,
-           {Offset(header.base_offset), {}, TimestampMs(now), Offset(log_start_)},
-           std::move(done)});
-  ++in_flight_;
-  // Under the lock, so that ends enter the order as they grow.
-  shared_.journal->submit(journal::LogCommit{{{id_, Offset(next_offset_)}}}, take_dirty(),
+  // Under the append lock, so that ends enter the order as they grow.
+  shared_.journal->submit(journal::LogCommit{{end}}, std::move(dirty),
                           [this](Result<EntryNumber> result) { submitted(result); });
   return std::nullopt;
 }
 
 /// Writes the batch after the end of the log, where nobody sees it before adopt(). On an error the
-/// log is as before.
+/// log is as before. Holds the append lock and not the other: readers and the sync thread do not
+/// wait for the disk.
 Result<std::shared_ptr<const CachedBatch>> Partition::write_batch(BatchHeader& header,
                                                                   ByteView batch) {
-  bool full = active().size > 0 && active().size + batch.size() > config_.segment_bytes;
-  constexpr int64_t kRelativeMax = std::numeric_limits<int32_t>::max();
-  if (full || next_offset_ + header.last_offset_delta - active().base > kRelativeMax) TRY(roll());
-  Segment& segment = active();
+  TRY(roll_if_full(header, batch.size()));
+  std::shared_ptr<Segment> segment = growing();
   auto cached = std::make_shared<CachedBatch>();
   cached->bytes.assign(batch.begin(), batch.end());
-  header.base_offset = cached->base_offset = next_offset_;
+  header.base_offset = cached->base_offset = segment->end;
   cached->last_offset = header.last_offset();
-  place_batch(cached->bytes, Offset(next_offset_));
-  uint64_t position = segment.size;
-  if (auto wrote = segment.file->write_at(position, cached->bytes); !wrote) {
+  place_batch(cached->bytes, Offset(segment->end));
+  if (auto wrote = segment->file->write_at(segment->size, cached->bytes); !wrote) {
     take_back_write();
     return std::move(wrote).error().context("append");
   }
@@ -135,17 +136,19 @@ Result<std::shared_ptr<const CachedBatch>> Partition::write_batch(BatchHeader& h
 
 /// Removes bytes that were written and not adopted.
 void Partition::take_back_write() {
-  Segment& segment = active();
-  auto cut = segment.file->truncate(segment.size);
+  std::shared_ptr<Segment> segment = growing();
+  auto cut = segment->file->truncate(segment->size);
   if (cut) return;
-  refusing_ = Error(Code::io, "{}: {}", segment.log_path, cut.error().message());
   log_error("log", "a half-written batch could not be taken back: the partition takes no more",
-            "file={} error={}", segment.log_path, cut.error().to_string());
+            "file={} error={}", segment->log_path, cut.error().to_string());
+  std::lock_guard lock(mutex_);
+  refusing_ = Error(Code::io, "{}: {}", segment->log_path, cut.error().message());
 }
 
-/// Makes a written batch the new end of the log.
-void Partition::adopt(const BatchHeader& header, std::shared_ptr<const CachedBatch> batch,
-                      bool commits, int64_t time) {
+/// Makes a written batch the new end of the log and counts it as on its way to the order.
+journal::PartitionEnd Partition::adopt(const BatchHeader& header,
+                                       std::shared_ptr<const CachedBatch> batch, bool commits,
+                                       int64_t time, journal::Dirty& dirty) {
   Segment& segment = active();
   segment.track(header, segment.size, shared_.options.index_interval_bytes);
   next_offset_ = segment.end;
@@ -154,12 +157,38 @@ void Partition::adopt(const BatchHeader& header, std::shared_ptr<const CachedBat
   while (!tail_.empty() && tail_.front().batch.expired()) tail_.pop_front();
   tail_.push_back({header.base_offset, header.last_offset(), batch});
   shared_.cache.add(std::move(batch));
+  ++in_flight_;
+  // Earlier segments that are not ordered yet have submissions of their own.
+  dirty.files.push_back(segment.file);
+  if (std::exchange(directory_dirty_, false)) dirty.directories.push_back(directory_);
+  return {id_, Offset(next_offset_)};
 }
 
+/// The segment at the end. Only holders of the append lock change its end and size.
+std::shared_ptr<Segment> Partition::growing() const {
+  std::lock_guard lock(mutex_);
+  return segments_.back();
+}
+
+Status Partition::roll_if_full(const BatchHeader& header, size_t bytes) {
+  std::shared_ptr<Segment> segment = growing();
+  uint64_t limit = 0;
+  {
+    std::lock_guard lock(mutex_);
+    limit = config_.segment_bytes;
+  }
+  constexpr int64_t kRelativeMax = std::numeric_limits<int32_t>::max();
+  bool full = segment->size > 0 && segment->size + bytes > limit;
+  if (!full && segment->end + header.last_offset_delta - segment->base <= kRelativeMax) return {};
+  return roll();
+}
+
+/// Begins the next segment. Holds the append lock and not the other.
 Status Partition::roll() {
-  auto next = std::make_shared<Segment>(directory_, next_offset_);
+  auto next = std::make_shared<Segment>(directory_, growing()->end);
   TRY(next->open_file(shared_.fs));
   if (next->file->size() > 0) TRY(next->file->truncate(0));
+  std::lock_guard lock(mutex_);
   directory_dirty_ = true;
   segments_.push_back(std::move(next));
   size_t unsealed = 0;
@@ -168,13 +197,6 @@ Status Partition::roll() {
     segments_[i]->seal(shared_.fs).ignore("the next checkpoint tries again, and reports it");
   }
   return {};
-}
-
-journal::Dirty Partition::take_dirty() {
-  journal::Dirty dirty{{active().file}, {}};
-  // Sealed ones were ordered before; an earlier segment that is not carries its own submissions.
-  if (std::exchange(directory_dirty_, false)) dirty.directories.push_back(directory_);
-  return dirty;
 }
 
 /// `segment` holds the batch.
@@ -204,11 +226,14 @@ void Partition::track_producer(const BatchHeader& header, bool commits, int64_t 
 }
 
 Result<Partition::Marker> Partition::write_marker(int64_t producer_id, int16_t epoch, bool commit) {
-  TRY(check_open());
-  auto known = producers_.epoch_of(producer_id);
-  if (known && *known > epoch) {
-    return Error(Code::conflict, "producer {} has epoch {} now, the transaction has {}",
-                 producer_id, *known, epoch);
+  {
+    std::lock_guard lock(mutex_);
+    TRY(check_open());
+    auto known = producers_.epoch_of(producer_id);
+    if (known && *known > epoch) {
+      return Error(Code::conflict, "producer {} has epoch {} now, the transaction has {}",
+                   producer_id, *known, epoch);
+    }
   }
   TimestampMs now = shared_.clock.now();
   Bytes batch = encode_control_batch(commit, producer_id, epoch, now);
@@ -221,12 +246,8 @@ Result<Partition::Marker> Partition::write_marker(int64_t producer_id, int16_t e
 }
 
 journal::PartitionEnd Partition::adopt_marker(Marker marker, journal::Dirty& dirty) {
-  adopt(marker.header, std::move(marker.batch), marker.commits, marker.time);
-  ++in_flight_;
-  auto mine = take_dirty();
-  std::ranges::move(mine.files, std::back_inserter(dirty.files));
-  std::ranges::move(mine.directories, std::back_inserter(dirty.directories));
-  return {id_, Offset(next_offset_)};
+  std::lock_guard lock(mutex_);
+  return adopt(marker.header, std::move(marker.batch), marker.commits, marker.time, dirty);
 }
 
 void Partition::enqueue(Waiting waiting) {

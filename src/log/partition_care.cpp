@@ -53,11 +53,17 @@ Result<int64_t> Partition::start_after_delete(int64_t before) const {
 
 Result<int64_t> Partition::start_by_retention() {
   std::lock_guard care(care_mutex_);
-  std::lock_guard lock(mutex_);
+  std::unique_lock appending(append_mutex_);
+  std::unique_lock lock(mutex_);
   int64_t now = shared_.clock.now().value;
   int64_t cutoff = config_.retention_ms < 0 ? Segment::kNoTimestamp : now - config_.retention_ms;
   bool idle = active().size > 0 && high_watermark_ == next_offset_ && !refusing_;
-  if (idle && active().max_timestamp < cutoff) TRY(roll());
+  if (idle && active().max_timestamp < cutoff) {
+    lock.unlock();
+    TRY(roll());
+    lock.lock();
+  }
+  appending.unlock();
   int64_t limit = std::min(lowest_hold_locked().second, stable_locked());
   uint64_t bytes = 0;
   for (const auto& segment : segments_) bytes += segment->size;
@@ -76,9 +82,11 @@ Result<int64_t> Partition::start_by_retention() {
 
 Status Partition::roll_if_below(int64_t offset) {
   std::lock_guard care(care_mutex_);
-  std::lock_guard lock(mutex_);
+  std::lock_guard appending(append_mutex_);
+  std::unique_lock lock(mutex_);
   bool below = active().size > 0 && next_offset_ <= offset && high_watermark_ == next_offset_;
   if (!below || refusing_) return {};
+  lock.unlock();
   return roll();
 }
 
@@ -208,9 +216,26 @@ Status Partition::settle_points(Checkpoint& checkpoint) {
 }
 
 void Partition::stop(Error why) {
+  // An append that has begun comes to its end first.
+  std::unique_lock appending(append_mutex_);
   std::unique_lock lock(mutex_);
   if (!refusing_) refusing_ = std::move(why);
+  appending.unlock();
   moved_.wait(lock, [&] { return in_flight_ == 0; });
+}
+
+void Partition::forget() {
+  std::vector<Waiter> waiters;
+  std::vector<std::shared_ptr<Segment>> segments;
+  {
+    std::lock_guard lock(mutex_);
+    waiters.swap(waiters_);
+    segments = segments_;
+  }
+  for (const auto& waiter : waiters) {
+    if (auto wake = waiter.wake.lock()) wake->call_once();
+  }
+  for (const auto& segment : segments) segment->forget(shared_.files);
 }
 
 }  // namespace ziwa::log

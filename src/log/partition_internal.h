@@ -73,7 +73,7 @@ class Partition {
 
   void append(ByteView batch, Log::AppendDone done);
   /// Lock of several partitions while one transaction ends in all of them.
-  std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
+  std::unique_lock<std::mutex> lock_appends() { return std::unique_lock(append_mutex_); }
   /// A control batch that is written and not yet part of the log.
   struct Marker {
     BatchHeader header;
@@ -81,8 +81,8 @@ class Partition {
     bool commits = false;
     int64_t time = 0;
   };
-  /// Writes the control batch; the caller holds lock() until adopt_marker() or take_back_write(),
-  /// one of which must follow.
+  /// Writes the control batch; the caller holds lock_appends() until adopt_marker() or
+  /// take_back_write(), one of which must follow.
   Result<Marker> write_marker(int64_t producer_id, int16_t epoch, bool commit);
   /// Makes it the end of the log, adds what must be synced to `dirty`, and returns the new end.
   journal::PartitionEnd adopt_marker(Marker marker, journal::Dirty& dirty);
@@ -124,6 +124,8 @@ class Partition {
   Status checkpoint(bool force);
   /// Refuses appends from now on with `why`, and waits for what is on its way to the order.
   void stop(Error why);
+  /// After stop(), when the files are about to go: wakes whoever waits and forgets handles.
+  void forget();
 
  private:
   struct Waiting {
@@ -144,20 +146,26 @@ class Partition {
     Error error;
     AppendRefusal refusal = AppendRefusal::none;
   };
+  struct Verdict {
+    std::optional<Refusal> refused;
+    std::optional<ProducerTable::Batch> repeated;
+  };
   struct FetchPlan;
 
   // partition.cpp
   Result<BatchHeader> check_batch(ByteView batch) const;
   Status check_open() const;
-  std::optional<Refusal> append_locked(BatchHeader header, ByteView batch, Log::AppendDone& done,
-                                       std::optional<ProducerTable::Batch>& repeated);
-  void adopt(const BatchHeader& header, std::shared_ptr<const CachedBatch> batch, bool commits,
-             int64_t time);
+  Verdict judge(const BatchHeader& header, size_t bytes) const;
+  void answer_repeated(const ProducerTable::Batch& first, Log::AppendDone done);
+  std::optional<Refusal> append_fresh(BatchHeader header, ByteView batch, Log::AppendDone& done);
+  journal::PartitionEnd adopt(const BatchHeader& header, std::shared_ptr<const CachedBatch> batch,
+                              bool commits, int64_t time, journal::Dirty& dirty);
+  std::shared_ptr<Segment> growing() const;
+  Status roll_if_full(const BatchHeader& header, size_t bytes);
   Result<std::shared_ptr<const CachedBatch>> write_batch(BatchHeader& header, ByteView batch);
   Status roll();
   void track_producer(const BatchHeader& header, bool commits, int64_t time, Segment& segment);
   void enqueue(Waiting waiting);
-  journal::Dirty take_dirty();
   void add_end(int64_t end, EntryNumber entry);
   int64_t stable_locked() const;
   Segment& active() const { return *segments_.back(); }
@@ -197,19 +205,23 @@ class Partition {
   const PartitionId id_;
   const std::string directory_;
 
-  mutable std::mutex mutex_;
+  // Locks are taken in this order.
+  std::mutex care_mutex_;     ///< One checkpoint, deletion or retention at a time.
+  std::mutex append_mutex_;   ///< One appender at a time; held while it writes to the disk.
+  mutable std::mutex mutex_;  ///< Guards what follows; not held while records are written.
+
   std::condition_variable moved_;  ///< The high watermark moved, or nothing will any more.
   TopicConfig config_;
-  std::vector<std::shared_ptr<Segment>>
-      segments_;  ///< By base; the last one grows. Never empty once started.
+  /// By base; the last one grows. Never empty once started.
+  std::vector<std::shared_ptr<Segment>> segments_;
   int64_t log_start_ = 0;
   int64_t next_offset_ = 0;
   int64_t high_watermark_ = 0;
   uint64_t last_entry_ = 0;  ///< That moved the high watermark.
   ProducerTable producers_;
   std::map<int64_t, OpenTransaction> open_;  ///< By first offset; leave when their end is ordered.
-  std::unordered_map<int64_t, int64_t>
-      open_by_producer_;  ///< First offset, of those without a control batch.
+  /// First offset, of those without a control batch.
+  std::unordered_map<int64_t, int64_t> open_by_producer_;
   std::deque<TailBatch> tail_;
   std::deque<Waiting> waiting_;  ///< By end.
   std::vector<Waiting> ready_;   ///< Covered by the order; answered when their submission is over.
@@ -228,7 +240,6 @@ class Partition {
   int64_t checkpoint_offset_ = 0;
   int64_t checkpoint_log_start_ = 0;
   uint64_t unchecked_bytes_ = 0;  ///< Appended since the last checkpoint.
-  std::mutex care_mutex_;         ///< One checkpoint or deletion at a time; taken before mutex_.
 };
 
 }  // namespace ziwa::log

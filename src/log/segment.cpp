@@ -104,9 +104,15 @@ Result<uint64_t> Segment::hint_for_time(FileCache& files, int64_t time) const {
   return TRY(times.at(files, above - 1)).position;
 }
 
-Status Segment::remove(FileSystem& fs, FileCache& files) const {
+void Segment::forget(FileCache& files) const {
   for (const auto& path : {log_path, index.path(), times.path(), ends.path(), aborted.path()}) {
     files.erase(path);
+  }
+}
+
+Status Segment::remove(FileSystem& fs, FileCache& files) const {
+  forget(files);
+  for (const auto& path : {log_path, index.path(), times.path(), ends.path(), aborted.path()}) {
     if (fs.exists(path)) TRY(fs.remove(path));
   }
   return {};

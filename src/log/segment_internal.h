@@ -36,6 +36,8 @@ struct Segment {
   /// `time`.
   Result<IndexPoint> hint_for_offset(FileCache& files, int64_t offset) const;
   Result<uint64_t> hint_for_time(FileCache& files, int64_t time) const;
+  /// Gives back handles that the cache holds.
+  void forget(FileCache& files) const;
   /// Removes all its files.
   Status remove(FileSystem& fs, FileCache& files) const;
 

@@ -160,6 +160,7 @@ Status FileLog::drop_topic(ObjectId id) {
     std::unique_lock lock(topics_mutex_);
     topics_.erase(id);
   }
+  for (auto& partition : topic.partitions) partition->forget();
   // Without its configuration it is no topic any more, however far the rest gets.
   TRY(shared_.fs.remove(join_path(topic_path(id), "topic")));
   TRY(shared_.fs.sync_dir(topic_path(id)));
