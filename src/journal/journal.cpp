@@ -18,6 +18,8 @@ constexpr uint64_t kRoomStepBytes = 256u << 10;
 constexpr uint64_t kRoomLowBytes = 96u << 10;
 constexpr size_t kRecentMax = 65'536;
 constexpr size_t kGroupMax = 4'096;
+/// Files that flush=interval or os may leave unsynced, and so open, at once.
+constexpr size_t kDirtyFilesMax = 256;
 constexpr auto kRoomRetry = std::chrono::milliseconds(100);
 
 /// Sorts by partition and keeps the last end of each.
@@ -160,12 +162,13 @@ void FileJournal::process(std::vector<Pending> batch, bool sync_wanted) {
   if (refuse) return fail(stopped(), batch, group);
   if (!batch.empty()) group = order(batch);
   Status status = group.entries.empty() ? Status{} : write_frames(group.entries);
-  if (status && (options_.flush == Flush::always || sync_wanted)) status = sync_dirty();
+  if (options_.flush == Flush::always || dirty_.files.size() > kDirtyFilesMax) sync_wanted = true;
+  if (status && sync_wanted) status = sync_dirty();
   if (!status) return fail(std::move(status).error(), batch, group);
   publish(group);
   {
     std::lock_guard lock(mutex_);
-    if (sync_wanted || options_.flush == Flush::always) sync_done_ = std::max(sync_done_, asked);
+    if (sync_wanted) sync_done_ = std::max(sync_done_, asked);
   }
   moved_.notify_all();
   finish_idle_work();

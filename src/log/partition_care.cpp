@@ -55,6 +55,7 @@ Result<int64_t> Partition::start_by_retention() {
   std::lock_guard care(care_mutex_);
   std::unique_lock appending(append_mutex_);
   std::unique_lock lock(mutex_);
+  if (!serving_) return log_start_;
   int64_t now = shared_.clock.now().value;
   int64_t cutoff = config_.retention_ms < 0 ? Segment::kNoTimestamp : now - config_.retention_ms;
   bool idle = active().size > 0 && high_watermark_ == next_offset_ && !refusing_;
@@ -95,8 +96,10 @@ Result<uint64_t> Partition::delete_below_start() {
   std::vector<std::shared_ptr<Segment>> gone;
   {
     std::lock_guard lock(mutex_);
-    for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= log_start_; ++i)
+    if (!serving_) return uint64_t{0};
+    for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= log_start_; ++i) {
       gone.push_back(segments_[i]);
+    }
   }
   if (gone.empty()) return uint64_t{0};
   // Recovery must never look for a segment that is gone, and must know the start without the
@@ -126,7 +129,8 @@ Status Partition::checkpoint(bool force) {
 
 bool Partition::checkpoint_due_locked(bool force) const {
   if (!serving_) return false;
-  bool changed = next_offset_ != checkpoint_offset_ || log_start_ != checkpoint_log_start_;
+  bool changed = next_offset_ != checkpoint_offset_ || log_start_ != checkpoint_log_start_ ||
+                 active().base != checkpoint_segment_;
   if (force && changed) return true;
   if (unchecked_bytes_ >= shared_.options.checkpoint_bytes) return true;
   return shared_.applied >= checkpoint_entry_ + kEntriesBehindMax;
@@ -228,7 +232,10 @@ void Partition::forget() {
   std::vector<Waiter> waiters;
   std::vector<std::shared_ptr<Segment>> segments;
   {
+    // Care that has begun comes to its end; none begins any more.
+    std::lock_guard care(care_mutex_);
     std::lock_guard lock(mutex_);
+    serving_ = false;
     waiters.swap(waiters_);
     segments = segments_;
   }

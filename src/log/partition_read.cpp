@@ -93,7 +93,12 @@ Status Partition::read_planned(const FetchPlan& plan, Bytes& out) const {
   IndexPoint hint = plan.hint;
   uint64_t size = plan.size;
   if (!file) {
-    file = TRY(shared_.files.open(plan.segment->log_path));
+    auto opened = shared_.files.open(plan.segment->log_path);
+    if (!opened && opened.error().code() == Code::not_found) {
+      return Error(Code::invalid_argument, "offset {} is out of range: it was just deleted",
+                   plan.from);
+    }
+    file = TRY(std::move(opened));
     size = file->size();
     auto found = plan.segment->hint_for_offset(shared_.files, plan.from);
     hint = found ? *found : IndexPoint{};
