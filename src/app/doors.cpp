@@ -36,7 +36,9 @@ class OpenDoors final : public Doors {
         pool_("sql", static_cast<int>(settings.integer("sql.threads")),
               static_cast<size_t>(settings.integer("sql.queue.max"))),
         postgres_({.io = io_, .pool = pool_, .database = engines.database(), .metrics = metrics},
-                  {.server_version = postgres_version()}),
+                  {.limits = {.message_bytes = static_cast<size_t>(
+                                  settings.integer("postgres.message.bytes.max"))},
+                   .server_version = postgres_version()}),
         http_({.io = io_,
                .pool = pool_,
                .database = engines.database(),
@@ -45,6 +47,7 @@ class OpenDoors final : public Doors {
                .status = [this, render = std::move(render_status)] { return render(status()); }},
               {.header_bytes_max = static_cast<uint32_t>(settings.integer("http.header.bytes.max")),
                .body_bytes_max = static_cast<uint64_t>(settings.integer("http.request.bytes.max")),
+               .rows_max = static_cast<uint64_t>(settings.integer("http.rows.max")),
                .request_timeout_ms = settings.integer("http.timeout")}),
         io_thread_([this] { io_.run(); }) {}
 

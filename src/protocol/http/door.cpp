@@ -63,7 +63,7 @@ struct Door::State : std::enable_shared_from_this<State> {
   State(Dependencies given, Options chosen)
       : dependencies(std::move(given)),
         options(chosen),
-        rest(dependencies.database, dependencies.engine, {}),
+        rest(dependencies.database, dependencies.engine, {.rows_max = options.rows_max}),
         requests(dependencies.metrics.counter("ziwa_http_requests_total",
                                               "Requests that the HTTP door answered.")) {}
 
@@ -163,7 +163,7 @@ asio::awaitable<Response> Door::State::answer(const Request& request) {
 }
 
 asio::awaitable<Response> Door::State::answer_rows(const Request& request, const Target& target) {
-  auto query = parse_rest_query(target);
+  auto query = parse_rest_query(target, options.rows_max);
   if (!query) co_return error_response(query.error());
   if (query->min_epoch) {
     Status reached = co_await wait_for(Epoch(*query->min_epoch), query->wait_ms);

@@ -21,6 +21,7 @@ class Door {
   struct Options {
     uint32_t header_bytes_max = 16u << 10;
     uint64_t body_bytes_max = 1u << 20;
+    uint64_t rows_max = 100'000;          ///< Of one answer.
     int64_t request_timeout_ms = 30'000;  ///< To send a request, and to take its answer.
     int64_t idle_timeout_ms = 120'000;    ///< Between requests.
   };

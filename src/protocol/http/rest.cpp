@@ -199,8 +199,8 @@ Result<Rest::Answer> Rest::execute(sql::Session& session, const RestSql& sql) {
       return Error(Code::exhausted, "the answer is longer than {} bytes", options_.body_bytes_max)
           .with_hint("ask for fewer rows with limit, or fewer columns with select");
     }
-    if (answer.count > options_.sql_rows_max) {
-      return Error(Code::exhausted, "the answer has more than {} rows", options_.sql_rows_max)
+    if (answer.count > options_.rows_max) {
+      return Error(Code::exhausted, "the answer has more than {} rows", options_.rows_max)
           .with_hint("add a LIMIT, or read it through the Postgres door");
     }
     if (columns.rows() == 0) continue;

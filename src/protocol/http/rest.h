@@ -31,7 +31,7 @@ class Rest {
   struct Options {
     size_t sessions_kept = 8;
     size_t body_bytes_max = 64u << 20;  ///< Of one answer.
-    uint64_t sql_rows_max = 100'000;    ///< Of one POST /v1/sql.
+    uint64_t rows_max = 100'000;
   };
   Rest(sql::Database& database, stream::Engine& engine, Options options);
   ~Rest();

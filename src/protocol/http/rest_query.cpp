@@ -223,8 +223,9 @@ std::vector<OrderBy> full_order(const Relation& relation, const RestQuery& query
 
 }  // namespace
 
-Result<RestQuery> parse_rest_query(const Target& target) {
+Result<RestQuery> parse_rest_query(const Target& target, uint64_t limit_max) {
   RestQuery query;
+  query.limit = std::min(kLimitDefault, limit_max);
   static const std::set<std::string_view> kReserved = {"select", "order",     "limit", "offset",
                                                        "after",  "min_epoch", "wait"};
   std::set<std::string_view> seen;
@@ -242,8 +243,8 @@ Result<RestQuery> parse_rest_query(const Target& target) {
       query.order = TRY(parse_order(value));
     } else if (name == "limit") {
       query.limit = TRY(number(name, value));
-      if (query.limit > kLimitMax) {
-        return Error(Code::invalid_argument, "limit is at most {}", kLimitMax)
+      if (query.limit > limit_max) {
+        return Error(Code::invalid_argument, "limit is at most {}", limit_max)
             .with_hint("follow the Link header for the next rows");
       }
     } else if (name == "offset") {

@@ -12,7 +12,6 @@
 namespace ziwa::protocol::http {
 
 inline constexpr uint64_t kLimitDefault = 1'000;
-inline constexpr uint64_t kLimitMax = 100'000;
 inline constexpr int64_t kWaitMsDefault = 5'000;
 inline constexpr int64_t kWaitMsMax = 60'000;
 inline constexpr size_t kListItemsMax = 1'000;
@@ -48,8 +47,10 @@ struct RestQuery {
 
 /// Reads select, order, limit, offset, after, min_epoch and wait; every other parameter is a
 /// filter: `col=value`, `col=op.value` with op eq, neq, gt, gte, lt, lte, like, ilike, in.(a,b) and
-/// is.null|not_null|true|false, each perhaps after `not.`. Errors: invalid_argument.
-Result<RestQuery> parse_rest_query(const Target& target);
+/// is.null|not_null|true|false, each perhaps after `not.`. Without a limit it is
+/// kLimitDefault, or `limit_max` when that is less. Errors: invalid_argument (also a limit above
+/// `limit_max`).
+Result<RestQuery> parse_rest_query(const Target& target, uint64_t limit_max);
 
 /// The relation as the SQL is built for it.
 struct Relation {

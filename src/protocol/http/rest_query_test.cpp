@@ -16,7 +16,7 @@ const Relation& flights() {
 Result<RestSql> build(const std::string& target, const Relation& relation = flights()) {
   auto parsed = parse_target(target);
   EXPECT_TRUE(parsed.has_value()) << target;
-  return build_rest_sql(relation, TRY(parse_rest_query(*parsed)));
+  return build_rest_sql(relation, TRY(parse_rest_query(*parsed, 100'000)));
 }
 
 std::string sql(const std::string& target) {
@@ -88,9 +88,10 @@ TEST(RestQuery, bad_parameters_are_refused) {
         "/x?min_epoch=x", "/x?origin=in.x", "/x?origin=is.maybe", "/x?order=origin.up"}) {
     EXPECT_FALSE(build(target).has_value()) << target;
   }
-  auto query = parse_rest_query(*parse_target("/x?min_epoch=7&wait=250ms"));
+  auto query = parse_rest_query(*parse_target("/x?min_epoch=7&wait=250ms"), 10);
   EXPECT_EQ(query->min_epoch, 7u);
   EXPECT_EQ(query->wait_ms, 250);
+  EXPECT_EQ(query->limit, 10u);
 }
 
 }  // namespace

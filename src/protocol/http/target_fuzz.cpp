@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto text = as_text(ByteView(reinterpret_cast<const std::byte*>(data), size));
   auto target = parse_target(text);
   if (!target) return 0;
-  auto query = parse_rest_query(*target);
+  auto query = parse_rest_query(*target, 1'000);
   if (!query) return 0;
   Relation relation{.schema = "s", .name = "r", .key = {"k"}};
   build_rest_sql(relation, *query).ignore("only crashes count");
