@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import subprocess
+import threading
 import time
 
 import psycopg
@@ -177,12 +178,22 @@ def test_a_directory_of_something_else_is_refused(make_server, tmp_path):
     assert (one.data / "notes.txt").read_text() == "mine"
 
 
+def slow_http_query(port: int) -> None:
+    statement = "SELECT count(*) FROM range(100000000) a, range(100000000) b"
+    try:
+        requests.post(f"http://127.0.0.1:{port}/v1/sql", json={"sql": statement}, timeout=60)
+    except requests.ConnectionError:
+        pass
+
+
 def test_stop_with_clients_and_a_running_query(make_server):
     one = make_server()
     idle = one.connect()
     busy = one.connect()
     busy.pgconn.send_query(b"SELECT count(*) FROM range(100000000) a, range(100000000) b")
     busy.pgconn.flush()
+    time.sleep(0.3)
+    threading.Thread(target=slow_http_query, args=(one.ports["http"],), daemon=True).start()
     time.sleep(0.3)
     begin = time.monotonic()
     one.stop()

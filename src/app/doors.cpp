@@ -19,6 +19,7 @@ namespace asio = boost::asio;
 using protocol::Listener;
 
 constexpr std::chrono::milliseconds kStopPoll{5};
+constexpr size_t kHealthQueueMax = 100;
 
 /// "port 5432 in use by postgres (pid 12); avoid with --set doors.postgres.port=0"
 std::string blocked_text(const Error& error, const std::string& setting) {
@@ -35,12 +36,14 @@ class OpenDoors final : public Doors {
         settings_(settings),
         pool_("sql", static_cast<int>(settings.integer("sql.threads")),
               static_cast<size_t>(settings.integer("sql.queue.max"))),
+        health_("health", 1, kHealthQueueMax),
         postgres_({.io = io_, .pool = pool_, .database = engines.database(), .metrics = metrics},
                   {.limits = {.message_bytes = static_cast<size_t>(
                                   settings.integer("postgres.message.bytes.max"))},
                    .server_version = postgres_version()}),
         http_({.io = io_,
                .pool = pool_,
+               .health = health_,
                .database = engines.database(),
                .engine = engines.stream(),
                .metrics = metrics,
@@ -89,6 +92,7 @@ class OpenDoors final : public Doors {
       std::this_thread::sleep_for(kStopPoll);
     }
     pool_.stop();
+    health_.stop();
     work_.reset();
     io_.stop();
     io_thread_.join();
@@ -147,6 +151,7 @@ class OpenDoors final : public Doors {
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   ThreadPool pool_;
+  ThreadPool health_;
   protocol::postgres::Door postgres_;
   protocol::http::Door http_;
   std::unique_ptr<kafka::Door> kafka_;

@@ -150,7 +150,7 @@ asio::awaitable<Response> Door::State::answer(const Request& request) {
   }
   if (path.size() == 1 && (path[0] == "metrics" || path[0] == "status")) {
     bool metrics = path[0] == "metrics";
-    auto body = co_await run_on(dependencies.pool, [this, metrics]() -> Result<std::string> {
+    auto body = co_await run_on(dependencies.health, [this, metrics]() -> Result<std::string> {
       return metrics ? dependencies.metrics.render() : dependencies.status();
     });
     if (!body) co_return error_response(body.error());
@@ -255,6 +255,7 @@ void Door::accept(tcp::socket socket, std::shared_ptr<void> token) {
 
 void Door::stop() {
   state_->stopping = true;
+  state_->rest.cancel_all();
   asio::post(state_->dependencies.io, [state = state_] {
     std::lock_guard lock(state->mutex);
     for (const auto& connection : state->open) {

@@ -27,17 +27,18 @@ class Door {
   };
   struct Dependencies {
     boost::asio::io_context& io;
-    ThreadPool& pool;
+    ThreadPool& pool;    ///< Runs SQL.
+    ThreadPool& health;  ///< Runs /status and /metrics, which must answer when all of SQL is busy.
     sql::Database& database;
     stream::Engine& engine;
     Metrics& metrics;
-    std::function<std::string()> status;  ///< /status: JSON; called on the pool.
+    std::function<std::string()> status;  ///< /status: JSON; called on `health`.
   };
   Door(Dependencies dependencies, Options options);
   ~Door();
   /// Takes over a connection; on the io thread. `token` is let go when it ends.
   void accept(boost::asio::ip::tcp::socket socket, std::shared_ptr<void> token);
-  /// Finishes the answers in flight, then hangs up; idle connections at once. Any thread; returns
+  /// Cancels what runs, answers that, then hangs up; idle connections at once. Any thread; returns
   /// at once: connections() falls to 0 soon, and the io loop must run until then.
   void stop();
   size_t connections() const;

@@ -165,7 +165,25 @@ void Rest::give_back(std::unique_ptr<sql::Session> session) {
   if (idle_.size() < options_.sessions_kept) idle_.push_back(std::move(session));
 }
 
+void Rest::cancel_all() {
+  std::lock_guard lock(mutex_);
+  stopping_ = true;
+  for (auto* session : running_) session->cancel();
+}
+
 Result<Rest::Answer> Rest::execute(sql::Session& session, const RestSql& sql) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return Error(Code::unavailable, "the server is stopping");
+    running_.insert(&session);
+  }
+  auto answer = execute_registered(session, sql);
+  std::lock_guard lock(mutex_);
+  running_.erase(&session);
+  return answer;
+}
+
+Result<Rest::Answer> Rest::execute_registered(sql::Session& session, const RestSql& sql) {
   auto prepared = TRY(session.prepare(sql.text));
   const auto& wanted = prepared->parameter_types();
   if (wanted.size() != sql.parameters.size()) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,12 +46,15 @@ class Rest {
   /// POST /v1/sql: `body` is {"sql":"...","parameters":[...]}; one statement, in a session of its
   /// own.
   Result<Response> run(std::string_view body);
+  /// The server stops: cancels what runs, and what begins from now on.
+  void cancel_all();
   /// The epoch that readers see now; does not block.
   Epoch epoch() const { return engine_.published()->epoch; }
 
  private:
   struct Answer;
   Result<Answer> execute(sql::Session& session, const RestSql& sql);
+  Result<Answer> execute_registered(sql::Session& session, const RestSql& sql);
   Result<std::unique_ptr<sql::Session>> take_session();
   void give_back(std::unique_ptr<sql::Session> session);
 
@@ -59,6 +63,8 @@ class Rest {
   Options options_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<sql::Session>> idle_;  ///< Guarded by mutex_.
+  std::set<sql::Session*> running_;                  ///< Guarded by mutex_.
+  bool stopping_ = false;                            ///< Guarded by mutex_.
 };
 
 }  // namespace ziwa::protocol::http
