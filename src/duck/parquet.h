@@ -41,8 +41,9 @@ class ParquetWriter {
   virtual uint64_t buffered_bytes() const = 0;
   /// Ends the row group, so that nothing is held in memory.
   virtual Status flush() = 0;
-  /// Writes the footer and syncs the file. The entry in the directory is the caller's to sync.
-  virtual Result<WrittenFile> finish() = 0;
+  /// Writes the footer and, if asked, syncs the file. The entry in the directory is the caller's to
+  /// sync.
+  virtual Result<WrittenFile> finish(bool sync = true) = 0;
 };
 
 /// Reads columns of one Parquet file, also outside the allowed directories. One thread.

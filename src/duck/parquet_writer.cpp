@@ -110,7 +110,7 @@ class Writer final : public ParquetWriter {
     return guarded([&] { flush_buffer(); });
   }
 
-  Result<WrittenFile> finish() override {
+  Result<WrittenFile> finish(bool sync) override {
     auto written = guarded([&] {
       flush_buffer();
       writer_->Finalize();
@@ -128,7 +128,7 @@ class Writer final : public ParquetWriter {
       buffer_.reset();
       return file;
     });
-    if (!written.has_value()) return written;
+    if (!written.has_value() || !sync) return written;
     auto file = TRY(files_.open(path_, OpenMode::read_write));
     TRY(file->sync());
     return written;

@@ -95,6 +95,8 @@ void parse_line(std::string_view line, Actions& actions) {
         {.app_id = transaction->at("appId").get<std::string>(),
          .version = transaction->at("version").get<int64_t>(),
          .updated_ms = optional_field<int64_t>(*transaction, "lastUpdated")});
+  } else if (auto sidecar = object.find("sidecar"); sidecar != object.end()) {
+    actions.sidecars.push_back(decode_path(sidecar->at("path").get<std::string>()));
   } else if (auto info = object.find("commitInfo"); info != object.end()) {
     actions.commit_info = std::move(*info);
   }

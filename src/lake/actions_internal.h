@@ -61,6 +61,8 @@ struct Actions {
   std::vector<AddAction> adds;
   std::vector<RemoveAction> removes;
   std::vector<TransactionAction> transactions;
+  std::vector<std::string>
+      sidecars;                ///< Files with more adds and removes, below _delta_log/_sidecars/.
   nlohmann::json commit_info;  ///< null if there is none.
 };
 

@@ -4,6 +4,8 @@
 #include "lake/log_internal.h"
 #include "lake/path_internal.h"
 
+#include <algorithm>
+
 namespace ziwa::lake {
 namespace {
 
@@ -54,7 +56,7 @@ std::vector<duck::NamedType> checkpoint_columns() {
   };
 }
 
-/// What reading adds: the deletion vector of a file, and the marks of a v2 checkpoint.
+/// What reading adds: the deletion vector of a file, and the files that a v2 checkpoint leads to.
 std::vector<duck::NamedType> columns_to_read(const std::vector<duck::NamedType>& in_file) {
   auto with_deletion_vector = [](const LogicalType& type) {
     auto children = duckdb::StructType::GetChildTypes(type);
@@ -63,13 +65,14 @@ std::vector<duck::NamedType> columns_to_read(const std::vector<duck::NamedType>&
                                                                  {"offset", number()}}));
     return LogicalType::STRUCT(std::move(children));
   };
-  auto columns = checkpoint_columns();
-  for (auto& column : columns) {
+  auto known = checkpoint_columns();
+  known.push_back({"sidecar", LogicalType::STRUCT({{"path", text()}})});
+  std::vector<duck::NamedType> columns;
+  for (auto& column : known) {
     if (column.name == "add" || column.name == "remove")
       column.type = with_deletion_vector(column.type);
-  }
-  for (const auto& column : in_file) {
-    if (column.name == "sidecar" || column.name == "checkpointMetadata") columns.push_back(column);
+    auto is_it = [&](const duck::NamedType& other) { return other.name == column.name; };
+    if (std::any_of(in_file.begin(), in_file.end(), is_it)) columns.push_back(std::move(column));
   }
   return columns;
 }
@@ -79,16 +82,17 @@ class CheckpointReader {
  public:
   explicit CheckpointReader(const TableContext& context) : context_(context) {}
 
+  /// A v2 checkpoint may be JSON lines, as a commit is.
+  Status read_json(const std::string& key, Actions& actions) {
+    Actions more = TRY(parse_commit(TRY(context_.store->get(key))));
+    return merge(std::move(more), actions);
+  }
+
   Status read(const std::string& key, Actions& actions) {
     std::string path = context_.store->path_of(key);
     auto probe = TRY(duck::ParquetReader::open(context_.instance, path, {}));
     auto columns = columns_to_read(probe->file_columns());
-    for (const auto& column : columns) {
-      if (column.name == "sidecar" || column.name == "checkpointMetadata") {
-        return Error(Code::unsupported,
-                     "the Delta table uses the feature v2Checkpoint, which cannot be read yet");
-      }
-    }
+    if (columns.empty()) return Error(Code::corrupt, "no column of a checkpoint is in it");
     auto reader = TRY(duck::ParquetReader::open(context_.instance, path, columns));
     std::vector<std::string> expressions;
     duckdb::vector<LogicalType> types;
@@ -126,6 +130,10 @@ class CheckpointReader {
       }
     }
     Actions more = TRY(parse_commit(as_bytes(lines_)));
+    return merge(std::move(more), actions);
+  }
+
+  static Status merge(Actions more, Actions& actions) {
     if (more.protocol) actions.protocol = std::move(more.protocol);
     if (more.metadata) actions.metadata = std::move(more.metadata);
     auto append = [](auto& to, auto& from) {
@@ -135,6 +143,7 @@ class CheckpointReader {
     append(actions.adds, more.adds);
     append(actions.removes, more.removes);
     append(actions.transactions, more.transactions);
+    append(actions.sidecars, more.sidecars);
     return {};
   }
 
@@ -203,7 +212,7 @@ class CheckpointWriter {
 
   Result<duck::WrittenFile> finish() {
     TRY(flush());
-    return writer_->finish();
+    return writer_->finish(false);
   }
   uint64_t total() const { return total_; }
 
@@ -261,6 +270,16 @@ Result<Actions> read_checkpoint(const TableContext& context, const std::vector<s
   Actions actions;
   CheckpointReader reader(context);
   for (const std::string& key : keys) {
+    Status read =
+        key.ends_with(".json") ? reader.read_json(key, actions) : reader.read(key, actions);
+    if (!read.has_value()) return std::move(read).error().context(key);
+  }
+  for (const std::string& sidecar : std::exchange(actions.sidecars, {})) {
+    if (!inside_table(sidecar))
+      return Error(Code::corrupt, "sidecar {} is outside the table", sidecar);
+    std::string key = sidecar.find('/') == std::string::npos
+                          ? fmt::format("{}_sidecars/{}", kLogFolder, sidecar)
+                          : sidecar;
     Status read = reader.read(key, actions);
     if (!read.has_value()) return std::move(read).error().context(key);
   }

@@ -95,7 +95,6 @@ const std::map<std::string, Outcome> kRefused = {
     {"log-replay-dv-key-cases", {Code::unsupported, "deletionVectors"}},
     {"table-with-columnmapping-mode-name", {Code::unsupported, "columnMapping"}},
     {"update-deleted-directory", {Code::corrupt, "schema"}},
-    {"v2-checkpoint-parquet", {Code::unsupported, "v2Checkpoint"}},
     {"versions-not-contiguous", {Code::corrupt, "version 1 is missing"}},
 };
 const std::map<std::string, size_t> kFiles = {

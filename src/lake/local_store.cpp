@@ -24,7 +24,8 @@ class LocalStore final : public ObjectStore {
 
   Status put(const std::string& key, ByteView content) override {
     Staged staged = TRY(write_staged(key, content));
-    return publish({staged});
+    TRY(fs_.rename(staged.path, path_of(key)));
+    return make_durable({parent_path(path_of(key))});
   }
 
   Status put_new(const std::string& key, ByteView content) override {
@@ -39,7 +40,7 @@ class LocalStore final : public ObjectStore {
       discard(staged);
       return error;
     }
-    Status synced = fs_.sync_dir(parent_path(path));
+    Status synced = make_durable({parent_path(path)});
     if (!synced.has_value()) return Error(Code::maybe_applied, "{}", synced.error().message());
     return {};
   }
@@ -88,7 +89,7 @@ class LocalStore final : public ObjectStore {
     TRY(check(key));
     std::string path = path_of(key);
     std::string folder = parent_path(path);
-    TRY(make_durable_folder(folder));
+    TRY(make_folder(folder));
     std::string name = path.substr(folder.size() + 1);
     return Staged{
         .key = key,
@@ -96,13 +97,19 @@ class LocalStore final : public ObjectStore {
   }
 
   Status publish(const std::vector<Staged>& objects) override {
+    if (objects.empty()) return {};
+    if (objects.size() >= kMany) {
+      TRY(fs_.sync_all(root_));
+    } else {
+      for (const Staged& object : objects)
+        TRY(TRY(fs_.open(object.path, OpenMode::read_write))->sync());
+    }
     std::set<std::string> folders;
     for (const Staged& object : objects) {
       TRY(fs_.rename(object.path, path_of(object.key)));
       folders.insert(parent_path(path_of(object.key)));
     }
-    for (const std::string& folder : folders) TRY(fs_.sync_dir(folder));
-    return {};
+    return make_durable(folders);
   }
 
   void discard(const Staged& object) override {
@@ -130,21 +137,38 @@ class LocalStore final : public ObjectStore {
     return staged;
   }
 
-  /// Makes a folder at or below the root. An entry counts as durable only once this process has
-  /// synced it: a crash may have left it in memory alone.
-  Status make_durable_folder(const std::string& folder) {
-    std::lock_guard guard(mutex_);
-    return make_folder(folder);
-  }
+  /// Makes a folder at or below the root; make_durable() later syncs what leads to it.
   Status make_folder(const std::string& folder) {
-    if (durable_folders_.contains(folder)) return {};
-    std::string parent = parent_path(folder);
-    const bool below_root = folder.size() > root_.size();
-    if (below_root || !fs_.exists(parent)) TRY(make_folder(parent));
-    TRY(fs_.make_dirs(folder));
-    TRY(fs_.sync_dir(parent));
-    if (durable_folders_.size() >= kFoldersMax) durable_folders_.clear();
-    durable_folders_.insert(folder);
+    std::lock_guard guard(mutex_);
+    // Folders above the root are ours to sync only if we make them.
+    for (std::string above = parent_path(root_); !fs_.exists(above); above = parent_path(above)) {
+      unsynced_above_.insert(parent_path(above));
+    }
+    return fs_.make_dirs(folder);
+  }
+
+  /// Syncs these folders and those that lead to them. An entry counts as durable only once this
+  /// process has synced it: a crash may have left it in memory alone.
+  Status make_durable(const std::set<std::string>& folders) {
+    std::lock_guard guard(mutex_);
+    std::set<std::string> sync = folders;
+    std::set<std::string> reached;
+    for (std::string folder : folders) {
+      while (folder.size() >= root_.size() && !durable_.contains(folder) &&
+             reached.insert(folder).second) {
+        folder = parent_path(folder);
+        sync.insert(folder);
+      }
+    }
+    sync.insert(unsynced_above_.begin(), unsynced_above_.end());
+    if (sync.size() >= kMany) {
+      TRY(fs_.sync_all(root_));
+    } else {
+      for (const std::string& folder : sync) TRY(fs_.sync_dir(folder));
+    }
+    unsynced_above_.clear();
+    if (durable_.size() + reached.size() > kFoldersMax) durable_.clear();
+    durable_.merge(reached);
     return {};
   }
 
@@ -171,11 +195,14 @@ class LocalStore final : public ObjectStore {
   }
 
   static constexpr size_t kFoldersMax = 100'000;
+  /// From this many on, one syncfs is cheaper than syncing each.
+  static constexpr size_t kMany = 8;
 
   FileSystem& fs_;
   std::string root_;
   std::mutex mutex_;
-  std::set<std::string> durable_folders_;
+  std::set<std::string> durable_;         ///< Folders whose own entry is on the disk.
+  std::set<std::string> unsynced_above_;  ///< Folders above the root with entries that we made.
 };
 
 }  // namespace

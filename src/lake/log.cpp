@@ -18,8 +18,8 @@ struct Listing {
   std::set<int64_t> checkpoints;
   /// (Version, number of parts) -> parts found.
   std::map<std::pair<int64_t, int64_t>, std::vector<std::string>> parts;
-  /// Versions with a checkpoint that only v2 readers know.
-  std::set<int64_t> v2_checkpoints;
+  /// Version -> a v2 checkpoint of it; of several, the first by name.
+  std::map<int64_t, std::string> v2_checkpoints;
 };
 
 /// The part of `name` up to the next '.', taken off it.
@@ -57,7 +57,7 @@ void note(const std::string& key, Listing& listing) {
   if (part && total && name == "parquet") {
     listing.parts[{*version, *total}].push_back(key);
   } else {
-    listing.v2_checkpoints.insert(*version);  // 00...2.checkpoint.<uuid>.parquet or .json
+    listing.v2_checkpoints.try_emplace(*version, key);  // 00...2.checkpoint.<uuid>.parquet or .json
   }
 }
 
@@ -73,8 +73,8 @@ struct Checkpoint {
   std::vector<std::string> keys;
 };
 
-/// The newest complete checkpoint up to `limit`. Errors: unsupported, if only a v2 one would do.
-Result<std::optional<Checkpoint>> choose_checkpoint(const Listing& listing, int64_t limit) {
+/// The newest complete checkpoint up to `limit`.
+std::optional<Checkpoint> choose_checkpoint(const Listing& listing, int64_t limit) {
   Checkpoint best;
   for (int64_t version : listing.checkpoints) {
     if (version <= limit && version > best.version) best = {version, {checkpoint_key(version)}};
@@ -85,13 +85,11 @@ Result<std::optional<Checkpoint>> choose_checkpoint(const Listing& listing, int6
       best = {version, keys};
     }
   }
-  const bool from_the_start = listing.commits.contains(0);
-  if (best.version < 0 && !from_the_start && !listing.v2_checkpoints.empty()) {
-    return Error(Code::unsupported,
-                 "the Delta table uses the feature v2Checkpoint, which cannot be read yet");
+  for (const auto& [version, key] : listing.v2_checkpoints) {
+    if (version <= limit && version > best.version) best = {version, {key}};
   }
-  if (best.version < 0) return std::optional<Checkpoint>();
-  return std::optional(std::move(best));
+  if (best.version < 0) return std::nullopt;
+  return best;
 }
 
 /// Where `_last_checkpoint` says the listing can begin: only a hint, it may be stale or broken.
@@ -109,7 +107,7 @@ std::string listing_start(const TableContext& context) {
 /// Commits behind a checkpoint may be cleaned up; after the last one they must all be there.
 Error missing_commit(const Listing& listing, int64_t version) {
   auto newest = choose_checkpoint(listing, std::numeric_limits<int64_t>::max());
-  if (newest.has_value() && newest->has_value() && (*newest)->version >= version) {
+  if (newest && newest->version >= version) {
     return Error(Code::not_found, "version {} of the Delta table was cleaned up", version);
   }
   return Error(Code::corrupt, "the Delta log has a gap: version {} is missing", version);
@@ -117,7 +115,7 @@ Error missing_commit(const Listing& listing, int64_t version) {
 
 Result<SnapshotPtr> load_from(const TableContextPtr& context, const Listing& listing,
                               int64_t target) {
-  auto checkpoint = TRY(choose_checkpoint(listing, target));
+  auto checkpoint = choose_checkpoint(listing, target);
   Replay replay(context);
   int64_t version = -1;
   if (checkpoint) {
@@ -135,7 +133,8 @@ Result<SnapshotPtr> load_from(const TableContextPtr& context, const Listing& lis
 int64_t newest_version(const Listing& listing) {
   int64_t newest = listing.commits.empty() ? -1 : *listing.commits.rbegin();
   if (!listing.checkpoints.empty()) newest = std::max(newest, *listing.checkpoints.rbegin());
-  if (!listing.v2_checkpoints.empty()) newest = std::max(newest, *listing.v2_checkpoints.rbegin());
+  if (!listing.v2_checkpoints.empty())
+    newest = std::max(newest, listing.v2_checkpoints.rbegin()->first);
   for (const auto& [id, keys] : listing.parts) {
     if (static_cast<int64_t>(keys.size()) == id.second) newest = std::max(newest, id.first);
   }
@@ -144,8 +143,7 @@ int64_t newest_version(const Listing& listing) {
 
 /// Whether the listing that began at the hint holds all that is needed.
 bool covers(const Listing& listing, int64_t target) {
-  auto checkpoint = choose_checkpoint(listing, target);
-  return newest_version(listing) >= target && checkpoint.has_value() && checkpoint->has_value();
+  return newest_version(listing) >= target && choose_checkpoint(listing, target).has_value();
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ Status check_readable(const Protocol& protocol, const Metadata& metadata) {
     // columnMapping and deletionVectors are only a permission: whether they are used is looked at
     // elsewhere.
     if (name == "timestampNtz" || name == "columnMapping" || name == "deletionVectors" ||
-        name == "vacuumProtocolCheck") {
+        name == "v2Checkpoint" || name == "vacuumProtocolCheck") {
       continue;
     }
     return feature("read", name);

@@ -226,7 +226,7 @@ class Writer final : public TableWriter {
   }
 
   Status finish_file(OpenFile& file) {
-    auto written = file.writer->finish();
+    auto written = file.writer->finish(false);  // publish() syncs
     if (!written.has_value()) {
       discard(file);
       return std::move(written).error();
@@ -275,7 +275,7 @@ class Writer final : public TableWriter {
   std::unique_ptr<duck::Chunk> stored_;
   duckdb::DataChunk part_;
   std::unordered_map<std::string, OpenFile> open_;
-  std::vector<ObjectStore::Staged> staged_;  ///< Finished and synced, not yet named.
+  std::vector<ObjectStore::Staged> staged_;  ///< Finished, neither synced nor named.
   std::vector<DataFile> finished_;
   uint64_t finished_bytes_ = 0;
   uint64_t rows_ = 0;

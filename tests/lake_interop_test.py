@@ -1,0 +1,177 @@
+"""Delta tables written here are read by the `deltalake` package, and the other way round, row for row."""
+
+import datetime
+import json
+import os
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+deltalake = pytest.importorskip("deltalake")
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOL = ROOT / "build" / os.environ.get("ZIWA_PRESET", "release") / "src" / "lake" / "ziwa_delta_tool"
+
+pytestmark = pytest.mark.skipif(not TOOL.exists(), reason=f"{TOOL} is not built")
+
+COLUMNS = [
+    ("id", "BIGINT", True), ("small", "SMALLINT", False), ("tiny", "TINYINT", False), ("i", "INTEGER", False),
+    ("f", "FLOAT", False), ("d", "DOUBLE", False), ("word", "VARCHAR", False), ("yes", "BOOLEAN", False),
+    ("day", "DATE", False), ("at", "TIMESTAMP", False), ("zoned", "TIMESTAMP WITH TIME ZONE", False),
+    ("price", "DECIMAL(10,2)", False), ("large", "DECIMAL(30,5)", False), ("bytes", "BLOB", False),
+    ("s", "STRUCT(a INTEGER, b VARCHAR)", False), ("list", "BIGINT[]", False), ("m", "MAP(VARCHAR, DOUBLE)", False),
+]
+ROWS = """
+  SELECT id, CASE WHEN id % 7 = 0 THEN NULL ELSE id % 1000 END, (id % 100)::TINYINT, id::INTEGER, id / 8, id / 3,
+         CASE WHEN id % 5 = 0 THEN NULL ELSE repeat('wörd ', (id % 20)::INTEGER) || id END, id % 2 = 0,
+         DATE '1999-12-31' + (id % 400)::INTEGER,
+         TIMESTAMP '2001-01-01 00:00:00.123456' + INTERVAL 1 MINUTE * id,
+         TIMESTAMPTZ '2001-06-01 00:00:00.654321+00' + INTERVAL 1 HOUR * id,
+         (id / 4)::DECIMAL(10,2), (id * 1000000007)::DECIMAL(30,5) / 100, 'x'::BLOB || id::VARCHAR::BLOB,
+         {{'a': id::INTEGER, 'b': 'b' || id}}, [id, NULL, id * 2], MAP {{'k' || id % 3: id / 2}}
+  FROM range({start}, {end}) t(id)"""
+
+
+def tool(*arguments):
+    done = subprocess.run([TOOL, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def create(path, columns, partitions=()):
+    described = [{"name": name, "type": kind, "not_null": required} for name, kind, required in columns]
+    tool("create", path, json.dumps(described), json.dumps(list(partitions)))
+
+
+def our_rows(path, out, *version):
+    tool("read", path, out, *version)
+    return duckdb.read_parquet(str(out))
+
+
+def connection():
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+def assert_same(con, left, right):
+    """Both are SQL; compared as bags of rows."""
+    assert con.sql(f"(FROM {left}) EXCEPT ALL (FROM {right})").fetchall() == []
+    assert con.sql(f"(FROM {right}) EXCEPT ALL (FROM {left})").fetchall() == []
+
+
+@pytest.mark.parametrize("partitions", [(), ("day",), ("yes", "tiny"), ("word",), ("zoned",), ("at",), ("price", "f")])
+def test_deltalake_reads_what_we_write(tmp_path, partitions):
+    path = tmp_path / "t"
+    create(path, COLUMNS, partitions)
+    few = partitions in [("word",), ("zoned",), ("at",), ("price", "f")]
+    step = 3 if few else 500
+    for commit in range(12):
+        tool("insert", path, ROWS.format(start=commit * step, end=(commit + 1) * step))
+    con = connection()
+    names = ", ".join(f'"{name}"' for name, _, _ in COLUMNS)
+    casts = ", ".join(f'CAST(c{i} AS {kind}) AS "{name}"' for i, (name, kind, _) in enumerate(COLUMNS))
+    aliases = ", ".join(f"c{i}" for i in range(len(COLUMNS)))
+    con.execute(f"CREATE VIEW expected AS SELECT {casts} FROM ({ROWS.format(start=0, end=12 * step)}) q({aliases})")
+    table = deltalake.DeltaTable(str(path))
+    assert table.version() == 12
+    con.register("arrow", table.to_pyarrow_table())
+    con.execute(f"CREATE VIEW theirs AS SELECT {names} FROM arrow")
+    assert_same(con, "theirs", "expected")
+    tool("read", path, tmp_path / "out.parquet")
+    con.execute(f"CREATE VIEW ours AS SELECT {names} FROM '{tmp_path}/out.parquet'")
+    assert_same(con, "ours", "expected")
+    protocol = table.protocol()
+    assert (protocol.min_reader_version, protocol.min_writer_version) == (3, 7)
+
+
+def test_deltalake_prunes_by_our_statistics(tmp_path):
+    path = tmp_path / "t"
+    create(path, [("id", "BIGINT", False), ("word", "VARCHAR", False)])
+    for commit in range(4):
+        tool("insert", path, f"SELECT range, repeat('é', 40) || range FROM range({commit * 10}, {commit * 10 + 10})")
+    table = deltalake.DeltaTable(str(path))
+    assert table.protocol().min_writer_version == 2
+    assert table.to_pyarrow_table(filters=[("id", ">=", 35)]).num_rows == 5
+    assert table.to_pyarrow_table(filters=[("word", "=", "é" * 40 + "12")]).num_rows == 1
+    actions = pa.table(table.get_add_actions(flatten=True)).to_pydict()
+    assert sorted(actions["num_records"]) == [10, 10, 10, 10]
+    assert sorted(actions["min.id"]) == [0, 10, 20, 30]
+    assert all(len(low) == 32 and low < "é" * 40 < high for low, high in zip(actions["min.word"], actions["max.word"]))
+
+
+def test_removed_files_and_old_versions(tmp_path):
+    path = tmp_path / "t"
+    create(path, [("id", "BIGINT", False)])
+    for commit in range(3):
+        tool("insert", path, f"SELECT range FROM range({commit * 10}, {commit * 10 + 10})")
+    tool("drop-file", path)
+    assert sorted(deltalake.DeltaTable(str(path)).to_pyarrow_table()["id"].to_pylist()) == list(range(10, 30))
+    assert deltalake.DeltaTable(str(path), version=3).to_pyarrow_table().num_rows == 30
+    assert len(our_rows(path, tmp_path / "out.parquet")) == 20
+    assert len(our_rows(path, tmp_path / "old.parquet", 2)) == 20
+    assert len(our_rows(path, tmp_path / "old3.parquet", 3)) == 30
+
+
+def arrow_rows(start, end):
+    ids = list(range(start, end))
+    utc = datetime.timezone.utc
+    return pa.table({
+        "id": pa.array(ids, pa.int64()),
+        "word": pa.array([None if i % 4 == 0 else f"wörd/{i % 3} %=" for i in ids], pa.string()),
+        "price": pa.array([Decimal(i) / 4 for i in ids], pa.decimal128(12, 2)),
+        "at": pa.array([datetime.datetime(2001, 1, 1, 1, 2, 3, i) for i in ids], pa.timestamp("us")),
+        "zoned": pa.array([datetime.datetime(2001, 1, 1, 1, 2, 3, i, utc) for i in ids], pa.timestamp("us", "UTC")),
+        "day": pa.array([datetime.date(2001, 1, 1 + i % 5) for i in ids], pa.date32()),
+        "s": pa.array([{"a": i, "b": [i, None]} for i in ids],
+                      pa.struct([("a", pa.int32()), ("b", pa.list_(pa.int16()))])),
+        "d": pa.array([float("nan") if i == 3 else i / 7 for i in ids], pa.float64()),
+    })
+
+
+@pytest.mark.parametrize("partitions", [None, ["word"], ["day", "word"], ["zoned"], ["at"], ["price"]])
+def test_we_read_what_deltalake_writes(tmp_path, partitions):
+    path = str(tmp_path / "t")
+    for commit in range(4):
+        deltalake.write_deltalake(path, arrow_rows(commit * 10, commit * 10 + 10), mode="append",
+                                  partition_by=partitions)
+    table = deltalake.DeltaTable(path)
+    table.delete("id = 17")
+    table.create_checkpoint()
+    deltalake.write_deltalake(path, arrow_rows(40, 50), mode="append")
+    con = connection()
+    con.register("everything", arrow_rows(0, 50))
+    con.execute("CREATE VIEW expected AS SELECT * FROM everything WHERE id <> 17")
+    out = tmp_path / "out.parquet"
+    tool("read", path, out)
+    con.execute(f"CREATE VIEW ours AS SELECT * FROM '{out}'")
+    assert_same(con, "ours", "expected")
+
+
+def test_we_append_to_a_table_of_deltalake_and_it_to_ours(tmp_path):
+    path = str(tmp_path / "t")
+    deltalake.write_deltalake(path, pa.table({"id": pa.array([1, 2], pa.int64()), "p": ["a", "b"]}), partition_by=["p"])
+    tool("insert", path, "SELECT 3, 'c/ %'")
+    deltalake.write_deltalake(path, pa.table({"id": pa.array([4], pa.int64()), "p": ["c/ %"]}), mode="append")
+    tool("insert", path, "SELECT 5, NULL")
+    rows = deltalake.DeltaTable(path).to_pyarrow_table().sort_by("id").to_pydict()
+    assert rows == {"id": [1, 2, 3, 4, 5], "p": ["a", "b", "c/ %", "c/ %", None]}
+    assert sorted(our_rows(path, tmp_path / "out.parquet").fetchall()) == sorted(zip(rows["id"], rows["p"]))
+
+
+def test_types_that_delta_lacks_keep_their_values(tmp_path):
+    path = tmp_path / "t"
+    create(path, [("h", "HUGEINT", False), ("u", "UUID", False), ("e", "ENUM('x', 'y')", False), ("j", "JSON", False),
+                  ("n", "UBIGINT", False), ("t", "TIME", False)])
+    tool("insert", path, """SELECT 170141183460469231731687303715884105::HUGEINT, '00000000-0000-0000-0000-000000000007',
+         'y', '{"a": 1}', 18446744073709551615::UBIGINT, TIME '12:34:56.789'""")
+    theirs = deltalake.DeltaTable(str(path)).to_pyarrow_table().to_pylist()
+    assert theirs == [{"h": Decimal(170141183460469231731687303715884105), "u": "00000000-0000-0000-0000-000000000007",
+                       "e": "y", "j": '{"a": 1}', "n": Decimal(18446744073709551615), "t": "12:34:56.789"}]
+    ours = our_rows(path, tmp_path / "out.parquet").fetchall()
+    assert str(ours[0][1]) == "00000000-0000-0000-0000-000000000007"
+    assert ours[0][4] == 18446744073709551615
