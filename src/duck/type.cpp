@@ -6,8 +6,12 @@
 #include <duckdb/parser/expression/type_expression.hpp>
 #include <duckdb/parser/parser.hpp>
 
+#include <algorithm>
+
 namespace ziwa::duck {
 namespace {
+
+constexpr std::ptrdiff_t kBracketsMax = 300;  // in the text of one type
 
 duckdb::LogicalType enum_type(const duckdb::TypeExpression& named) {
   const auto& words = named.GetChildren();
@@ -67,6 +71,11 @@ Error unknown_type(std::string_view text) {
 }  // namespace
 
 Result<duckdb::LogicalType> parse_type(std::string_view text) {
+  // DuckDB walks nested types by recursion.
+  if (std::count_if(text.begin(), text.end(), [](char c) { return c == '[' || c == '('; }) >
+      kBracketsMax) {
+    return unknown_type(text.substr(0, 100));
+  }
   auto columns =
       guarded([&] { return duckdb::Parser::ParseColumnList(fmt::format("c {}", text)); });
   if (!columns.has_value() || columns->LogicalColumnCount() != 1) return unknown_type(text);

@@ -6,18 +6,27 @@ namespace {
 
 using nlohmann::json;
 
+/// Whole numbers are only read from whole numbers: 1e300 would not fit.
+template <typename T>
+T value_of(const json& value) {
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    if (!value.is_number_integer()) throw std::runtime_error("a number is not whole");
+  }
+  return value.get<T>();
+}
+
 /// Fields that are missing or null yield the default; a wrong type throws, parse_commit catches.
 template <typename T>
 T field(const json& object, const char* name, T otherwise = {}) {
   auto found = object.find(name);
-  return found == object.end() || found->is_null() ? otherwise : found->get<T>();
+  return found == object.end() || found->is_null() ? otherwise : value_of<T>(*found);
 }
 
 template <typename T>
 std::optional<T> optional_field(const json& object, const char* name) {
   auto found = object.find(name);
   if (found == object.end() || found->is_null()) return std::nullopt;
-  return found->get<T>();
+  return value_of<T>(*found);
 }
 
 /// Source: PROTOCOL.md, "Deletion Vector Descriptor Schema": the unique id.
@@ -130,7 +139,7 @@ Result<Actions> parse_commit(ByteView content) {
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     try {
       parse_line(line, actions);
-    } catch (const json::exception& e) {
+    } catch (const std::exception& e) {
       return Error(Code::corrupt, "line {}: {}", number, e.what());
     }
   }
