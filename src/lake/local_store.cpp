@@ -141,8 +141,10 @@ class LocalStore final : public ObjectStore {
   Status make_folder(const std::string& folder) {
     std::lock_guard guard(mutex_);
     // Folders above the root are ours to sync only if we make them.
-    for (std::string above = parent_path(root_); !fs_.exists(above); above = parent_path(above)) {
-      unsynced_above_.insert(parent_path(above));
+    std::string above = parent_path(root_);
+    while (!fs_.exists(above) && parent_path(above) != above) {
+      above = parent_path(above);
+      unsynced_above_.insert(above);
     }
     return fs_.make_dirs(folder);
   }

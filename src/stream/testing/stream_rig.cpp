@@ -20,7 +20,14 @@ data::Schema schema_of(const PlanBuilder::Columns& columns) {
 }  // namespace
 
 StreamRig::StreamRig(uint64_t seed)
-    : clock_(TimestampMs(1'000'000'000'000)), fs_(std::make_unique<SimFileSystem>(seed)) {}
+    : clock_(TimestampMs(1'000'000'000'000)),
+      used_clock_(clock_),
+      root_("data"),
+      fs_(std::make_unique<SimFileSystem>(seed)),
+      files_(*fs_) {}
+
+StreamRig::StreamRig(FileSystem& files, std::string root)
+    : used_clock_(system_clock_), root_(std::move(root)), files_(files) {}
 
 StreamRig::~StreamRig() { kill(); }
 
@@ -29,29 +36,28 @@ Result<std::shared_ptr<lake::Table>> StreamRig::open_table(const catalog::Object
   auto& table = lake_tables_[object.id];
   if (table == nullptr) {
     std::shared_ptr<lake::ObjectStore> store =
-        lake::make_local_store(*fs_, object.table().location);
+        lake::make_local_store(files_, object.table().location);
     auto created =
-        lake::Table::create(store, *duck_, clock_,
+        lake::Table::create(store, *duck_, used_clock_,
                             {.schema = catalog::stored_schema(object.table()),
                              .partition_columns = catalog::stored_partition_columns(object.table()),
                              .properties = {}});
     if (!created && created.error().code() != Code::already_exists)
       return std::move(created).error();
-    table = created ? *created : TRY(lake::Table::open(store, *duck_, clock_));
+    table = created ? *created : TRY(lake::Table::open(store, *duck_, used_clock_));
   }
   return table;
 }
 
 Status StreamRig::try_open(bool threads) {
-  duck_ = TRY(duck::Instance::open(*fs_, {}));
-  log_ = TRY(log::Log::open(*fs_, "data/log", clock_, metrics_, {}));
-  journal_ = TRY(journal::Journal::open(*fs_, "data/journal", clock_, metrics_, journal_options,
+  duck_ = TRY(duck::Instance::open(files_, {}));
+  log_ = TRY(log::Log::open(files_, path("log"), used_clock_, metrics_, {}));
+  journal_ = TRY(journal::Journal::open(files_, path("journal"), used_clock_, metrics_, journal_options,
                                         [this](const auto& end) { return log_->has_data(end); }));
   TRY(log_->start(*journal_));
-  meta_ = TRY(state::Store::open(*fs_, "data/meta", {.tables = {"catalog"}}));
-  state_ = TRY(state::Store::open(
-      *fs_, "data/state", {.tables = {"views", "state", "positions", "late", "dead_letters"}}));
-  catalog_ = TRY(catalog::Catalog::open(*meta_, clock_));
+  meta_ = TRY(state::Store::open(files_, path("meta"), {.tables = {"catalog"}}));
+  state_ = TRY(state::Store::open(files_, path("state"), {.tables = {"views", "state", "positions", "late", "dead_letters"}}));
+  catalog_ = TRY(catalog::Catalog::open(*meta_, used_clock_));
   catalog_->set_journal([this](uint64_t version) {
     return journal_->submit_and_wait(journal::CatalogChange{version}, {});
   });
@@ -68,8 +74,8 @@ Status StreamRig::try_open(bool threads) {
        .abort = {},
        .apply = [this](const auto& changes, EntryNumber entry) { return apply(changes, entry); }});
   Engine::Dependencies dependencies{
-      .fs = *fs_,
-      .clock = clock_,
+      .fs = files_,
+      .clock = used_clock_,
       .metrics = metrics_,
       .duck = *duck_,
       .store = *state_,
@@ -119,7 +125,7 @@ Result<ObjectId> StreamRig::create(catalog::Object object) {
   ObjectId id;
   TRY(catalog_->commit([&](catalog::Transaction& transaction) -> Status {
     if (object.kind() == catalog::Kind::table) {
-      std::get<catalog::TableDefinition>(object.definition).location = "data/lake/" + object.name;
+      std::get<catalog::TableDefinition>(object.definition).location = path("lake/" + object.name);
     }
     id = TRY(transaction.create(object))->id;
     return {};
@@ -189,7 +195,7 @@ Status StreamRig::drop(ObjectId id) {
 Result<EntryNumber> StreamRig::try_produce(ObjectId topic, int32_t partition,
                                            const std::vector<std::string>& values) {
   std::vector<log::NewRecord> records;
-  for (const auto& value : values) records.push_back({clock_.now(), std::nullopt, as_bytes(value)});
+  for (const auto& value : values) records.push_back({used_clock_.now(), std::nullopt, as_bytes(value)});
   std::promise<Result<EntryNumber>> promise;
   auto future = promise.get_future();
   log_->append({topic, partition}, log::encode_batch(records),

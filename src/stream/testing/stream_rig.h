@@ -18,6 +18,8 @@ namespace ziwa::stream::testing {
 class StreamRig {
  public:
   explicit StreamRig(uint64_t seed = 1);
+  /// Over real files below `root`, and the real clock; crash() and fs() are not for this one.
+  StreamRig(FileSystem& files, std::string root);
   ~StreamRig();
 
   /// Opens everything; `threads`: the real engine, else its core, driven by hand.
@@ -85,9 +87,15 @@ class StreamRig {
   Status apply(const std::vector<catalog::Change>& changes, EntryNumber entry);
   Result<std::shared_ptr<lake::Table>> open_table(const catalog::Object& object);
 
+  std::string path(const std::string& name) const { return join_path(root_, name); }
+
   ManualClock clock_;
+  SystemClock system_clock_;
+  const Clock& used_clock_;
+  std::string root_;
   Metrics metrics_;
   std::unique_ptr<SimFileSystem> fs_;
+  FileSystem& files_;
   std::unique_ptr<duck::Instance> duck_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<journal::Journal> journal_;
