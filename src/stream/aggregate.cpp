@@ -201,6 +201,7 @@ Status Aggregate::finish() {
     touch(found.slot, true);
   }
   first_step_ = false;
+  upserts_ = options_.key_is_view_key && targets_take_upserts();
   for (size_t page = 0; page * kPageRows < touched_.size(); ++page) {
     TRY(finish_page(page, std::min(kPageRows, touched_.size() - page * kPageRows)));
   }
@@ -228,8 +229,12 @@ Status Aggregate::finish_page(size_t page, size_t count) {
       changed = !same_value(before.data[i], row, after_.data[i], row);
     }
     if (!changed) continue;
-    if (was) add_output(slot, before, row, -1);
-    if (is) add_output(slot, after_, row, 1);
+    if (upserts_) {
+      add_output(slot, is ? after_ : before, row, (is ? 1 : 0) - (was ? 1 : 0));
+    } else {
+      if (was) add_output(slot, before, row, -1);
+      if (is) add_output(slot, after_, row, 1);
+    }
     if (output_.size() + 2 > kPageRows) TRY(flush_output());
   }
   return {};
@@ -252,6 +257,7 @@ void Aggregate::add_output(KeyTable::Slot slot, const duckdb::DataChunk& results
 Status Aggregate::flush_output() {
   if (output_.size() == 0) return {};
   Delta delta{.rows = output_, .weights = output_weights_.data()};
+  delta.upserts = upserts_;
   Status done = emit(delta);
   reset_chunk(output_);
   output_weights_.clear();

@@ -20,6 +20,7 @@ class Aggregate final : public Stage {
   struct Options {
     bool append_only = false;  ///< The input never takes rows back.
     std::optional<Closing> closing;
+    bool key_is_view_key = false;  ///< The groups are the key of the view that follows at once.
   };
   static Result<std::unique_ptr<Aggregate>> create(StageContext& context, const AggregateNode& node,
                                                    const std::vector<PlanColumn>& input,
@@ -82,6 +83,7 @@ class Aggregate final : public Stage {
   duckdb::DataChunk after_;
   duckdb::DataChunk output_;
   std::vector<Weight> output_weights_;
+  bool upserts_ = false;  ///< In this finish().
   bool first_step_ = true;
 
   // Since the last checkpoint.

@@ -324,10 +324,12 @@ Status Core::drop(const catalog::Object& object) {
   switch (object.kind()) {
     case catalog::Kind::view:
       views_.erase(object.id);
+      broken_views_.erase(object.id);
       View::erase(object.id, tables_, batch);
       break;
     case catalog::Kind::sink:
       sinks_.erase(object.id);
+      broken_sinks_.erase(object.id);
       Sink::erase(object.id, tables_, batch);
       break;
     case catalog::Kind::table:
@@ -366,6 +368,9 @@ Result<std::vector<ObjectId>> Core::change(const std::vector<catalog::Change>& c
         break;
       case catalog::Kind::topic:
         if (auto* feed = main_.feed(object->id)) feed->set_definition(*object);
+        for (const auto& backfill : backfills_) {
+          if (auto* feed = backfill->pipeline.feed(object->id)) feed->set_definition(*object);
+        }
         break;
       case catalog::Kind::view: {
         if (!is_new && change.before->view().plan == object->view().plan) {
@@ -373,7 +378,8 @@ Result<std::vector<ObjectId>> Core::change(const std::vector<catalog::Change>& c
           break;
         }
         if (!is_new) TRY(drop(*change.before));
-        std::shared_ptr<View> view = TRY(View::create(object, view_dependencies()));
+        auto view = make_view(object);
+        if (view == nullptr) break;
         views_[object->id] = view;
         views.push_back(view);
         made.push_back(object->id);
@@ -387,9 +393,15 @@ Result<std::vector<ObjectId>> Core::change(const std::vector<catalog::Change>& c
           break;
         }
         if (!is_new) TRY(drop(*change.before));
-        auto sink = TRY(make_sink(object));
-        sinks_[object->id] = sink;
-        sinks.push_back(sink);
+        auto created = make_sink(object, *deps_.catalog.snapshot());
+        if (!created) {
+          broken_sinks_[object->id] = created.error().to_string();
+          log_error("stream", "a sink cannot be made", "sink={} error={}", object->name,
+                    created.error().to_string());
+          break;
+        }
+        sinks_[object->id] = *created;
+        sinks.push_back(*created);
         made.push_back(object->id);
         break;
       }

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 
+#include <functional>
+
 namespace ziwa::stream {
 namespace {
 
@@ -23,6 +25,19 @@ ObjectId id_at(std::string_view key, size_t position) {
 
 std::string key_of(std::string_view prefix, ObjectId id) {
   return std::string(prefix) + id_prefix(id);
+}
+
+/// All objects, each after those that it depends on.
+std::vector<catalog::ObjectPtr> in_order(const catalog::Snapshot& catalog) {
+  std::vector<catalog::ObjectPtr> ordered;
+  std::set<ObjectId> placed;
+  std::function<void(const catalog::ObjectPtr&)> place = [&](const catalog::ObjectPtr& object) {
+    if (object == nullptr || !placed.insert(object->id).second) return;
+    for (ObjectId dependency : object->depends_on) place(catalog.find(dependency));
+    ordered.push_back(object);
+  };
+  for (const auto& object : catalog.all()) place(object);
+  return ordered;
 }
 
 const data::Schema& dead_letter_schema() {
@@ -159,10 +174,29 @@ View::Dependencies Core::view_dependencies() {
           .watermark = [](ObjectId) { return kNoWatermark; }};
 }
 
-Result<std::shared_ptr<Sink>> Core::make_sink(const catalog::ObjectPtr& object) {
-  auto catalog = deps_.catalog.snapshot();
-  auto from = catalog->find(object->sink().from);
-  auto into = catalog->find(object->sink().into);
+/// Null when it cannot be made: then broken_views_ says why.
+std::shared_ptr<View> Core::make_view(const catalog::ObjectPtr& object) {
+  auto made = [&]() -> Result<std::shared_ptr<View>> {
+    std::shared_ptr<View> view = TRY(View::create(object, view_dependencies()));
+    auto catalog = deps_.catalog.snapshot();
+    for (const auto* source : view->sources()) {
+      auto read = catalog->find(source->object());
+      if (read->kind() != catalog::Kind::view || views_.contains(read->id)) continue;
+      return Error(Code::unavailable, "view \"{}\", which it reads, has failed", read->name);
+    }
+    return view;
+  }();
+  if (made) return *made;
+  broken_views_[object->id] = made.error().to_string();
+  log_error("stream", "a view cannot be made", "view={} error={}", object->name,
+            made.error().to_string());
+  return nullptr;
+}
+
+Result<std::shared_ptr<Sink>> Core::make_sink(const catalog::ObjectPtr& object,
+                                              const catalog::Snapshot& catalog) {
+  auto from = catalog.find(object->sink().from);
+  auto into = catalog.find(object->sink().into);
   if (from == nullptr || into == nullptr) {
     return Error(Code::not_found, "sink \"{}\" reads or writes what is gone", object->name);
   }
@@ -190,6 +224,11 @@ Result<std::shared_ptr<Sink>> Core::make_sink(const catalog::ObjectPtr& object) 
     }
   }
   return std::shared_ptr<Sink>(std::move(sink));
+}
+
+Status Core::validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog) {
+  TRY(make_sink(std::make_shared<const catalog::Object>(sink), catalog));
+  return {};
 }
 
 Status Core::open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version) {
@@ -299,9 +338,7 @@ Status Core::load_objects(bool restored) {
   std::vector<std::shared_ptr<View>> new_views;
   std::vector<std::shared_ptr<Sink>> lagging_sinks;
   state::WriteBatch erased;
-  std::vector<catalog::ObjectPtr> objects = catalog->all();
-  std::sort(objects.begin(), objects.end(),
-            [](const auto& a, const auto& b) { return a->id < b->id; });
+  auto objects = in_order(*catalog);
   for (const auto& object : objects) {
     if (object->kind() == catalog::Kind::table) {
       std::optional<int64_t> version;
@@ -316,22 +353,9 @@ Status Core::load_objects(bool restored) {
   }
   for (const auto& object : objects) {
     if (object->kind() != catalog::Kind::view) continue;
-    auto created = View::create(object, view_dependencies());
-    if (!created) {
-      log_error("stream", "a view cannot be loaded", "view={} error={}", object->name,
-                created.error().to_string());
-      continue;
-    }
-    std::shared_ptr<View> view = std::move(*created);
+    auto view = make_view(object);
+    if (view == nullptr) continue;
     views_[object->id] = view;
-    for (const auto* source : view->sources()) {
-      auto read = catalog->find(source->object());
-      bool broken = read->kind() == catalog::Kind::view && !views_.contains(read->id);
-      if (!broken) continue;
-      view->state = View::State::failed;
-      view->error = "view \"" + read->name + "\", which it reads, cannot be loaded";
-    }
-    if (view->state == View::State::failed) continue;
     if (auto meta = meta_of(kViewPrefix, object->id)) {
       TRY(view->load(snapshot_, *meta));
       view->state = View::State::running;
@@ -344,8 +368,9 @@ Status Core::load_objects(bool restored) {
   }
   for (const auto& object : objects) {
     if (object->kind() != catalog::Kind::sink) continue;
-    auto created = make_sink(object);
+    auto created = make_sink(object, *catalog);
     if (!created) {
+      broken_sinks_[object->id] = created.error().to_string();
       log_error("stream", "a sink cannot be loaded", "sink={} error={}", object->name,
                 created.error().to_string());
       continue;
@@ -566,6 +591,9 @@ std::vector<ViewStatus> Core::view_status() const {
     }
     out.push_back(std::move(status));
   }
+  for (const auto& [id, error] : broken_views_) {
+    out.push_back({.id = id, .state = "failed", .error = error});
+  }
   return out;
 }
 
@@ -594,6 +622,9 @@ std::vector<SinkStatus> Core::sink_status() const {
     bool idle = sink->state == Sink::State::running && !sink->has_rows() && !sink->pending();
     status.epoch = idle ? epoch_ : sink->committed;
     out.push_back(std::move(status));
+  }
+  for (const auto& [id, error] : broken_sinks_) {
+    out.push_back({.id = id, .state = "failed", .error = error});
   }
   return out;
 }

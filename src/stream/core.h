@@ -67,11 +67,15 @@ class Core {
   /// Processes the next entries of the journal, at most about `rows_max` rows. False: there are
   /// none.
   Result<bool> step(size_t rows_max);
+  /// Records that the last step read.
+  size_t last_step_rows() const { return last_step_rows_; }
   /// Moves private pipelines on. False: there are none, or they cannot go on.
   Result<bool> advance_backfills();
   bool backfilling() const { return !backfills_.empty(); }
   /// Views and sinks come and go. Ids of the new ones.
   Result<std::vector<ObjectId>> change(const std::vector<catalog::Change>& changes);
+  /// Whether a sink could run. Errors: as make_sink.
+  Status validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog);
   bool still_backfilling(const std::vector<ObjectId>& ids) const;
 
   /// Ends open files of sinks that are due (or of all). True: a checkpoint should follow at once.
@@ -118,7 +122,9 @@ class Core {
   View::Dependencies view_dependencies();
   Dataflow::Resolve resolver() const;
   Result<Offset> needed_from(ObjectId topic, int32_t partition, Offset position) const;
-  Result<std::shared_ptr<Sink>> make_sink(const catalog::ObjectPtr& object);
+  std::shared_ptr<View> make_view(const catalog::ObjectPtr& object);
+  Result<std::shared_ptr<Sink>> make_sink(const catalog::ObjectPtr& object,
+                                          const catalog::Snapshot& catalog);
   void publish();
 
   // step.cpp
@@ -160,10 +166,14 @@ class Core {
   std::map<ObjectId, std::shared_ptr<View>> views_;  ///< All.
   std::map<ObjectId, std::shared_ptr<Sink>> sinks_;  ///< All.
   std::map<ObjectId, LakeTable> lake_tables_;
+  /// Views and sinks that could not even be made, and why.
+  std::map<ObjectId, std::string> broken_views_;
+  std::map<ObjectId, std::string> broken_sinks_;
   std::shared_ptr<const state::Snapshot> snapshot_;
   PublishedPtr published_;
   std::function<void(PublishedPtr)> on_publish_;
   bool checkpoint_running_ = false;
+  size_t last_step_rows_ = 0;
 
   std::unique_ptr<RowTable> dead_letters_;
   duckdb::DataChunk dead_rows_;

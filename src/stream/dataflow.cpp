@@ -6,6 +6,8 @@
 #include "stream/stateless.h"
 #include "stream/top_n.h"
 
+#include <set>
+
 namespace ziwa::stream {
 namespace {
 
@@ -110,6 +112,7 @@ class Dataflow::Builder {
   Status make(const AggregateNode& op, const Node& node, Built& built) {
     const Built& from = input(node);
     Aggregate::Options options{.append_only = from.append_only};
+    options.key_is_view_key = key_is_groups(node);
     for (size_t i = 0; i < op.groups.size(); ++i) {
       auto window = window_of(from, op.groups[i]);
       if (window && !options.closing) {
@@ -156,6 +159,34 @@ class Dataflow::Builder {
     built.append_only = input(node).append_only;
     own(TRY(Distinct::create(node.output)), node, built);
     return {};
+  }
+
+  /// Whether the view's key is exactly the groups of this aggregate, passed on by projections.
+  bool key_is_groups(const Node& aggregate) const {
+    std::map<uint32_t, uint32_t> group_of;  // Column id -> group column id.
+    const auto& groups = std::get<AggregateNode>(aggregate.op).groups;
+    for (size_t i = 0; i < groups.size(); ++i) {
+      group_of[aggregate.output[i].id] = aggregate.output[i].id;
+    }
+    uint32_t at = aggregate.id;
+    for (const auto& node : plan_.nodes) {
+      bool reads = std::find(node.inputs.begin(), node.inputs.end(), at) != node.inputs.end();
+      if (!reads) continue;
+      const auto* project = std::get_if<ProjectNode>(&node.op);
+      if (project == nullptr) return false;
+      for (size_t i = 0; i < project->expressions.size(); ++i) {
+        auto passed = plain_column(project->expressions[i]);
+        if (passed && group_of.contains(*passed)) group_of[node.output[i].id] = group_of[*passed];
+      }
+      at = node.id;
+    }
+    if (at != plan_.root().id || plan_.key.size() != groups.size()) return false;
+    std::set<uint32_t> keys;
+    for (uint32_t position : plan_.key) {
+      auto group = group_of.find(plan_.root().output[position].id);
+      if (group != group_of.end()) keys.insert(group->second);
+    }
+    return keys.size() == groups.size() && !groups.empty();
   }
 
   static std::optional<WindowColumn> window_of(const Built& from, const Expression& expression) {

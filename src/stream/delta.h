@@ -41,6 +41,9 @@ struct Delta {
   const Weight* weights = nullptr;        ///< Null: all +1.
   const TopicChunk* origin = nullptr;     ///< Null: rows are not single records any more.
   const uint32_t* origin_rows = nullptr;  ///< Row of `origin` per row; null: the same.
+  /// Each row says what its key holds now (weight +1: new, 0: instead of another row) or that it
+  /// holds nothing any more (-1). Only for receivers that take it: see Stage::takes_upserts().
+  bool upserts = false;
 
   size_t size() const { return rows.size(); }
   Weight weight(size_t row) const { return weights == nullptr ? 1 : weights[row]; }

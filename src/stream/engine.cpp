@@ -87,6 +87,11 @@ class ThreadedEngine final : public Engine {
     return {};
   }
 
+  Status validate_sink(const catalog::Object& sink,
+                       const catalog::Snapshot& catalog) const override {
+    return ask([&](Core& core) { return core.validate_sink(sink, catalog); });
+  }
+
   Status on_catalog_change(const std::vector<catalog::Change>& changes,
                            EntryNumber entry) override {
     std::vector<ObjectId> made;
@@ -267,6 +272,12 @@ class ThreadedEngine final : public Engine {
       written_ = false;
     }
     uint64_t answers = checkpoint_answers_;
+    // Checkpoints take a tenth of the time at most: large ones are also cheaper per row.
+    auto took = SteadyClock::now() - last_checkpoint_;
+    checkpoint_interval_ = std::clamp<SteadyClock::duration>(
+        10 * took, std::chrono::milliseconds(options_.checkpoint_interval_ms),
+        std::chrono::milliseconds(
+            std::max(options_.checkpoint_interval_ms, options_.checkpoint_interval_max_ms)));
     Status ended = core_->end_checkpoint(*checkpoint_);
     checkpoint_.reset();
     if (!ended) return fail(ended.error());
@@ -373,8 +384,7 @@ class ThreadedEngine final : public Engine {
     auto since = SteadyClock::now() - last_checkpoint_;
     auto finished = core_->finish_sinks(false);
     bool retry = core_->has_pending_files() && since >= kRetryCommitDelay;
-    bool due =
-        core_->dirty() && since >= std::chrono::milliseconds(options_.checkpoint_interval_ms);
+    bool due = core_->dirty() && since >= checkpoint_interval_;
     if (forced || due || retry || (finished && *finished)) start_checkpoint(forced);
   }
 
@@ -384,7 +394,14 @@ class ThreadedEngine final : public Engine {
     if (stopping_ || !commands_.empty()) return;
     auto now = SteadyClock::now();
     if (progress) {
-      auto next = begun + std::chrono::milliseconds(options_.step_interval_ms);
+      // Tiny steps pay for every group again and again: rest as long as the work took, unless there
+      // is a backlog.
+      auto rest =
+          std::clamp<SteadyClock::duration>(now - begun, std::chrono::milliseconds(0),
+                                            std::chrono::milliseconds(options_.step_rest_max_ms));
+      if (core_->last_step_rows() >= options_.step_rows_max) rest = {};
+      auto next =
+          std::max(begun + std::chrono::milliseconds(options_.step_interval_ms), now + rest);
       if (waiters_ > 0 || backfilling || next <= now) return;
       wake_.wait_until(lock, next,
                        [&] { return stopping_ || waiters_ > 0 || !commands_.empty() || written_; });
@@ -396,7 +413,7 @@ class ThreadedEngine final : public Engine {
       until = until ? std::min(*until, time) : time;
     };
     if (core_->dirty()) {
-      at_most(last_checkpoint_ + std::chrono::milliseconds(options_.checkpoint_interval_ms));
+      at_most(last_checkpoint_ + checkpoint_interval_);
     }
     if (core_->has_pending_files()) at_most(last_checkpoint_ + kRetryCommitDelay);
     if (auto due = core_->next_sink_due_ns()) {
@@ -475,6 +492,8 @@ class ThreadedEngine final : public Engine {
   std::unique_ptr<Checkpoint> checkpoint_;
   uint64_t checkpoint_answers_ = 0;
   SteadyClock::time_point last_checkpoint_;
+  SteadyClock::duration checkpoint_interval_ =
+      std::chrono::milliseconds(options_.checkpoint_interval_ms);
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
@@ -503,6 +522,8 @@ class ThreadedEngine final : public Engine {
 };
 
 }  // namespace
+
+Status Engine::validate_sink(const catalog::Object&, const catalog::Snapshot&) const { return {}; }
 
 Result<std::unique_ptr<Engine>> Engine::open(Dependencies dependencies, Options options) {
   auto core = TRY(Core::open(dependencies, options));

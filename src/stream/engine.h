@@ -76,10 +76,12 @@ struct SinkStatus {
 class Engine {
  public:
   struct Options {
-    int64_t checkpoint_interval_ms = 1'000;
+    int64_t checkpoint_interval_ms = 1'000;  ///< Longer when one takes over a tenth of it.
     size_t step_rows_max = 100'000;
     int64_t idle_check_ms = 1'000;
-    int64_t step_interval_ms = 20;    ///< Between steps while nobody waits for one.
+    int64_t step_interval_ms = 20;   ///< Between steps while nobody waits for one.
+    int64_t step_rest_max_ms = 100;  ///< A step is followed by a rest as long as it took, at most.
+    int64_t checkpoint_interval_max_ms = 10'000;  ///< However long checkpoints take.
     int64_t create_wait_ms = 30'000;  ///< on_catalog_change waits so long for a backfill.
     int64_t watermark_max_ahead_ms = 24LL * 3600 * 1000;  ///< 0: no limit.
     size_t backfill_rows = 200'000;  ///< Of a private pipeline between steps of the main one.
@@ -111,6 +113,9 @@ class Engine {
   /// Checks that the engine can run `plan` (every operator, type and source) over the objects of
   /// `catalog`, which need not be committed, without making anything.
   virtual Status validate(const Plan& plan, const catalog::Snapshot& catalog) const = 0;
+  /// Checks that a sink could run over the objects of `catalog`: what it reads only grows, and its
+  /// columns fit the table's.
+  virtual Status validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog) const;
   /// For the catalog: views and sinks come and go with it. on_create returns when the view covers
   /// `entry`.
   virtual Status on_catalog_change(const std::vector<catalog::Change>& changes,

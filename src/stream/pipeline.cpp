@@ -137,6 +137,15 @@ Status Pipeline::push(ObjectId object, data::Scan& rows, Weight weight, const Vi
   return {};
 }
 
+void Pipeline::fail_readers(ObjectId object, const Error& error) {
+  for (const auto& view : views) {
+    if (view->reads(object)) fail(*view, error);
+  }
+  for (const auto& sink : sinks) {
+    if (sink->from() == object) fail(*sink, error);
+  }
+}
+
 void Pipeline::finish(Epoch epoch, std::map<ObjectId, Epoch> spoken) {
   for (const auto& view : views) {
     for (const auto* source : view->sources()) {

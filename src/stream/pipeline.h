@@ -37,6 +37,8 @@ class Pipeline {
   /// Hands rows (all columns of the object) of one table or view to those that read it.
   /// `only`: to this view and sinks alone.
   Status push(ObjectId object, data::Scan& rows, Weight weight, const View* only = nullptr);
+  /// What a topic or table held cannot be read any more: its readers fail.
+  void fail_readers(ObjectId object, const Error& error);
   /// Ends the step of every view, in order. `spoken`: the last entry of the step that spoke of a
   /// topic or table; other changes count from `epoch`.
   void finish(Epoch epoch, std::map<ObjectId, Epoch> spoken = {});

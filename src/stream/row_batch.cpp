@@ -16,12 +16,14 @@ uint64_t key_prefix(std::string_view key) {
 
 }  // namespace
 
-void RowBatch::append(std::string_view key, std::string_view value, Weight weight, bool present) {
+void RowBatch::append(std::string_view key, std::string_view value, Weight weight, bool present,
+                      bool final) {
   entries_.push_back({.at = bytes_.size(),
                       .key_bytes = static_cast<uint32_t>(key.size()),
                       .value_bytes = static_cast<uint32_t>(value.size()),
                       .weight = weight,
-                      .present = present});
+                      .present = present,
+                      .final = final});
   bytes_.append(key);
   bytes_.append(value);
 }
@@ -82,6 +84,10 @@ void RowBatchBuilder::add(std::string_view key, std::string_view value, Weight w
   changes_.append(key, value, weight, false);
 }
 
+void RowBatchBuilder::put(std::string_view key, std::string_view value, Weight change) {
+  changes_.append(key, value, change, change >= 0, true);
+}
+
 Result<RowBatchPtr> RowBatchBuilder::take(Weight& weight_sum) {
   weight_sum = 0;
   if (changes_.size() == 0) return RowBatchPtr();
@@ -126,6 +132,13 @@ Result<RowBatchPtr> RowBatchBuilder::take(Weight& weight_sum) {
 
 /// Changes of one key: each distinct value has a net weight; at most one may end above zero.
 Status RowBatchBuilder::net_key(size_t first, size_t last, RowBatch& out, Weight& weight_sum) {
+  uint32_t final_index = order_[last - 1].index;
+  if (const auto& entry = changes_.entry(final_index); entry.final) {
+    if (last - first > 1) return Error(Code::internal, "a step says two things of one key");
+    out.append(changes_.key(final_index), changes_.value(final_index), entry.weight, entry.present);
+    weight_sum += entry.weight;
+    return {};
+  }
   Weight total = 0;
   std::string_view now;
   bool present = false;

@@ -28,6 +28,7 @@ class RowBatch {
     uint32_t value_bytes = 0;
     Weight weight = 0;     ///< bag: the change of the count; key: +1, 0 or -1 rows.
     bool present = false;  ///< key: the row is there.
+    bool final = false;    ///< In a builder: says all of its key, see RowBatchBuilder::put().
   };
 
   size_t size() const { return entries_.size(); }
@@ -49,7 +50,8 @@ class RowBatch {
 
  private:
   friend class RowBatchBuilder;
-  void append(std::string_view key, std::string_view value, Weight weight, bool present);
+  void append(std::string_view key, std::string_view value, Weight weight, bool present,
+              bool final = false);
 
   std::string bytes_;
   std::vector<Entry> entries_;
@@ -61,6 +63,9 @@ class RowBatchBuilder {
  public:
   explicit RowBatchBuilder(RowIdentity identity) : identity_(identity) {}
   void add(std::string_view key, std::string_view value, Weight weight);
+  /// What the key holds now: a new row (+1), a row instead of another (0), or none (-1). The last
+  /// word on a key in this step.
+  void put(std::string_view key, std::string_view value, Weight change);
   bool empty() const { return changes_.size() == 0; }
   /// The net changes (null when there are none) and their sum of weights; begins anew.
   /// Errors: internal when a key would name two rows: the plan's key is none.

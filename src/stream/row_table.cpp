@@ -274,7 +274,9 @@ Status RowTable::consume(size_t, Delta& delta) {
   if (values) layout_->value_encoder.encode(delta.rows, layout_->value_columns, values_);
   std::string whole;
   for (size_t row = 0; row < delta.size(); ++row) {
-    if (bag && values) {  // What has no order follows the key.
+    if (delta.upserts) {
+      builder_.put(keys_[row], values ? values_[row] : std::string_view(), delta.weight(row));
+    } else if (bag && values) {  // What has no order follows the key.
       whole.assign(keys_[row]);
       whole.append(values_[row]);
       builder_.add(whole, {}, delta.weight(row));

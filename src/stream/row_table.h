@@ -66,6 +66,9 @@ class RowTable final : public Stage {
   void restore(std::shared_ptr<const state::Snapshot> snapshot, uint64_t rows, Epoch changed_at);
 
   Status consume(size_t input, Delta& delta) override;
+  bool takes_upserts() const override {
+    return layout_->identity == RowIdentity::key && !has_targets();
+  }
   /// Makes the step's changes part of the contents. True when there was a net change.
   Result<bool> apply(Epoch epoch);
 

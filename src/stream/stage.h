@@ -80,6 +80,8 @@ class Stage {
     return Error(Code::corrupt, "an operator without state has state on disk");
   }
   virtual size_t state_bytes() const { return 0; }
+  /// Whether changes may come as Delta::upserts, which spares the rows that are taken back.
+  virtual bool takes_upserts() const { return false; }
 
   void add_target(Stage* target, size_t input) { targets_.push_back({target, input}); }
   void remove_target(const Stage* target) {
@@ -87,6 +89,13 @@ class Stage {
   }
 
  protected:
+  bool has_targets() const { return !targets_.empty(); }
+  bool targets_take_upserts() const {
+    for (const auto& target : targets_) {
+      if (!target.to->takes_upserts()) return false;
+    }
+    return true;
+  }
   Status emit(Delta& delta) {
     if (delta.size() == 0) return {};
     for (const auto& target : targets_) TRY(target.to->consume(target.input, delta));
@@ -116,6 +125,8 @@ class Evaluator {
   /// `errors` and taken out: the returned Delta holds the others, row by row beside output().
   Result<Delta> run(const Delta& delta, RowErrors& errors);
   duckdb::DataChunk& output() { return output_; }
+  /// Nothing is computed: no row can fail.
+  bool plain() const { return program_ == nullptr; }
   /// For input column ids that are passed on: the position of the first such expression.
   std::optional<size_t> passed(uint32_t column_id) const;
 

@@ -50,7 +50,8 @@ Status Project::consume(size_t, Delta& delta) {
   Delta out{.rows = evaluator_->output(),
             .weights = rows.weights,
             .origin = rows.origin,
-            .origin_rows = rows.origin_rows};
+            .origin_rows = rows.origin_rows,
+            .upserts = rows.upserts};
   return emit(out);
 }
 

@@ -28,6 +28,7 @@ class Project final : public Stage {
                                                  const std::vector<PlanColumn>& input,
                                                  const std::vector<PlanColumn>& output);
   Status consume(size_t input, Delta& delta) override;
+  bool takes_upserts() const override { return evaluator_->plain() && targets_take_upserts(); }
 
  private:
   Project(StageContext& context, std::unique_ptr<Evaluator> evaluator)

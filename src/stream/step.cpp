@@ -104,10 +104,18 @@ Status Core::read_topics(StepInput& input) {
   for (const auto& [topic, cuts] : input.cuts) topics.insert(topic);
   for (const auto& [topic, idles] : input.idles) topics.insert(topic);
   for (ObjectId topic : topics) {
-    auto records =
-        TRY(main_.read(*main_.feed(topic), input.cuts[topic], input.idles[topic],
-                       [this](DeadLetter letter) { add_dead_letter(std::move(letter)); }));
-    rows_counter_.add(static_cast<double>(records));
+    auto records = main_.read(*main_.feed(topic), input.cuts[topic], input.idles[topic],
+                              [this](DeadLetter letter) { add_dead_letter(std::move(letter)); });
+    if (records) {
+      rows_counter_.add(static_cast<double>(*records));
+      continue;
+    }
+    // Records are fetched before the first is handed on: nobody saw half of them.
+    auto code = records.error().code();
+    bool lost = code == Code::invalid_argument || code == Code::not_found || code == Code::corrupt;
+    if (!lost) return std::move(records).error();
+    main_.fail_readers(topic, std::move(records).error().context("data_lost"));
+    main_.feeds.erase(topic);
   }
   return {};
 }
@@ -118,8 +126,11 @@ Status Core::read_tables(const StepInput& input) {
     if (at == lake_tables_.end() || version <= at->second.snapshot->version()) continue;
     LakeTable& table = at->second;
     if (main_.reads(id)) {
-      for (auto& change : TRY(table.table->changes(table.snapshot->version(), version))) {
-        TRY(main_.push(id, *change.rows, change.weight));
+      auto changes = table.table->changes(table.snapshot->version(), version);
+      if (!changes) {
+        main_.fail_readers(id, std::move(changes).error().context("data_lost"));
+      } else {
+        for (auto& change : *changes) TRY(main_.push(id, *change.rows, change.weight));
       }
     }
     auto newest = table.table->snapshot();
@@ -134,6 +145,7 @@ Result<bool> Core::step(size_t rows_max) {
   int64_t begun = deps_.clock.monotonic_ns();
   StepInput input;
   TRY(collect(entries, rows_max, input));
+  last_step_rows_ = input.rows;
   TRY(read_topics(input));
   TRY(read_tables(input));
   TRY(flush_dead_letters());

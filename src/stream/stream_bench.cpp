@@ -2,22 +2,24 @@
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <sys/resource.h>
 
-// The views and the sink of examples/flights over its three million events, as JSON, in steps as large as a producer of
-// 200,000 events a second makes them, with a checkpoint each second of such events. CPU seconds of the whole process, but
-// without making the events. ZIWA_FLIGHTS names the Parquet file; ZIWA_ROWS takes fewer events.
+// The views and the sink of examples/flights over its three million events, as JSON, in steps as
+// large as a producer of 200,000 events a second makes them, with a checkpoint each second of such
+// events. CPU seconds of the whole process, but without making the events. ZIWA_FLIGHTS names the
+// Parquet file; ZIWA_ROWS takes fewer events.
 namespace ziwa::stream {
 namespace {
 
 using testing::PlanBuilder;
 using testing::StreamRig;
 
-const PlanBuilder::Columns kFlights = {{"seq", "BIGINT"},       {"time", "TIMESTAMP"}, {"delay", "INTEGER"},
-                                       {"distance", "INTEGER"}, {"origin", "VARCHAR"}, {"destination", "VARCHAR"}};
+const PlanBuilder::Columns kFlights = {{"seq", "BIGINT"},     {"time", "TIMESTAMP"},
+                                       {"delay", "INTEGER"},  {"distance", "INTEGER"},
+                                       {"origin", "VARCHAR"}, {"destination", "VARCHAR"}};
 constexpr size_t kBatchRows = 500;
 constexpr size_t kStepRows = 4'000;
 constexpr size_t kCheckpointRows = 200'000;
@@ -33,7 +35,8 @@ double cpu_seconds() {
 
 std::string flights_file() {
   if (const char* path = std::getenv("ZIWA_FLIGHTS")) return path;
-  return std::string(std::getenv("HOME")) + "/.cache/ziwa/deps/vega-datasets-3.2.1/flights-3m.parquet";
+  return std::string(std::getenv("HOME")) +
+         "/.cache/ziwa/deps/vega-datasets-3.2.1/flights-3m.parquet";
 }
 
 Plan departures_per_hour(ObjectId topic) {
@@ -42,8 +45,14 @@ Plan departures_per_hour(ObjectId topic) {
   auto w = b.tumble(s, b.column(s, 0), 3'600'000'000);
   auto delay = b.column(s, 1);
   b.aggregate(w, {b.column(s, 2), b.column(w, 3)},
-              {{.function = "count_star"}, {.function = "avg", .argument = delay}, {.function = "max", .argument = delay}},
-              {{"origin", "VARCHAR"}, {"window_start", "TIMESTAMP"}, {"n", "BIGINT"}, {"mean", "DOUBLE"}, {"max", "INTEGER"}});
+              {{.function = "count_star"},
+               {.function = "avg", .argument = delay},
+               {.function = "max", .argument = delay}},
+              {{"origin", "VARCHAR"},
+               {"window_start", "TIMESTAMP"},
+               {"n", "BIGINT"},
+               {"mean", "DOUBLE"},
+               {"max", "INTEGER"}});
   return b.build({0, 1});
 }
 
@@ -52,22 +61,31 @@ Plan routes(ObjectId topic) {
   auto s = b.source(topic, {kFlights[2], kFlights[4], kFlights[5]});
   auto delay = b.column(s, 0);
   b.aggregate(s, {b.column(s, 1), b.column(s, 2)},
-              {{.function = "count_star"}, {.function = "avg", .argument = delay}, {.function = "max", .argument = delay}},
-              {{"origin", "VARCHAR"}, {"destination", "VARCHAR"}, {"n", "BIGINT"}, {"mean", "DOUBLE"}, {"max", "INTEGER"}});
+              {{.function = "count_star"},
+               {.function = "avg", .argument = delay},
+               {.function = "max", .argument = delay}},
+              {{"origin", "VARCHAR"},
+               {"destination", "VARCHAR"},
+               {"n", "BIGINT"},
+               {"mean", "DOUBLE"},
+               {"max", "INTEGER"}});
   return b.build({0, 1});
 }
 
 Plan worst_airports(ObjectId topic) {
   PlanBuilder b;
   auto s = b.source(topic, {kFlights[1], kFlights[2], kFlights[4]});
-  auto p = b.project(s, {fmt::format("CAST({} AS DATE)", b.column(s, 0)), b.column(s, 1), b.column(s, 2)},
-                     {{"day", "DATE"}, {"delay", "INTEGER"}, {"origin", "VARCHAR"}});
-  auto a = b.aggregate(p, {b.column(p, 0), b.column(p, 2)},
-                       {{.function = "count_star"}, {.function = "avg", .argument = b.column(p, 1)}},
-                       {{"day", "DATE"}, {"origin", "VARCHAR"}, {"n", "BIGINT"}, {"mean", "DOUBLE"}});
+  auto p = b.project(
+      s, {fmt::format("CAST({} AS DATE)", b.column(s, 0)), b.column(s, 1), b.column(s, 2)},
+      {{"day", "DATE"}, {"delay", "INTEGER"}, {"origin", "VARCHAR"}});
+  auto a =
+      b.aggregate(p, {b.column(p, 0), b.column(p, 2)},
+                  {{.function = "count_star"}, {.function = "avg", .argument = b.column(p, 1)}},
+                  {{"day", "DATE"}, {"origin", "VARCHAR"}, {"n", "BIGINT"}, {"mean", "DOUBLE"}});
   auto f = b.filter(a, fmt::format("({} >= CAST(20 AS BIGINT))", b.column(a, 2)));
   b.top_n(f, TopNNode{.partition_by = {b.column(a, 0)},
-                      .order = {{.expression = b.column(a, 3), .descending = true}, {.expression = b.column(a, 1)}},
+                      .order = {{.expression = b.column(a, 3), .descending = true},
+                                {.expression = b.column(a, 1)}},
                       .limit = 10,
                       .with_rank = true});
   return b.build();
@@ -77,7 +95,10 @@ Plan flights_per_state(ObjectId topic, ObjectId airports) {
   PlanBuilder b;
   auto s = b.source(topic, {kFlights[2], kFlights[4]});
   auto t = b.source(airports, {{"iata", "VARCHAR"}, {"state", "VARCHAR"}});
-  auto j = b.join(s, t, JoinNode{.left_keys = {b.column(s, 1)}, .right_keys = {b.column(t, 0)}, .null_safe = {false}});
+  auto j = b.join(
+      s, t,
+      JoinNode{
+          .left_keys = {b.column(s, 1)}, .right_keys = {b.column(t, 0)}, .null_safe = {false}});
   b.aggregate(j, {b.column(t, 1)},
               {{.function = "count_star"}, {.function = "avg", .argument = b.column(s, 0)}},
               {{"state", "VARCHAR"}, {"n", "BIGINT"}, {"mean", "DOUBLE"}});
@@ -89,9 +110,12 @@ size_t produce_all(StreamRig& rig, ObjectId topic) {
   auto connection = rig.duck().connect();
   const char* limit = std::getenv("ZIWA_ROWS");
   auto result = connection->Query(fmt::format(
-      "SELECT hash(origin) % 4, '{{\"seq\":' || (row_number() OVER () - 1) || ',\"time\":\"' || strftime(date, '%Y-%m-%d "
-      "%H:%M:%S') || '\",\"delay\":' || delay || ',\"distance\":' || distance || ',\"origin\":\"' || origin || "
-      "'\",\"destination\":\"' || destination || '\"}}' FROM (SELECT * FROM read_parquet('{}') ORDER BY date + "
+      "SELECT hash(origin) % 4, '{{\"seq\":' || (row_number() OVER () - 1) || ',\"time\":\"' || "
+      "strftime(date, '%Y-%m-%d "
+      "%H:%M:%S') || '\",\"delay\":' || delay || ',\"distance\":' || distance || ',\"origin\":\"' "
+      "|| origin || "
+      "'\",\"destination\":\"' || destination || '\"}}' FROM (SELECT * FROM read_parquet('{}') "
+      "ORDER BY date + "
       "to_minutes(CAST(hash(origin, destination, distance, delay) % 10 AS BIGINT)) LIMIT {})",
       flights_file(), limit == nullptr ? "3000000" : limit));
   if (result->HasError()) {
@@ -127,9 +151,13 @@ void flights(benchmark::State& state) {
     rig.journal_options.flush = journal::Flush::os;
     auto opened = rig.try_open();
     if (!opened) return state.SkipWithError(opened.error().to_string().c_str());
-    auto topic = rig.create_topic({.columns = kFlights, .partitions = 4, .watermark = "time", .delay_us = 900'000'000});
+    auto topic = rig.create_topic(
+        {.columns = kFlights, .partitions = 4, .watermark = "time", .delay_us = 900'000'000});
     auto airports = rig.create_table("airports", {{"iata", "VARCHAR"}, {"state", "VARCHAR"}});
-    rig.insert(airports, fmt::format("SELECT DISTINCT origin, 'S' || hash(origin) % 50 FROM read_parquet('{}')", flights_file()));
+    rig.insert(
+        airports,
+        fmt::format("SELECT DISTINCT origin, 'S' || hash(origin) % 50 FROM read_parquet('{}')",
+                    flights_file()));
     auto history = rig.create_table("history", kFlights, {{"time", "month", "time_month"}});
     if (which & 1) rig.create_view("departures_per_hour", departures_per_hour(topic));
     if (which & 2) rig.create_view("routes", routes(topic));
@@ -156,7 +184,8 @@ void flights(benchmark::State& state) {
     }
     rig.core().finish_sinks(true).ignore("the table tells");
     rig.checkpoint();
-    state.SetIterationTime(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+    state.SetIterationTime(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
     double used = cpu_seconds() - cpu;
     state.counters["cpu_s"] = used;
     state.counters["checkpoint_cpu_s"] = checkpoints;
@@ -167,7 +196,17 @@ void flights(benchmark::State& state) {
     std::filesystem::remove_all(root);
   }
 }
-BENCHMARK(flights)->Arg(0)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->Arg(16)->Arg(31)->Iterations(1)->UseManualTime()->Unit(benchmark::kSecond);
+BENCHMARK(flights)
+    ->Arg(0)
+    ->Arg(1)
+    ->Arg(2)
+    ->Arg(4)
+    ->Arg(8)
+    ->Arg(16)
+    ->Arg(31)
+    ->Iterations(1)
+    ->UseManualTime()
+    ->Unit(benchmark::kSecond);
 
 }  // namespace
 }  // namespace ziwa::stream

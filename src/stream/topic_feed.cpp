@@ -267,12 +267,19 @@ void TopicFeed::drop_far_ahead(size_t from, const OnDead& on_dead) {
   auto& column = chunk.rows.rows.data[*watermark_column_];
   const auto* times = FlatVector::GetData<int64_t>(column);
   size_t rows = chunk.size();
+  const auto& validity = FlatVector::Validity(column);
   duckdb::SelectionVector kept(rows);
   size_t count = 0;
+  uint64_t entry = 0;
+  int64_t limit = std::numeric_limits<int64_t>::max();
   for (size_t row = 0; row < rows; ++row) {
-    bool valid = FlatVector::Validity(column).RowIsValid(row);
-    int64_t entry_ms = valid ? entry_times_ms_[chunk.entries[row]] : 0;
-    if (entry_ms > 0 && times[row] > (entry_ms * 1000 + max_ahead_us_) / watermark_scale_) {
+    if (chunk.entries[row] != entry) {
+      entry = chunk.entries[row];
+      int64_t entry_ms = entry_times_ms_[entry];
+      limit = entry_ms > 0 ? (entry_ms * 1000 + max_ahead_us_) / watermark_scale_
+                           : std::numeric_limits<int64_t>::max();
+    }
+    if (times[row] > limit && validity.RowIsValid(row)) {
       reject(records_[from + row_record_[row]],
              "the event time is further ahead of the clock than watermark.max_ahead", on_dead);
     } else {

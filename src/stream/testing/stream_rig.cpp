@@ -52,11 +52,13 @@ Result<std::shared_ptr<lake::Table>> StreamRig::open_table(const catalog::Object
 Status StreamRig::try_open(bool threads) {
   duck_ = TRY(duck::Instance::open(files_, {}));
   log_ = TRY(log::Log::open(files_, path("log"), used_clock_, metrics_, {}));
-  journal_ = TRY(journal::Journal::open(files_, path("journal"), used_clock_, metrics_, journal_options,
-                                        [this](const auto& end) { return log_->has_data(end); }));
+  journal_ =
+      TRY(journal::Journal::open(files_, path("journal"), used_clock_, metrics_, journal_options,
+                                 [this](const auto& end) { return log_->has_data(end); }));
   TRY(log_->start(*journal_));
   meta_ = TRY(state::Store::open(files_, path("meta"), {.tables = {"catalog"}}));
-  state_ = TRY(state::Store::open(files_, path("state"), {.tables = {"views", "state", "positions", "late", "dead_letters"}}));
+  state_ = TRY(state::Store::open(
+      files_, path("state"), {.tables = {"views", "state", "positions", "late", "dead_letters"}}));
   catalog_ = TRY(catalog::Catalog::open(*meta_, used_clock_));
   catalog_->set_journal([this](uint64_t version) {
     return journal_->submit_and_wait(journal::CatalogChange{version}, {});
@@ -195,7 +197,8 @@ Status StreamRig::drop(ObjectId id) {
 Result<EntryNumber> StreamRig::try_produce(ObjectId topic, int32_t partition,
                                            const std::vector<std::string>& values) {
   std::vector<log::NewRecord> records;
-  for (const auto& value : values) records.push_back({used_clock_.now(), std::nullopt, as_bytes(value)});
+  for (const auto& value : values)
+    records.push_back({used_clock_.now(), std::nullopt, as_bytes(value)});
   std::promise<Result<EntryNumber>> promise;
   auto future = promise.get_future();
   log_->append({topic, partition}, log::encode_batch(records),
