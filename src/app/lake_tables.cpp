@@ -41,7 +41,7 @@ catalog::Catalog::Watcher LakeTables::watcher() {
 }
 
 Status LakeTables::drop_unknown(const catalog::Snapshot& snapshot) {
-  TRY(fs_.make_dirs(directory_));
+  TRY(make_dirs_durably(fs_, directory_));
   for (const auto& entry : TRY(fs_.list(directory_))) {
     uint64_t number = 0;
     auto [end, error] =

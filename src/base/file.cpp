@@ -291,7 +291,12 @@ Status write_file_atomically(FileSystem& fs, const std::string& path, ByteView c
 
 Status make_dirs_durably(FileSystem& fs, const std::string& path) {
   std::string parent = parent_path(path);
-  if (fs.exists(path)) return fs.make_dirs(path);
+  // One that exists may be known to the page cache alone: whoever made it may have died before the
+  // sync.
+  if (fs.exists(path)) {
+    TRY(fs.make_dirs(path));
+    return fs.sync_dir(parent);
+  }
   if (parent != path) TRY(make_dirs_durably(fs, parent));
   TRY(fs.make_dirs(path));
   return fs.sync_dir(parent);

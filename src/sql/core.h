@@ -34,6 +34,7 @@ class Core {
  public:
   explicit Core(Database::Dependencies dependencies)
       : deps(std::move(dependencies)),
+        recovered(deps.journal.durable()),
         pins(deps.clock, {.age_max_ms = deps.settings.integer("sql.pin.age.max")}) {}
 
   /// Waits until readers see `epoch`, giving up when `cancelled` turns true.
@@ -50,6 +51,9 @@ class Core {
   std::vector<std::pair<uint64_t, TimestampMs>> sessions() const;
 
   Database::Dependencies deps;
+  /// The end of the journal when the database was opened: what was acknowledged before a restart is
+  /// readable by the first statement after it.
+  const Epoch recovered;
   Pins pins;
   std::atomic<uint64_t> next_session{1};
 

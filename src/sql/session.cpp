@@ -101,6 +101,7 @@ std::vector<StatementText> Session::split(std::string_view text) {
 
 SessionImpl::SessionImpl(std::shared_ptr<Core> core)
     : core_(std::move(core)), state_(duckdb::make_shared_ptr<SessionState>(core_)) {
+  must_see_ = core_->recovered;
   state_->id = core_->next_session++;
   core_->session_opened(state_->id);
 }

@@ -67,68 +67,107 @@ class RandomAccessFile final : public rocksdb::FSRandomAccessFile {
   std::unique_ptr<File> file_;
 };
 
-class WritableFile final : public rocksdb::FSWritableFile {
+using FusePtr = std::shared_ptr<WriteFuse>;
+
+class WritableFile : public rocksdb::FSWritableFile {
  public:
-  WritableFile(std::unique_ptr<File> file, const FileOptions& options)
-      : FSWritableFile(options), file_(std::move(file)), end_(file_->size()) {}
+  WritableFile(std::unique_ptr<File> file, FusePtr fuse, const FileOptions& options)
+      : FSWritableFile(options),
+        fuse_(std::move(fuse)),
+        file_(std::move(file)),
+        end_(file_->size()) {}
   using FSWritableFile::Append;
   IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
-    Status written = file_->write_at(end_, to_bytes(data));
+    Status written = fuse_->check();
+    if (written) written = file_->write_at(end_, to_bytes(data));
     if (written) end_ += data.size();
     return to_io(written);
   }
   IOStatus Truncate(uint64_t size, const IOOptions&, IODebugContext*) override {
-    Status done = file_->truncate(size);
+    Status done = fuse_->check();
+    if (done) done = file_->truncate(size);
     if (done) end_ = size;
     return to_io(done);
   }
   IOStatus Close(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
   IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
-  IOStatus Sync(const IOOptions&, IODebugContext*) override { return to_io(file_->sync()); }
+  IOStatus Sync(const IOOptions&, IODebugContext*) override {
+    Status done = fuse_->check();
+    return to_io(done ? file_->sync() : std::move(done));
+  }
   bool IsSyncThreadSafe() const override { return true; }
   uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return end_; }
+
+ protected:
+  File& file() { return *file_; }
+  FusePtr fuse_;
 
  private:
   std::unique_ptr<File> file_;
   std::atomic<uint64_t> end_;
 };
 
+/// The write-ahead log: a failed sync is for the fuse alone.
+class LogFile final : public WritableFile {
+ public:
+  using WritableFile::WritableFile;
+  IOStatus Sync(const IOOptions&, IODebugContext*) override {
+    if (!fuse_->check()) return IOStatus::OK();
+    if (Status done = file().sync(); !done) fuse_->blow(done.error());
+    return IOStatus::OK();
+  }
+};
+
 /// RocksDB takes a manifest whose last record is cut short, but not one with a hole before it, as a
 /// disk may leave that got the second of two unsynced writes. So what belongs to one sync goes to
-/// the disk in one write.
+/// the disk in one write. Its name is durable with its first sync: RocksDB syncs the directory only
+/// after CURRENT leads to it.
 class ManifestFile final : public rocksdb::FSWritableFile {
  public:
-  ManifestFile(std::unique_ptr<File> file, const FileOptions& options)
-      : FSWritableFile(options), file_(std::move(file)), written_(file_->size()) {}
+  ManifestFile(ziwa::FileSystem& fs, std::unique_ptr<File> file, FusePtr fuse,
+               const FileOptions& options)
+      : FSWritableFile(options),
+        fs_(fs),
+        fuse_(std::move(fuse)),
+        file_(std::move(file)),
+        written_(file_->size()) {}
   using FSWritableFile::Append;
   IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
     buffer_.append(data.data(), data.size());
     // Only the first content of a new manifest is this large, and nothing points to it yet.
-    return buffer_.size() < kBufferMax ? IOStatus::OK() : write();
+    return to_io(buffer_.size() < kBufferMax ? Status() : write());
   }
-  IOStatus Close(const IOOptions&, IODebugContext*) override { return write(); }
+  IOStatus Close(const IOOptions&, IODebugContext*) override { return to_io(write()); }
   IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
-  IOStatus Sync(const IOOptions&, IODebugContext*) override {
-    IOStatus done = write();
-    return done.ok() ? to_io(file_->sync()) : done;
-  }
+  IOStatus Sync(const IOOptions&, IODebugContext*) override { return to_io(sync()); }
   uint64_t GetFileSize(const IOOptions&, IODebugContext*) override {
     return written_ + buffer_.size();
   }
 
  private:
   static constexpr size_t kBufferMax = 1 << 20;
-  IOStatus write() {
-    if (buffer_.empty()) return IOStatus::OK();
+  Status write() {
+    TRY(fuse_->check());
+    if (buffer_.empty()) return {};
     Status done = file_->write_at(written_, as_bytes(buffer_));
     if (done) written_ += buffer_.size();
     buffer_.clear();
-    return to_io(done);
+    return done;
+  }
+  Status sync() {
+    TRY(write());
+    TRY(file_->sync());
+    if (!name_synced_) TRY(fs_.sync_dir(parent_path(file_->path())));
+    name_synced_ = true;
+    return {};
   }
 
+  ziwa::FileSystem& fs_;
+  FusePtr fuse_;
   std::unique_ptr<File> file_;
   std::string buffer_;
   uint64_t written_;
+  bool name_synced_ = false;
 };
 
 class Directory final : public rocksdb::FSDirectory {
@@ -152,7 +191,7 @@ class Lock final : public rocksdb::FileLock {
 
 class RocksFileSystem final : public rocksdb::FileSystem {
  public:
-  explicit RocksFileSystem(ziwa::FileSystem& fs) : fs_(fs) {}
+  RocksFileSystem(ziwa::FileSystem& fs, FusePtr fuse) : fs_(fs), fuse_(std::move(fuse)) {}
   const char* Name() const override { return "ziwa"; }
 
   IOStatus NewSequentialFile(const std::string& path, const FileOptions&,
@@ -169,14 +208,18 @@ class RocksFileSystem final : public rocksdb::FileSystem {
                            std::unique_ptr<rocksdb::FSWritableFile>* result,
                            IODebugContext*) override {
     if (path.substr(path.rfind('/') + 1).starts_with("MANIFEST-")) {
-      return open<ManifestFile>(path, OpenMode::truncate, result, options);
+      if (Status whole = fuse_->check(); !whole) return to_io(whole);
+      auto file = fs_.open(path, OpenMode::truncate);
+      if (!file) return to_io(file.error());
+      *result = std::make_unique<ManifestFile>(fs_, std::move(*file), fuse_, options);
+      return IOStatus::OK();
     }
-    return open<WritableFile>(path, OpenMode::truncate, result, options);
+    return open_file(path, OpenMode::truncate, options, result);
   }
   IOStatus ReopenWritableFile(const std::string& path, const FileOptions& options,
                               std::unique_ptr<rocksdb::FSWritableFile>* result,
                               IODebugContext*) override {
-    return open<WritableFile>(path, OpenMode::create, result, options);
+    return open_file(path, OpenMode::create, options, result);
   }
   IOStatus NewDirectory(const std::string& path, const IOOptions&,
                         std::unique_ptr<rocksdb::FSDirectory>* result, IODebugContext*) override {
@@ -217,26 +260,26 @@ class RocksFileSystem final : public rocksdb::FileSystem {
   }
 
   IOStatus DeleteFile(const std::string& path, const IOOptions&, IODebugContext*) override {
-    return to_io(fs_.remove(path));
+    return change([&] { return fs_.remove(path); });
   }
   IOStatus CreateDir(const std::string& path, const IOOptions&, IODebugContext*) override {
-    return to_io(fs_.make_dirs(path));
+    return change([&] { return fs_.make_dirs(path); });
   }
   IOStatus CreateDirIfMissing(const std::string& path, const IOOptions&, IODebugContext*) override {
-    return to_io(fs_.make_dirs(path));
+    return change([&] { return fs_.make_dirs(path); });
   }
   IOStatus DeleteDir(const std::string& path, const IOOptions&, IODebugContext*) override {
-    return to_io(fs_.remove(path));
+    return change([&] { return fs_.remove(path); });
   }
   IOStatus RenameFile(const std::string& from, const std::string& to, const IOOptions&,
                       IODebugContext*) override {
-    return to_io(fs_.rename(from, to));
+    return change([&] { return fs_.rename(from, to); });
   }
   /// RocksDB links files only to ingest them under a second name and then drops the first one: a
   /// rename does both, and our file layer needs no hard links.
   IOStatus LinkFile(const std::string& from, const std::string& to, const IOOptions&,
                     IODebugContext*) override {
-    return to_io(fs_.rename_new(from, to));
+    return change([&] { return fs_.rename_new(from, to); });
   }
 
   IOStatus LockFile(const std::string& path, const IOOptions&, rocksdb::FileLock** lock,
@@ -270,13 +313,31 @@ class RocksFileSystem final : public rocksdb::FileSystem {
   }
 
  private:
-  template <typename Ours, typename Theirs, typename... Args>
-  IOStatus open(const std::string& path, OpenMode mode, std::unique_ptr<Theirs>* result,
-                const Args&... args) {
+  template <typename Ours, typename Theirs>
+  IOStatus open(const std::string& path, OpenMode mode, std::unique_ptr<Theirs>* result) {
     auto file = fs_.open(path, mode);
     if (!file) return to_io(file.error());
-    *result = std::make_unique<Ours>(std::move(*file), args...);
+    *result = std::make_unique<Ours>(std::move(*file));
     return IOStatus::OK();
+  }
+  template <typename Ours>
+  IOStatus open_to_write(const std::string& path, OpenMode mode, const FileOptions& options,
+                         std::unique_ptr<rocksdb::FSWritableFile>* result) {
+    if (Status whole = fuse_->check(); !whole) return to_io(whole);
+    auto file = fs_.open(path, mode);
+    if (!file) return to_io(file.error());
+    *result = std::make_unique<Ours>(std::move(*file), fuse_, options);
+    return IOStatus::OK();
+  }
+  IOStatus open_file(const std::string& path, OpenMode mode, const FileOptions& options,
+                     std::unique_ptr<rocksdb::FSWritableFile>* result) {
+    return path.ends_with(".log") ? open_to_write<LogFile>(path, mode, options, result)
+                                  : open_to_write<WritableFile>(path, mode, options, result);
+  }
+  template <typename Change>
+  IOStatus change(Change change) {
+    Status done = fuse_->check();
+    return to_io(done ? change() : std::move(done));
   }
   template <typename Use>
   IOStatus with_info(const std::string& path, Use use) {
@@ -287,6 +348,7 @@ class RocksFileSystem final : public rocksdb::FileSystem {
   }
 
   ziwa::FileSystem& fs_;
+  FusePtr fuse_;
 };
 
 /// RocksDB sleeps for a second after a failed background job, to be gentle to a job that it will
@@ -313,8 +375,21 @@ class RocksEnv final : public rocksdb::EnvWrapper {
 
 }  // namespace
 
-std::unique_ptr<rocksdb::Env> make_rocks_env(FileSystem& fs) {
-  auto file_system = std::make_shared<RocksFileSystem>(fs);
+void WriteFuse::blow(const Error& error) {
+  std::lock_guard lock(mutex_);
+  if (!failure_) failure_ = error;
+}
+
+Status WriteFuse::check() const {
+  std::lock_guard lock(mutex_);
+  if (!failure_) return {};
+  Code code = failure_->code() == Code::maybe_applied ? Code::unavailable : failure_->code();
+  return Error(code, "writing stopped after a failure: {}", failure_->message())
+      .with_hint("free disk space or mend the disk, then restart the server");
+}
+
+std::unique_ptr<rocksdb::Env> make_rocks_env(FileSystem& fs, std::shared_ptr<WriteFuse> fuse) {
+  auto file_system = std::make_shared<RocksFileSystem>(fs, std::move(fuse));
   return std::make_unique<RocksEnv>(rocksdb::NewCompositeEnv(file_system));
 }
 

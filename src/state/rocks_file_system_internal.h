@@ -5,12 +5,32 @@
 #include <rocksdb/env.h>
 
 #include <memory>
+#include <mutex>
+#include <optional>
 
 namespace ziwa::state {
+
+/// The first failure of a write. From then on nothing of the store changes on disk until it is
+/// reopened. Thread-safe.
+class WriteFuse {
+ public:
+  /// Only the first failure counts.
+  void blow(const Error& error);
+  /// Errors: the code of the failure that stopped the store; nothing was written.
+  Status check() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::optional<Error> failure_;
+};
 
 /// Shows `fs` to RocksDB: every byte, name, sync and lock of it goes through our file layer, so
 /// that tests can cut the power under it. No mmap, no direct I/O. Threads are the process's RocksDB
 /// threads. `fs` must outlive the result.
-std::unique_ptr<rocksdb::Env> make_rocks_env(FileSystem& fs);
+///
+/// A failed sync of RocksDB's log is kept from RocksDB, whose assertions end the process when a
+/// background job and a writer meet at such a log: it blows `fuse`, which refuses all later writes.
+/// Whoever synced asks the fuse.
+std::unique_ptr<rocksdb::Env> make_rocks_env(FileSystem& fs, std::shared_ptr<WriteFuse> fuse);
 
 }  // namespace ziwa::state

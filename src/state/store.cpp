@@ -65,37 +65,21 @@ struct Database {
   std::vector<ColumnFamilyPtr> tables;  ///< By TableId::index.
   std::vector<ColumnFamilyPtr> others;  ///< Opened because they exist.
 
-  std::mutex failure_mutex;
-  std::optional<Error>
-      failure;  ///< The first one. From then on nothing is written until the store is reopened.
-
-  void fail(const Error& error) {
-    std::lock_guard lock(failure_mutex);
-    if (!failure) failure = error;
-  }
-
-  /// Errors: the code of the failure that stopped the store; nothing was written.
-  Status check_writable() {
-    std::lock_guard lock(failure_mutex);
-    if (!failure) return {};
-    Code code = failure->code() == Code::maybe_applied ? Code::unavailable : failure->code();
-    return Error(code, "writing stopped after a failure: {}", failure->message())
-        .with_hint("free disk space or mend the disk, then restart the server");
-  }
+  std::shared_ptr<WriteFuse> fuse = std::make_shared<WriteFuse>();
 
   /// Makes all batches so far durable. An empty batch, not SyncWAL: that one forgets to look for an
   /// earlier failure of a background job, and a log file must not be touched after one.
   Status sync_log() {
-    TRY(check_writable());
+    TRY(fuse->check());
     rocksdb::WriteBatch nothing;
     rocksdb::WriteOptions options;
     options.sync = true;
     auto synced = db->Write(options, &nothing);
-    if (synced.ok()) return {};
-    Error error = to_error(synced, "sync the write-ahead log");
-    log_warn("state", "writing stops", "error={}", error.message());
-    fail(error);
-    return error;
+    Status done = synced.ok() ? fuse->check() : to_error(synced, "sync the write-ahead log");
+    if (done) return {};
+    log_warn("state", "writing stops", "error={}", done.error().message());
+    fuse->blow(done.error());
+    return done;
   }
 
   ~Database() {
@@ -239,14 +223,17 @@ class RocksStore final : public Store {
 
   Status write(WriteBatch batch, bool sync) override {
     auto& rep = BatchAccess::rep(batch);
-    TRY(database_->check_writable());
+    TRY(database_->fuse->check());
     if (rep.count >= kIngestCountMin && rep.range_count == 0) return ingest(rep);
     rocksdb::WriteBatch changes(rep.buffer.size() + 64);
     rep.each([&](const ChangeView& change) { add(changes, change); });
     rocksdb::WriteOptions options;
     options.sync = sync;
     auto written = db().Write(options, &changes);
-    if (!written.ok()) return write_error(written);
+    if (!written.ok()) return write_error(to_error(written, fmt::format("write {}", path_)));
+    if (sync) {
+      if (Status synced = database_->fuse->check(); !synced) return write_error(synced.error());
+    }
     return {};
   }
 
@@ -272,11 +259,10 @@ class RocksStore final : public Store {
   }
 
   /// Stops all writing: only reopening tells what the disk holds.
-  Error write_error(const rocksdb::Status& status) const {
-    Error error = to_error(status, fmt::format("write {}", path_));
+  Error write_error(Error error) const {
     // The log may have taken the batch before the sync failed.
     if (error.code() == Code::io) error = Error(Code::maybe_applied, "{}", error.message());
-    database_->fail(error);
+    database_->fuse->blow(error);
     return std::move(error).with_hint("free disk space or mend the disk, then restart the server");
   }
 
@@ -307,7 +293,7 @@ class RocksStore final : public Store {
     }
     if (done) {
       auto ingested = db().IngestExternalFiles(files.args);
-      if (!ingested.ok()) done = write_error(ingested);
+      if (!ingested.ok()) done = write_error(to_error(ingested, fmt::format("write {}", path_)));
     }
     // Files that were taken in are gone; what is left belongs to a failure.
     for (const auto& path : files.paths) {
@@ -413,7 +399,7 @@ Result<std::unique_ptr<Store>> Store::open(FileSystem& fs, const std::string& pa
   TRY(fs.remove_all(ingest));
   TRY(make_dirs_durably(fs, ingest));
   auto database = std::make_shared<Database>();
-  database->env = make_rocks_env(fs);
+  database->env = make_rocks_env(fs, database->fuse);
   auto db_options = database_options(database->env.get(), options);
   auto family_options = table_options(options);
   auto names = TRY(family_names(fs, path, db_options, options.tables));
@@ -428,6 +414,7 @@ Result<std::unique_ptr<Store>> Store::open(FileSystem& fs, const std::string& pa
   database->tables.assign(handles.begin(), handles.begin() + ours);
   database->others.assign(handles.begin() + ours, handles.end());
   TRY(check_format(*db, path));
+  TRY(database->fuse->check());
   return std::make_unique<RocksStore>(fs, path, std::move(options),
                                       rocksdb::Options(db_options, family_options), database);
 }

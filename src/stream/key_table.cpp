@@ -68,6 +68,7 @@ KeyTable::~KeyTable() {
 }
 
 KeyTable::Slot KeyTable::find(std::string_view key, uint64_t hash) const {
+  if (key.empty()) key = "";  // mem* functions take no null, also of size 0.
   for (size_t at = hash & mask_;; at = (at + 1) & mask_) {
     uint64_t cell = cells_[at];
     if (cell == 0) return kNone;
@@ -80,6 +81,7 @@ KeyTable::Slot KeyTable::find(std::string_view key, uint64_t hash) const {
 }
 
 KeyTable::Found KeyTable::find_or_insert(std::string_view key, uint64_t hash) {
+  if (key.empty()) key = "";  // mem* functions take no null, also of size 0.
   size_t at = hash & mask_;
   for (;; at = (at + 1) & mask_) {
     uint64_t cell = cells_[at];

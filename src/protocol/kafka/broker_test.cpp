@@ -190,7 +190,7 @@ class BrokerTest : public ::testing::Test {
         .responses.at(0)
         .partition_responses.at(0);
   }
-  static FetchRequest fetch(const std::string& topic, int64_t offset, int32_t max_wait_ms = 0,
+  static FetchRequest fetch(std::string_view topic, int64_t offset, int32_t max_wait_ms = 0,
                             int32_t min_bytes = 1) {
     FetchRequest request;
     request.max_wait_ms = max_wait_ms;
