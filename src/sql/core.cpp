@@ -23,6 +23,13 @@ Status Core::wait_for(Epoch epoch, const std::atomic<bool>& cancelled, int64_t t
   }
 }
 
+void Core::wrote(EntryNumber entry) {
+  uint64_t before = must_see_.load(std::memory_order_relaxed);
+  while (before < entry.value &&
+         !must_see_.compare_exchange_weak(before, entry.value, std::memory_order_release)) {
+  }
+}
+
 uint64_t Core::statement_started(uint64_t session, std::string_view text) {
   StatementRecord record{.session = session,
                          .text = std::string(text.substr(0, kStatementRecordBytesMax)),

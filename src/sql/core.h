@@ -34,12 +34,18 @@ class Core {
  public:
   explicit Core(Database::Dependencies dependencies)
       : deps(std::move(dependencies)),
-        recovered(deps.journal.durable()),
-        pins(deps.clock, {.age_max_ms = deps.settings.integer("sql.pin.age.max")}) {}
+        pins(deps.clock, {.age_max_ms = deps.settings.integer("sql.pin.age.max")}),
+        must_see_(deps.journal.durable().value) {}
 
   /// Waits until readers see `epoch`, giving up when `cancelled` turns true.
   /// Errors: unavailable after the read timeout, cancelled.
   Status wait_for(Epoch epoch, const std::atomic<bool>& cancelled, int64_t timeout_ms);
+
+  /// Every statement that begins later sees `entry`, in whatever session: SQL is linearizable. At
+  /// the start this is the end of the journal, so that a restart shows what was acknowledged
+  /// before.
+  void wrote(EntryNumber entry);
+  Epoch must_see() const { return Epoch(must_see_.load(std::memory_order_acquire)); }
 
   int64_t read_timeout_ms() const { return deps.settings.integer("sql.read.timeout"); }
 
@@ -51,13 +57,11 @@ class Core {
   std::vector<std::pair<uint64_t, TimestampMs>> sessions() const;
 
   Database::Dependencies deps;
-  /// The end of the journal when the database was opened: what was acknowledged before a restart is
-  /// readable by the first statement after it.
-  const Epoch recovered;
   Pins pins;
   std::atomic<uint64_t> next_session{1};
 
  private:
+  std::atomic<uint64_t> must_see_;
   mutable std::mutex mutex_;
   uint64_t next_statement_ = 1;
   std::map<uint64_t, StatementRecord> statements_;  ///< The last kStatementRecordsMax.

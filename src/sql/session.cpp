@@ -101,7 +101,6 @@ std::vector<StatementText> Session::split(std::string_view text) {
 
 SessionImpl::SessionImpl(std::shared_ptr<Core> core)
     : core_(std::move(core)), state_(duckdb::make_shared_ptr<SessionState>(core_)) {
-  must_see_ = core_->recovered;
   state_->id = core_->next_session++;
   core_->session_opened(state_->id);
 }
@@ -144,8 +143,8 @@ Error SessionImpl::fail(Error error) {
 }
 
 Status SessionImpl::settle() {
-  if (must_see_.value == 0 || connection_->context->transaction.HasActiveTransaction()) return {};
-  return core_->wait_for(must_see_, state_->cancelled, core_->read_timeout_ms());
+  if (connection_->context->transaction.HasActiveTransaction()) return {};
+  return core_->wait_for(core_->must_see(), state_->cancelled, core_->read_timeout_ms());
 }
 
 Status SessionImpl::check_transaction(const PreparedStatement& prepared) {
@@ -267,7 +266,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::control_transaction(const Transaction
     ++state_->generation;
     auto result = TRY(duck::guarded([&] { return connection_->Query(sql); }));
     if (result->HasError()) return error_of(result->GetErrorObject());
-    wrote(EntryNumber(state_->outcome->written));
+    core_->wrote(EntryNumber(state_->outcome->written));
   }
   return std::make_unique<ReadyRows>(tag, std::vector<duck::NamedType>{}, CallRows{}, Epoch());
 }
@@ -288,7 +287,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
     }));
     affected = count;
   }
-  wrote(EntryNumber(state_->outcome->written));
+  core_->wrote(EntryNumber(state_->outcome->written));
   return std::make_unique<DuckRows>(DuckRows::Parts{
       .connection = *connection_,
       .session = state_,
@@ -318,7 +317,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_own(PreparedStatement& prepar
     return control_transaction(*control);
   const auto& records = std::get<DeleteRecords>(prepared.statement_);
   TRY(run_delete_records(bind_context(), records));
-  wrote(core_->deps.journal.durable());
+  core_->wrote(core_->deps.journal.durable());
   return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, CallRows{}, Epoch());
 }
 
@@ -361,7 +360,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_create(const CreateStatement&
     TRY(duck::guarded([&] { connection_->context->CancelTransaction(); }));
   }
   if (!written) return written.error();
-  wrote(*written);
+  core_->wrote(*written);
   return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, CallRows{}, Epoch());
 }
 
@@ -376,7 +375,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_drop(const Drop& drop,
   } else if (!dropped) {
     return dropped.error();
   } else {
-    wrote(*dropped);
+    core_->wrote(*dropped);
   }
   return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, CallRows{}, Epoch());
 }
@@ -386,7 +385,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_call(const Call& call,
   EntryNumber written;
   CallContext context{bind_context(), state_->cancelled, written};
   CallRows rows = TRY(TRY(find_call(call))->run(context, call));
-  wrote(written);
+  core_->wrote(written);
   return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, std::move(rows),
                                      core_->deps.engine.published()->epoch);
 }

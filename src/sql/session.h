@@ -65,10 +65,9 @@ class SessionImpl final : public Session {
   Status check_transaction(const PreparedStatement& prepared);
   Result<std::unique_ptr<Rows>> control_transaction(const TransactionControl& control);
 
-  /// Waits until what this session wrote is readable, unless a transaction already reads something
+  /// Waits until what SQL wrote so far is readable, unless a transaction already reads something
   /// older.
   Status settle();
-  void wrote(EntryNumber entry) { must_see_ = std::max(must_see_, entry); }
   bool in_transaction() const { return !connection_->context->transaction.IsAutoCommit(); }
   std::string current_schema() const;
   BindContext bind_context() const;
@@ -78,7 +77,6 @@ class SessionImpl final : public Session {
   std::shared_ptr<Core> core_;
   std::unique_ptr<duckdb::Connection> connection_;
   duckdb::shared_ptr<SessionState> state_;
-  Epoch must_see_;
   bool failed_ = false;   ///< An open transaction that can only be rolled back.
   uint64_t running_ = 0;  ///< The statement's number in ziwa.statements.
   int64_t started_ns_ = 0;
