@@ -167,8 +167,8 @@ def test_types_that_delta_lacks_keep_their_values(tmp_path):
     path = tmp_path / "t"
     create(path, [("h", "HUGEINT", False), ("u", "UUID", False), ("e", "ENUM('x', 'y')", False), ("j", "JSON", False),
                   ("n", "UBIGINT", False), ("t", "TIME", False)])
-    tool("insert", path, """SELECT 170141183460469231731687303715884105::HUGEINT, '00000000-0000-0000-0000-000000000007',
-         'y', '{"a": 1}', 18446744073709551615::UBIGINT, TIME '12:34:56.789'""")
+    tool("insert", path, """SELECT 170141183460469231731687303715884105::HUGEINT,
+         '00000000-0000-0000-0000-000000000007', 'y', '{"a": 1}', 18446744073709551615::UBIGINT, TIME '12:34:56.789'""")
     theirs = deltalake.DeltaTable(str(path)).to_pyarrow_table().to_pylist()
     assert theirs == [{"h": Decimal(170141183460469231731687303715884105), "u": "00000000-0000-0000-0000-000000000007",
                        "e": "y", "j": '{"a": 1}', "n": Decimal(18446744073709551615), "t": "12:34:56.789"}]

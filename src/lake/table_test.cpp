@@ -419,11 +419,10 @@ TEST_F(TableTest, WriterFeaturesAreRefusedByName) {
   };
   EXPECT_EQ(with(R"({"minReaderVersion":1,"minWriterVersion":2})", "{}"), "written");
   EXPECT_EQ(with(R"({"minReaderVersion":1,"minWriterVersion":6})", "{}"), "written");
-  EXPECT_EQ(
-      with(
-          R"({"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["timestampNtz"],"writerFeatures":["timestampNtz"]})",
-          "{}"),
-      "written");
+  EXPECT_EQ(with(R"({"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["timestampNtz"],)"
+                 R"("writerFeatures":["timestampNtz"]})",
+                 "{}"),
+            "written");
   auto has = [](const std::string& text, const std::string& word) {
     return text.starts_with("unsupported") && text.find(word) != std::string::npos;
   };
