@@ -24,6 +24,7 @@
 #include <duckdb/main/extension/extension_loader.hpp>
 #include <duckdb/main/pending_query_result.hpp>
 #include <duckdb/main/prepared_statement.hpp>
+#include <duckdb/main/prepared_statement_data.hpp>
 #include <duckdb/main/stream_query_result.hpp>
 #include <duckdb/parallel/task_scheduler.hpp>
 #include <duckdb/parser/constraints/not_null_constraint.hpp>
@@ -40,6 +41,7 @@
 #include <duckdb/planner/operator/logical_get.hpp>
 #include <duckdb/planner/operator/logical_insert.hpp>
 #include <duckdb/planner/parsed_data/bound_create_table_info.hpp>
+#include <duckdb/planner/planner.hpp>
 #include <duckdb/storage/database_size.hpp>
 #include <duckdb/storage/statistics/base_statistics.hpp>
 #include <duckdb/storage/statistics/node_statistics.hpp>

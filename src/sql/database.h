@@ -30,6 +30,9 @@ class Prepared {
  public:
   virtual ~Prepared() = default;
   virtual const std::vector<duck::NamedType>& columns() const = 0;  ///< Empty: returns no rows.
+  /// False when the columns follow from the types of the parameters' values: columns() is empty,
+  /// ask Session::describe().
+  virtual bool columns_known() const = 0;
   virtual const std::vector<duckdb::LogicalType>& parameter_types()
       const = 0;  ///< UNKNOWN where open.
 };
@@ -64,6 +67,9 @@ class Session {
   virtual Result<std::unique_ptr<Prepared>> prepare(std::string_view statement) = 0;
   virtual Result<std::unique_ptr<Rows>> execute(Prepared& prepared,
                                                 const std::vector<duckdb::Value>& parameters) = 0;
+  /// The columns that execute() would give for parameters of these types; runs nothing.
+  virtual Result<std::vector<duck::NamedType>> describe(
+      Prepared& prepared, const std::vector<duckdb::Value>& parameters) = 0;
   /// prepare() and execute() without parameters.
   virtual Result<std::unique_ptr<Rows>> query(std::string_view statement) = 0;
   virtual TransactionState transaction_state() const = 0;

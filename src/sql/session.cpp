@@ -62,6 +62,15 @@ std::optional<CreateStatement> create_of(const Statement& statement) {
   return std::nullopt;
 }
 
+std::vector<duck::NamedType> columns_of(const duckdb::vector<std::string>& names,
+                                        const duckdb::vector<duckdb::LogicalType>& types,
+                                        const duckdb::StatementProperties& properties) {
+  std::vector<duck::NamedType> columns;
+  if (properties.return_type != duckdb::StatementReturnType::QUERY_RESULT) return columns;
+  for (size_t i = 0; i < types.size(); ++i) columns.push_back({names[i], types[i]});
+  return columns;
+}
+
 bool writes(const Statement& statement) {
   return create_of(statement) || std::holds_alternative<Drop>(statement) ||
          std::holds_alternative<DeleteRecords>(statement);
@@ -210,12 +219,12 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
     return relocate(error_of(prepared.duck_->error), &prepared.rewritten_, 0);
   }
   prepared.command_ = command_of(foreign.verb, prepared.duck_->GetStatementType());
-  auto kind = prepared.duck_->GetStatementProperties().return_type;
-  prepared.returns_count_ = kind == duckdb::StatementReturnType::CHANGED_ROWS;
-  if (kind == duckdb::StatementReturnType::QUERY_RESULT) {
-    for (size_t i = 0; i < prepared.duck_->ColumnCount(); ++i) {
-      prepared.columns_.push_back({prepared.duck_->GetNames()[i], prepared.duck_->GetTypes()[i]});
-    }
+  // DuckDB stands in one column of type UNKNOWN for a query it could not bind without values.
+  const auto& types = prepared.duck_->GetTypes();
+  prepared.columns_known_ = types.size() != 1 || types[0].id() != duckdb::LogicalTypeId::UNKNOWN;
+  if (prepared.columns_known_) {
+    prepared.columns_ =
+        columns_of(prepared.duck_->GetNames(), types, prepared.duck_->GetStatementProperties());
   }
   prepared.parameters_ = TRY(parameter_types(*prepared.duck_));
   return {};
@@ -234,7 +243,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute(Prepared& prepared,
   started_ns_ = core_->deps.clock.monotonic_ns();
   running_ = core_->statement_started(state_->id, statement.sql_);
   auto rows = execute_checked(statement, parameters);
-  bool streaming = rows && statement.duck_ && !statement.columns_.empty();
+  bool streaming = rows && statement.duck_ && !(*rows)->columns().empty();
   if (!streaming) {
     int64_t duration_us = (core_->deps.clock.monotonic_ns() - started_ns_) / 1000;
     core_->statement_ended(running_, duration_us, rows ? "" : rows.error().to_string());
@@ -243,13 +252,41 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute(Prepared& prepared,
   return rows;
 }
 
+Status SessionImpl::check_count(const PreparedStatement& prepared,
+                                const std::vector<duckdb::Value>& parameters) const {
+  if (parameters.size() == prepared.parameters_.size()) return {};
+  return Error(Code::invalid_argument, "the statement has {} parameters, {} values were given",
+               prepared.parameters_.size(), parameters.size());
+}
+
+Result<std::vector<duck::NamedType>> SessionImpl::describe(
+    Prepared& prepared, const std::vector<duckdb::Value>& parameters) {
+  auto& statement = static_cast<PreparedStatement&>(prepared);
+  if (statement.columns_known_) return statement.columns_;
+  state_->cancelled = false;
+  if (auto given = check_count(statement, parameters); !given) return fail(given.error());
+  if (auto settled = settle(); !settled) return fail(settled.error());
+  auto columns = duck::guarded([&] {
+    std::vector<duck::NamedType> planned;
+    connection_->context->RunFunctionInTransaction([&] {
+      duckdb::Planner planner(*connection_->context);
+      for (size_t i = 0; i < parameters.size(); ++i) {
+        planner.parameter_data.emplace(std::to_string(i + 1),
+                                       duckdb::BoundParameterData(parameters[i]));
+      }
+      planner.CreatePlan(statement.duck_->data->unbound_statement->Copy());
+      planned = columns_of(planner.names, planner.types, planner.properties);
+    });
+    return planned;
+  });
+  if (!columns) return fail(relocate(columns.error(), &statement.rewritten_, 0));
+  return columns;
+}
+
 Result<std::unique_ptr<Rows>> SessionImpl::execute_checked(
     PreparedStatement& prepared, const std::vector<duckdb::Value>& parameters) {
   TRY(check_transaction(prepared));
-  if (parameters.size() != prepared.parameters_.size()) {
-    return Error(Code::invalid_argument, "the statement has {} parameters, {} values were given",
-                 prepared.parameters_.size(), parameters.size());
-  }
+  TRY(check_count(prepared, parameters));
   return prepared.duck_ ? execute_foreign(prepared, parameters) : execute_own(prepared);
 }
 
@@ -280,7 +317,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
   if (result->HasError())
     return relocate(error_of(result->GetErrorObject()), &prepared.rewritten_, 0);
   std::optional<uint64_t> affected;
-  if (prepared.returns_count_) {
+  if (result->properties.return_type == duckdb::StatementReturnType::CHANGED_ROWS) {
     auto count = TRY(duck::guarded([&]() -> uint64_t {
       auto chunk = result->Fetch();
       return chunk && chunk->size() == 1 ? chunk->GetValue(0, 0).GetValue<uint64_t>() : 0;
@@ -288,12 +325,14 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
     affected = count;
   }
   core_->wrote(EntryNumber(state_->outcome->written));
+  // The result knows better than the statement: it was bound again if the catalog has changed.
+  auto columns = columns_of(result->names, result->types, result->properties);
   return std::make_unique<DuckRows>(DuckRows::Parts{
       .connection = *connection_,
       .session = state_,
       .result = std::move(result),
       .outcome = state_->outcome,
-      .columns = prepared.columns_,
+      .columns = std::move(columns),
       .command = prepared.command_,
       .affected = affected,
       .on_error = [this](Error error) { return fail(std::move(error)); },

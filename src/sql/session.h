@@ -18,6 +18,7 @@ namespace ziwa::sql {
 class PreparedStatement final : public Prepared {
  public:
   const std::vector<duck::NamedType>& columns() const override { return columns_; }
+  bool columns_known() const override { return columns_known_; }
   const std::vector<duckdb::LogicalType>& parameter_types() const override { return parameters_; }
 
  private:
@@ -26,9 +27,9 @@ class PreparedStatement final : public Prepared {
   Statement statement_;
   Rewritten rewritten_;                                 ///< What DuckDB prepared.
   duckdb::unique_ptr<duckdb::PreparedStatement> duck_;  ///< Null for statements of ours.
-  bool returns_count_ = false;                          ///< The result is one number: rows written.
   std::string command_;
   std::vector<duck::NamedType> columns_;
+  bool columns_known_ = true;
   std::vector<duckdb::LogicalType> parameters_;
 };
 
@@ -41,6 +42,8 @@ class SessionImpl final : public Session {
   Result<std::unique_ptr<Prepared>> prepare(std::string_view statement) override;
   Result<std::unique_ptr<Rows>> execute(Prepared& prepared,
                                         const std::vector<duckdb::Value>& parameters) override;
+  Result<std::vector<duck::NamedType>> describe(
+      Prepared& prepared, const std::vector<duckdb::Value>& parameters) override;
   Result<std::unique_ptr<Rows>> query(std::string_view statement) override;
   TransactionState transaction_state() const override;
   void cancel() override;
@@ -53,6 +56,8 @@ class SessionImpl final : public Session {
   Status prepare_foreign(PreparedStatement& prepared);
   Result<std::unique_ptr<Rows>> execute_checked(PreparedStatement& prepared,
                                                 const std::vector<duckdb::Value>& parameters);
+  Status check_count(const PreparedStatement& prepared,
+                     const std::vector<duckdb::Value>& parameters) const;
   Result<std::unique_ptr<Rows>> execute_foreign(PreparedStatement& prepared,
                                                 const std::vector<duckdb::Value>& parameters);
   Result<std::unique_ptr<Rows>> execute_own(PreparedStatement& prepared);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "duck/instance.h"
+#include "protocol/postgres/described_rows.h"
 #include "protocol/postgres/sqlstate.h"
 
 #include <algorithm>
@@ -10,6 +11,7 @@ namespace ziwa::protocol::postgres {
 namespace {
 
 constexpr size_t kCopyWordsMax = 100'000;
+constexpr size_t kArrayWordsMax = 100'000;
 
 template <typename... Alternatives>
 struct Overloaded : Alternatives... {
@@ -39,6 +41,20 @@ Status refuse_copy(std::string_view text) {
           "COPY t FROM 'file.csv' reads a file of the server; INSERT and `ziwa produce` send rows");
 }
 
+/// The parameters (from 0) that stand alone in ANY(...), ALL(...) or SOME(...): lists, whatever the
+/// client says.
+std::vector<size_t> array_parameters(std::string_view text) {
+  std::vector<size_t> found;
+  auto words = first_words(text, kArrayWordsMax);
+  for (size_t i = 0; i + 4 < words.size(); ++i) {
+    bool quantifier = words[i] == "any" || words[i] == "all" || words[i] == "some";
+    if (!quantifier || words[i + 1] != "(" || words[i + 2] != "$" || words[i + 4] != ")") continue;
+    size_t number = std::strtoul(words[i + 3].c_str(), nullptr, 10);
+    if (number > 0) found.push_back(number - 1);
+  }
+  return found;
+}
+
 Status check_text(std::string_view text) {
   if (duckdb::Value::StringIsValid(text.data(), text.size())) return {};
   return Error(Code::invalid_argument, "the statement is not valid UTF-8");
@@ -51,7 +67,9 @@ struct Conversation::Statement {
   bool empty = false;
   std::optional<DoorAnswer> door;  ///< What the door would answer: its shape only.
   std::unique_ptr<sql::Prepared> prepared;
-  std::vector<uint32_t> parameter_oids;
+  std::vector<uint32_t> parameter_oids;  ///< Declared by the client; 0 where it left that open.
+  /// The columns that the client was told in answer to Describe of the statement.
+  Told told;
 
   const std::vector<duckdb::LogicalType>& parameter_types() const {
     static const std::vector<duckdb::LogicalType> kNone;
@@ -74,6 +92,7 @@ struct Conversation::Portal {
   std::shared_ptr<Statement> statement;  ///< Outlives the execution, whatever happens to its name.
   std::vector<duckdb::Value> parameters;
   std::vector<int16_t> formats;
+  Told told;  ///< As Statement::told, and before it.
   std::unique_ptr<Execution> execution;
 };
 
@@ -417,6 +436,10 @@ Status Conversation::on_parse(const Parse& parse) {
   auto& oids = (*statement)->parameter_oids;
   oids = parse.parameter_types;
   oids.resize(types.size());
+  for (size_t i : array_parameters((*statement)->text)) {
+    bool open = i < oids.size() && (oids[i] == 0 || oids[i] == oid::kUnknown);
+    if (open && open_type(types[i])) oids[i] = oid::kAnyArray;
+  }
   statements_[std::string(parse.statement)] = std::move(*statement);
   out_.parse_complete();
   return {};
@@ -462,41 +485,62 @@ Status Conversation::on_describe(const Describe& describe) {
       return refuse(kNoSuchStatement,
                     fmt::format("prepared statement \"{}\" does not exist", describe.name));
     }
-    const Statement& statement = *found->second;
+    Statement& statement = *found->second;
     std::vector<uint32_t> oids = statement.parameter_oids;
     const auto& types = statement.parameter_types();
     for (size_t i = 0; i < oids.size(); ++i) {
-      bool open = types[i].id() == duckdb::LogicalTypeId::UNKNOWN;
-      if (oids[i] == 0) oids[i] = open ? oid::kText : wire_type(types[i]).oid;
+      if (oids[i] == oid::kAnyArray) oids[i] = oid::kTextArray;
+      if (oids[i] == 0) oids[i] = open_type(types[i]) ? oid::kText : wire_type(types[i]).oid;
+    }
+    if (statement.prepared && !statement.told) {
+      std::vector<duckdb::Value> samples;
+      for (size_t i = 0; i < oids.size(); ++i) {
+        samples.push_back(sample_parameter(statement.parameter_oids[i], types[i]));
+      }
+      statement.told = columns_of(statement, samples);
+      if (!statement.told) return {};
     }
     out_.parameter_description(oids);
-    describe_columns(statement, {});
+    describe_columns(statement, statement.told, {});
     return {};
   }
   auto found = portals_.find(describe.name);
   if (found == portals_.end()) {
     return refuse(kNoSuchPortal, fmt::format("portal \"{}\" does not exist", describe.name));
   }
-  describe_columns(*found->second->statement, found->second->formats);
+  Portal& portal = *found->second;
+  if (portal.statement->prepared && !portal.told) {
+    portal.told = columns_of(*portal.statement, portal.parameters);
+    if (!portal.told) return {};
+  }
+  describe_columns(*portal.statement, portal.told, portal.formats);
   return {};
 }
 
-void Conversation::describe_columns(const Statement& statement,
+Conversation::Told Conversation::columns_of(Statement& statement,
+                                            const std::vector<duckdb::Value>& parameters) {
+  auto columns = running([&] { return session_->describe(*statement.prepared, parameters); });
+  if (columns) return std::move(*columns);
+  fail(report_of(columns.error(), statement.text, 0, statement.text));
+  return std::nullopt;
+}
+
+void Conversation::describe_columns(const Statement& statement, const Told& told,
                                     const std::vector<int16_t>& formats) {
   if (statement.door && statement.door->column) {
     out_.row_description({{.name = *statement.door->column}});
     return;
   }
-  if (!statement.prepared || statement.prepared->columns().empty()) {
+  if (!told || told->empty()) {
     out_.no_data();
     return;
   }
   std::vector<duckdb::LogicalType> types;
-  for (const auto& column : statement.prepared->columns()) types.push_back(column.type);
+  for (const auto& column : *told) types.push_back(column.type);
   RowWriter writer(types, formats);
   std::vector<FieldDescription> fields;
   for (size_t i = 0; i < types.size(); ++i) {
-    fields.push_back(writer.describe(i, statement.prepared->columns()[i].name));
+    fields.push_back(writer.describe(i, (*told)[i].name));
   }
   out_.row_description(fields);
 }
@@ -530,7 +574,7 @@ Status Conversation::on_execute(const Execute& execute) {
   if (!portal.execution) {
     TRY(check_transaction(statement.text));
     portal.execution = std::make_unique<Execution>();
-    auto begun = begin_execution(statement, portal.parameters, portal.formats, *portal.execution);
+    auto begun = begin_execution(portal);
     if (!begun) {
       portal.execution.reset();
       fail(report_of(begun.error(), statement.text, 0, statement.text));
@@ -547,13 +591,17 @@ Status Conversation::on_execute(const Execute& execute) {
   return {};
 }
 
-Status Conversation::begin_execution(Statement& statement,
-                                     const std::vector<duckdb::Value>& parameters,
-                                     const std::vector<int16_t>& formats, Execution& execution) {
-  execution.rows = TRY(running([&] { return session_->execute(*statement.prepared, parameters); }));
+Status Conversation::begin_execution(Portal& portal) {
+  const Statement& statement = *portal.statement;
+  Execution& execution = *portal.execution;
+  execution.rows =
+      TRY(running([&] { return session_->execute(*statement.prepared, portal.parameters); }));
+  if (const Told& told = portal.told ? portal.told : statement.told) {
+    execution.rows = TRY(as_described(std::move(execution.rows), *told));
+  }
   std::vector<duckdb::LogicalType> types;
   for (const auto& column : execution.rows->columns()) types.push_back(column.type);
-  execution.writer.emplace(types, formats);
+  execution.writer.emplace(types, portal.formats);
   return {};
 }
 

@@ -60,6 +60,8 @@ class Conversation {
   struct Statement;
   struct Execution;
   struct Portal;
+  /// The columns that a client was told of.
+  using Told = std::optional<std::vector<duck::NamedType>>;
 
   std::optional<Step> step();
   Step fatal(const Error& error, std::string_view sqlstate = {});
@@ -87,12 +89,14 @@ class Conversation {
   void end_simple();
 
   Result<std::shared_ptr<Statement>> prepare(std::string_view text);
-  Status begin_execution(Statement& statement, const std::vector<duckdb::Value>& parameters,
-                         const std::vector<int16_t>& formats, Execution& execution);
+  Status begin_execution(Portal& portal);
+  /// What the statement gives for these values; nothing after a failure, which is then reported.
+  Told columns_of(Statement& statement, const std::vector<duckdb::Value>& parameters);
   /// Statements that are the door's own: settings, DEALLOCATE.
   Result<std::optional<DoorAnswer>> door_answer(std::string_view text);
   void describe_rows(const Execution& execution);
-  void describe_columns(const Statement& statement, const std::vector<int16_t>& formats);
+  void describe_columns(const Statement& statement, const Told& told,
+                        const std::vector<int16_t>& formats);
   void answer_door(const DoorAnswer& answer);
   Status check_transaction(std::string_view text);
   char transaction_status() const;

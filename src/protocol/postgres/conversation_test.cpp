@@ -54,6 +54,7 @@ class CountPrepared final : public sql::Prepared {
  public:
   explicit CountPrepared(std::string text) : text(std::move(text)) {}
   const std::vector<duck::NamedType>& columns() const override { return columns_; }
+  bool columns_known() const override { return true; }
   const std::vector<duckdb::LogicalType>& parameter_types() const override { return parameters_; }
   std::string text;
 
@@ -72,6 +73,10 @@ class FakeSession final : public sql::Session {
   Result<std::unique_ptr<sql::Rows>> execute(
       sql::Prepared&, const std::vector<duckdb::Value>& parameters) override {
     return std::make_unique<CountRows>(parameters.at(0).GetValue<int64_t>());
+  }
+  Result<std::vector<duck::NamedType>> describe(sql::Prepared& prepared,
+                                                const std::vector<duckdb::Value>&) override {
+    return prepared.columns();
   }
   Result<std::unique_ptr<sql::Rows>> query(std::string_view text) override {
     if (text.starts_with("count ")) {

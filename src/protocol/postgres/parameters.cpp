@@ -41,13 +41,16 @@ const std::map<uint32_t, KnownType>& known_types() {
         {oid::kTimestampTz, {LogicalType::TIMESTAMP_TZ}},
         {oid::kInterval, {LogicalType::INTERVAL}},
         {oid::kUuid, {LogicalType::UUID}},
+        {oid::kNumeric, {LogicalType::DECIMAL(38, 18)}},
     };
     const std::pair<uint32_t, uint32_t> arrays[] = {
-        {1000, oid::kBool},        {1001, oid::kBytea},  {1005, oid::kInt2},
-        {1007, oid::kInt4},        {1009, oid::kText},   {1015, oid::kVarchar},
-        {1016, oid::kInt8},        {1021, oid::kFloat4}, {1022, oid::kFloat8},
-        {1115, oid::kTimestamp},   {1182, oid::kDate},   {1183, oid::kTime},
-        {1185, oid::kTimestampTz}, {2951, oid::kUuid},
+        {199, oid::kJson},     {1014, oid::kBpchar},  {1187, oid::kInterval},
+        {3807, oid::kJsonb},   {1000, oid::kBool},    {1001, oid::kBytea},
+        {1231, oid::kNumeric}, {1005, oid::kInt2},    {1007, oid::kInt4},
+        {1009, oid::kText},    {1015, oid::kVarchar}, {1016, oid::kInt8},
+        {1021, oid::kFloat4},  {1022, oid::kFloat8},  {1115, oid::kTimestamp},
+        {1182, oid::kDate},    {1183, oid::kTime},    {1185, oid::kTimestampTz},
+        {2951, oid::kUuid},
     };
     for (auto [array, element] : arrays) {
       known[array] = {LogicalType::LIST(known.at(element).type), element};
@@ -238,16 +241,29 @@ Result<Value> cast_value(Value value, const LogicalType& wanted) {
                message);
 }
 
+/// An array whose type nobody has named: of texts, or of what the binary form says.
+Result<Value> open_array(ByteView bytes, bool binary) {
+  if (!binary) {
+    Value list = TRY(array_text(as_text(bytes)));
+    bool empty = duckdb::ListValue::GetChildren(list).empty();
+    return empty ? Value::LIST(LogicalType::SQLNULL, {}) : list;
+  }
+  if (bytes.size() < 12) return not_binary("array");
+  auto element = known_types().find(load_be<uint32_t>(bytes.data() + 8));
+  if (element == known_types().end()) return not_binary("array of a known type");
+  return binary_array(bytes, {LogicalType::LIST(element->second.type), element->first});
+}
+
 Result<Value> decode(std::optional<ByteView> bytes, bool binary, uint32_t type_oid,
                      const LogicalType& expected) {
   auto known = known_types().find(type_oid);
-  bool open = expected.id() == duckdb::LogicalTypeId::UNKNOWN ||
-              expected.id() == duckdb::LogicalTypeId::INVALID ||
-              expected.id() == duckdb::LogicalTypeId::SQLNULL;
+  bool open = open_type(expected);
+  bool any_array = open && type_oid == oid::kAnyArray;
   LogicalType wanted = !open                          ? expected
                        : known != known_types().end() ? known->second.type
                                                       : LogicalType::VARCHAR;
-  if (!bytes) return open && known == known_types().end() ? Value() : Value(wanted);
+  if (!bytes) return any_array ? Value(LogicalType::LIST(LogicalType::SQLNULL)) : Value(wanted);
+  if (any_array) return open_array(*bytes, binary);
   if (binary) {
     uint32_t form = type_oid != 0 || open ? type_oid : wire_type(expected).oid;
     auto array = known_types().find(form);
@@ -267,6 +283,18 @@ std::optional<LogicalType> type_of_oid(uint32_t type_oid) {
   auto known = known_types().find(type_oid);
   if (known == known_types().end()) return std::nullopt;
   return known->second.type;
+}
+
+bool open_type(const LogicalType& expected) {
+  using enum duckdb::LogicalTypeId;
+  return expected.id() == UNKNOWN || expected.id() == INVALID || expected.id() == SQLNULL;
+}
+
+Value sample_parameter(uint32_t type_oid, const LogicalType& expected) {
+  if (!open_type(expected)) return Value(expected);
+  if (type_oid == oid::kAnyArray) return Value(LogicalType::LIST(LogicalType::SQLNULL));
+  LogicalType type = type_of_oid(type_oid).value_or(LogicalType::VARCHAR);
+  return type.IsIntegral() ? Value::MaximumValue(type) : Value(type);
 }
 
 Result<Value> decode_parameter(std::optional<ByteView> bytes, bool binary, uint32_t type_oid,

@@ -19,7 +19,7 @@ inline constexpr uint32_t kBool = 16, kBytea = 17, kInt8 = 20, kInt2 = 21, kInt4
                           kJson = 114, kFloat4 = 700, kFloat8 = 701, kUnknown = 705, kBpchar = 1042,
                           kVarchar = 1043, kDate = 1082, kTime = 1083, kTimestamp = 1114,
                           kTimestampTz = 1184, kInterval = 1186, kNumeric = 1700, kUuid = 2950,
-                          kJsonb = 3802;
+                          kJsonb = 3802, kTextArray = 1009, kAnyArray = 2277;
 }  // namespace oid
 
 /// How values of one DuckDB type travel.
@@ -56,6 +56,12 @@ class RowWriter {
                     size_t row, const void* at);
   std::vector<Field> fields_;
 };
+
+/// True when a statement leaves the type of a parameter to the client.
+bool open_type(const duckdb::LogicalType& expected);
+/// A value of the type that a parameter will have, for asking what a statement gives before there
+/// are values: NULL, or the largest whole number, since DuckDB types those by their size.
+duckdb::Value sample_parameter(uint32_t type_oid, const duckdb::LogicalType& expected);
 
 /// Turns a parameter into a value. `type_oid` is what the client declared (0: nothing) and
 /// `expected` what the statement wants (UNKNOWN: open). Errors: invalid_argument (it does not read
