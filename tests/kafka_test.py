@@ -347,6 +347,8 @@ def test_groups_are_listed_described_and_deleted(server, admin, topic):
     reader.commit(asynchronous=False)
     listed = {g.group_id: g.state for g in admin.list_consumer_groups().result(10).valid}
     assert listed[group] == ck.ConsumerGroupState.STABLE
+    row = "SELECT state, members, topic, committed, lag FROM ziwa.consumer_groups WHERE group_id = %s"
+    assert server.sql(row, [group]) == [("Stable", 1, topic, 1, 0)]
     described = admin.describe_consumer_groups([group])[group].result(10)
     assert described.members[0].assignment.topic_partitions
     with pytest.raises(ck.KafkaException) as refused:

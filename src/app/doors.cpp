@@ -80,6 +80,7 @@ class OpenDoors final : public Doors {
   void stop() override {
     if (stopped_) return;
     stopped_ = true;
+    engines_.database().set_consumer_groups({});
     if (postgres_listener_) postgres_listener_->stop();
     if (http_listener_) http_listener_->stop();
     postgres_.stop();
@@ -116,8 +117,27 @@ class OpenDoors final : public Doors {
                                    options);
     if (!door) return blocked("kafka", door.error());
     kafka_ = std::move(*door);
+    engines_.database().set_consumer_groups([this] { return consumer_groups(); });
     doors_.push_back({.name = "kafka", .address = options.address, .port = kafka_->port()});
     return {};
+  }
+
+  Result<std::vector<sql::ConsumerGroupOffset>> consumer_groups() {
+    std::vector<sql::ConsumerGroupOffset> rows;
+    for (const kafka::GroupStatus& status : TRY(kafka_->groups())) {
+      sql::ConsumerGroupOffset row{.group = status.group.group_id,
+                                   .state = std::string(groups::state_name(status.group.state)),
+                                   .members = status.group.members.size(),
+                                   .partition = {},
+                                   .committed = {}};
+      if (status.offsets.empty()) rows.push_back(row);
+      for (const groups::GroupOffset& offset : status.offsets) {
+        row.partition = offset.partition;
+        row.committed = offset.offset;
+        rows.push_back(row);
+      }
+    }
+    return rows;
   }
 
   Status open_listener(const std::string& name, std::unique_ptr<Listener>& listener,

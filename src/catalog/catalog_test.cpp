@@ -298,6 +298,28 @@ TEST_F(CatalogTest, BadNamesAreRefused) {
   EXPECT_EQ(not_text.error().code(), Code::invalid_argument);
 }
 
+TEST_F(CatalogTest, TopicsHaveNamesThatKafkaClientsCanUse) {
+  auto create = [&](const std::string& schema, const std::string& name) {
+    return catalog_->commit([&](Transaction& transaction) -> Status {
+      Object topic = object(name);
+      topic.schema = schema;
+      topic.definition = TopicDefinition();
+      TRY(transaction.create(topic));
+      return {};
+    });
+  };
+  for (const char* name : {".", "..", "a/b", "we ird", "\xc3\xbcn"}) {
+    EXPECT_EQ(create("public", name).error().code(), Code::invalid_argument) << name;
+  }
+  EXPECT_EQ(create("public", std::string(250, 'x')).error().code(), Code::invalid_argument);
+  EXPECT_EQ(create("a b", "t").error().code(), Code::invalid_argument);
+  ASSERT_TRUE(create("public", "s.t.u"));
+  EXPECT_EQ(create("s", "t.u").error().code(), Code::already_exists);
+  EXPECT_EQ(create("s.t", "u").error().code(), Code::already_exists);
+  EXPECT_TRUE(create("s", "t"));
+  EXPECT_EQ(create("public", "s.t").error().code(), Code::already_exists);
+}
+
 TEST_F(CatalogTest, DamageIsNamedAtOpening) {
   create(object("a"));
   auto open_with = [&](std::string_view key, std::string_view value) {

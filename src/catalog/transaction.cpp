@@ -1,3 +1,4 @@
+#include "catalog/topic_name.h"
 #include "catalog/transaction_internal.h"
 
 #include <fmt/format.h>
@@ -41,6 +42,18 @@ Status check_name(std::string_view what, std::string_view name) {
   return {};
 }
 
+/// Another topic that Kafka clients would call by the same name.
+ObjectPtr topic_called(const SnapshotImage& image, const std::string& name) {
+  auto topic = [](ObjectPtr object) {
+    return object != nullptr && object->kind() == Kind::topic ? object : nullptr;
+  };
+  if (auto found = topic(image.find("public", name))) return found;
+  for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
+    if (auto found = topic(image.find(name.substr(0, dot), name.substr(dot + 1)))) return found;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 TransactionImage::TransactionImage(const SnapshotImage& start, uint64_t& next_id, TimestampMs now)
@@ -56,6 +69,15 @@ Status TransactionImage::check(const Object& object) const {
   ObjectPtr namesake = current_->find(object.schema, object.name);
   if (namesake != nullptr && namesake->id != object.id) {
     return Error(Code::already_exists, "{} exists", describe(*namesake));
+  }
+  if (object.kind() == Kind::topic) {
+    const std::string name = topic_name(object);
+    TRY(check_topic_name(name));
+    ObjectPtr other = topic_called(*current_, name);
+    if (other != nullptr && other->id != object.id) {
+      return Error(Code::already_exists, "Kafka clients already call {} \"{}\"", describe(*other),
+                   name);
+    }
   }
   for (ObjectId dependency : object.depends_on) {
     if (current_->find(dependency) == nullptr) {

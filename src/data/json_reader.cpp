@@ -102,7 +102,10 @@ bool JsonReader::read(ByteView json, CellWriter& cells, size_t row) {
   if (document.get_object().get(object)) {
     json_type type{};
     if (document.type().get(type)) return refuse("not a JSON object");
-    return refuse(fmt::format("expected a JSON object, found {}", type_word(type)));
+    if (type == json_type::array) return refuse("expected a JSON object, found an array");
+    // Only the first byte was looked at: it may be no JSON at all.
+    return refuse(
+        fmt::format("expected a JSON object, found {}", as_text(json).substr(0, kQuotedMax)));
   }
   if (!read_object(object, cells, row)) return false;
   const char* next = nullptr;

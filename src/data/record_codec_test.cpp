@@ -174,6 +174,7 @@ TEST(JsonCodec, RefusesWhatIsNotOneJsonObject) {
   EXPECT_THAT(bench.one(R"({"b":"x","a":1,"b":"y"})"), HasSubstr("field \"b\": is there twice"));
   EXPECT_THAT(bench.one("{\"b\":\"\xff\"}"), HasSubstr("not UTF-8"));
   EXPECT_THAT(bench.one("[1]"), HasSubstr("expected a JSON object, found an array"));
+  EXPECT_THAT(bench.one("nothing"), HasSubstr("expected a JSON object, found nothing"));
   std::string deep = "{\"u\":" + std::string(2000, '[') + std::string(2000, ']') + "}";
   EXPECT_THAT(bench.one(deep), HasSubstr("nested deeper than 64"));
   EXPECT_EQ(bench.one(R"({"a":5})"), "5") << "and goes on afterwards";

@@ -72,4 +72,19 @@ std::vector<std::pair<uint64_t, TimestampMs>> Core::sessions() const {
   return {sessions_.begin(), sessions_.end()};
 }
 
+void Core::set_consumer_groups(Database::ConsumerGroups source) {
+  std::lock_guard lock(mutex_);
+  consumer_groups_ = std::move(source);
+}
+
+Result<std::vector<ConsumerGroupOffset>> Core::consumer_groups() const {
+  Database::ConsumerGroups source;
+  {
+    std::lock_guard lock(mutex_);
+    source = consumer_groups_;
+  }
+  if (!source) return std::vector<ConsumerGroupOffset>();
+  return source();
+}
+
 }  // namespace ziwa::sql

@@ -55,6 +55,8 @@ class Core {
   void session_opened(uint64_t session);
   void session_closed(uint64_t session);
   std::vector<std::pair<uint64_t, TimestampMs>> sessions() const;
+  void set_consumer_groups(Database::ConsumerGroups source);
+  Result<std::vector<ConsumerGroupOffset>> consumer_groups() const;
 
   Database::Dependencies deps;
   Pins pins;
@@ -66,6 +68,7 @@ class Core {
   uint64_t next_statement_ = 1;
   std::map<uint64_t, StatementRecord> statements_;  ///< The last kStatementRecordsMax.
   std::map<uint64_t, TimestampMs> sessions_;
+  Database::ConsumerGroups consumer_groups_;
 };
 
 }  // namespace ziwa::sql

@@ -16,6 +16,9 @@ class DatabaseImpl final : public Database {
   Result<std::unique_ptr<Session>> session() override {
     return std::unique_ptr<Session>(TRY(SessionImpl::open(core_)));
   }
+  void set_consumer_groups(ConsumerGroups source) override {
+    core_->set_consumer_groups(std::move(source));
+  }
 
  private:
   std::shared_ptr<Core> core_;

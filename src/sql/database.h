@@ -81,7 +81,7 @@ class Session {
 /// with no topic.
 struct ConsumerGroupOffset {
   std::string group;
-  std::string state;  ///< "stable", "empty" ...
+  std::string state;  ///< "Stable", "Empty" ...
   uint64_t members = 0;
   std::optional<PartitionId> partition;
   Offset committed;
@@ -103,12 +103,14 @@ class Database {
     stream::Engine& engine;
     std::function<Result<std::shared_ptr<lake::Table>>(const catalog::Object&)> table;
     std::string lake_directory;  ///< Where new tables are made: <dir>/<object id>.
-    /// For ziwa.consumer_groups; unset: the table is empty. Any thread; may block.
-    std::function<Result<std::vector<ConsumerGroupOffset>>()> consumer_groups = {};
   };
   static Result<std::unique_ptr<Database>> open(Dependencies dependencies);
   virtual ~Database() = default;
   virtual Result<std::unique_ptr<Session>> session() = 0;
+  /// Who knows the rows of ziwa.consumer_groups: any thread calls it, and it may block. Empty: the
+  /// table is empty.
+  using ConsumerGroups = std::function<Result<std::vector<ConsumerGroupOffset>>()>;
+  virtual void set_consumer_groups(ConsumerGroups source) = 0;
 };
 
 }  // namespace ziwa::sql

@@ -1,3 +1,4 @@
+#include "catalog/topic_name.h"
 #include "sql/system_tables_internal.h"
 
 namespace ziwa::sql {
@@ -121,14 +122,15 @@ Result<SystemRows> view_rows(const SystemContext& context) {
     bool readable = version != context.published.views.end() && version->second;
     Value changed_at(duckdb::LogicalType::BIGINT);
     if (readable) changed_at = big(version->second->changed_at().value);
-    rows.push_back({text_value(object->schema), text_value(object->name), big(object->id.value),
-                    text_value(status.state.empty() ? "starting" : status.state),
-                    optional_text(status.error),
-                    big(readable ? version->second->row_count() : status.rows),
-                    big(newest > status.epoch.value ? newest - status.epoch.value : 0), watermark,
-                    big(status.late_rows), big(status.state_bytes), big(status.epoch.value),
-                    big(status.checkpoint.value), changed_at, time_value(object->created),
-                    optional_text(object->project), text_value(object->view().query)});
+    rows.push_back(
+        {text_value(object->schema), text_value(object->name), big(object->id.value),
+         text_value(status.state.empty() ? "starting" : status.state), optional_text(status.error),
+         big(readable ? version->second->row_count() : status.rows),
+         big(newest > status.epoch.value ? newest - status.epoch.value : 0), watermark,
+         big(status.late_rows), big(status.row_errors), optional_text(status.last_row_error),
+         big(status.state_bytes), big(status.epoch.value), big(status.checkpoint.value), changed_at,
+         time_value(object->created), optional_text(object->project),
+         text_value(object->view().query)});
   }
   return rows;
 }
@@ -168,13 +170,12 @@ Result<SystemRows> object_rows(const SystemContext& context) {
 
 Result<SystemRows> consumer_group_rows(const SystemContext& context) {
   SystemRows rows;
-  const auto& groups = context.core.deps.consumer_groups;
-  for (const ConsumerGroupOffset& group :
-       groups ? TRY(groups()) : std::vector<ConsumerGroupOffset>{}) {
+  for (const ConsumerGroupOffset& group : TRY(context.core.consumer_groups())) {
     std::vector<Value> row = {text_value(group.group), text_value(group.state), big(group.members)};
     if (group.partition) {
       log::PartitionInfo info = info_of(context, *group.partition);
-      row.push_back(text_value(name_of(context, group.partition->topic)));
+      catalog::ObjectPtr topic = context.published.catalog->find(group.partition->topic);
+      row.push_back(optional_text(topic ? catalog::topic_name(*topic) : ""));
       row.push_back(Value::INTEGER(group.partition->partition));
       row.push_back(big(group.committed.value));
       row.push_back(big(std::max<int64_t>(0, info.high_watermark.value - group.committed.value)));

@@ -1,5 +1,9 @@
 #include "duck/expression.h"
+#include "sql/dead_letter_scan.h"
 #include "sql/system_tables_internal.h"
+
+#include <map>
+#include <set>
 
 namespace ziwa::sql {
 namespace {
@@ -113,21 +117,76 @@ Result<std::shared_ptr<data::Scan>> open_late_rows(const SystemContext& context)
   return std::make_shared<LabelledScan>(late_schema(), std::move(parts));
 }
 
-const data::Schema& dead_letter_schema() {
-  static const data::Schema kSchema = make_system_schema({{"topic", "VARCHAR"},
-                                                          {"partition", "INTEGER"},
-                                                          {"offset", "BIGINT"},
-                                                          {"entry", "BIGINT"},
-                                                          {"reason", "VARCHAR"},
-                                                          {"value", "BLOB"}});
-  return kSchema;
+/// The rows of several scans of one schema, one after another.
+class ChainedScan final : public data::Scan {
+ public:
+  ChainedScan(data::Schema schema, std::vector<std::shared_ptr<data::Scan>> parts)
+      : schema_(std::move(schema)), parts_(std::move(parts)) {}
+  const data::Schema& schema() const override { return schema_; }
+  Result<Streams> open(const data::ScanRequest& request, size_t parts_max) override {
+    Streams streams;
+    for (const auto& part : parts_) {
+      for (auto& stream : TRY(part->open(request, parts_max))) streams.push_back(std::move(stream));
+    }
+    return streams;
+  }
+
+ private:
+  data::Schema schema_;
+  std::vector<std::shared_ptr<data::Scan>> parts_;
+};
+
+/// Topics with columns that no view and no sink reads.
+std::vector<catalog::ObjectPtr> unread_topics(const catalog::Snapshot& catalog) {
+  std::set<ObjectId> read;
+  for (const auto& object : catalog.all()) {
+    bool reads = object->kind() == catalog::Kind::view || object->kind() == catalog::Kind::sink;
+    if (reads) read.insert(object->depends_on.begin(), object->depends_on.end());
+  }
+  std::vector<catalog::ObjectPtr> unread;
+  for (const auto& object : catalog.all()) {
+    bool decodes =
+        object->kind() == catalog::Kind::topic && !object->topic().schema.columns.empty();
+    if (decodes && !read.contains(object->id)) unread.push_back(object);
+  }
+  return unread;
+}
+
+/// By topic, what the stream engine has found.
+Result<std::map<std::string, RecordPlaces>> places_of(data::Scan& dead_letters) {
+  std::map<std::string, RecordPlaces> places;
+  duckdb::DataChunk rows;
+  rows.Initialize(
+      duckdb::Allocator::DefaultAllocator(),
+      {duckdb::LogicalType::VARCHAR, duckdb::LogicalType::INTEGER, duckdb::LogicalType::BIGINT});
+  for (auto& stream : TRY(dead_letters.open({.columns = {0, 1, 2}, .bounds = {}}, 1))) {
+    while (true) {
+      rows.Reset();
+      TRY(stream->next(rows));
+      if (rows.size() == 0) break;
+      for (size_t row = 0; row < rows.size(); ++row) {
+        places[rows.GetValue(0, row).ToString()].emplace(rows.GetValue(1, row).GetValue<int32_t>(),
+                                                         rows.GetValue(2, row).GetValue<int64_t>());
+      }
+    }
+  }
+  return places;
 }
 
 Result<std::shared_ptr<data::Scan>> open_dead_letters(const SystemContext& context) {
-  auto scan = context.core.deps.engine.dead_letters();
-  if (!scan) return rows_scan(dead_letter_schema(), {});
-  TRY(check_columns(scan->schema(), dead_letter_schema().columns));
-  return scan;
+  std::vector<std::shared_ptr<data::Scan>> parts;
+  std::map<std::string, RecordPlaces> known;
+  const auto unread = unread_topics(*context.published.catalog);
+  if (auto kept = context.core.deps.engine.dead_letters()) {
+    TRY(check_columns(kept->schema(), dead_letter_schema().columns));
+    if (!unread.empty()) known = TRY(places_of(*kept));
+    parts.push_back(std::move(kept));
+  }
+  for (const auto& topic : unread) {
+    parts.push_back(TRY(scan_dead_letters(context.core.deps.log, topic, context.published.epoch,
+                                          std::move(known[topic->name]))));
+  }
+  return std::make_shared<ChainedScan>(dead_letter_schema(), std::move(parts));
 }
 
 std::string partition_text(const catalog::Snapshot* catalog, PartitionId id) {

@@ -73,6 +73,10 @@ const SystemTable* find_system_table(std::string_view name) {
 
 std::shared_ptr<data::Scan> rows_scan(const data::Schema& schema,
                                       std::vector<std::vector<duckdb::Value>> rows) {
+  for (const auto& row : rows) {
+    CHECK(row.size() == schema.columns.size(), "a row of {} values for {} columns", row.size(),
+          schema.columns.size());
+  }
   return std::make_shared<RowsScan>(schema, std::move(rows));
 }
 

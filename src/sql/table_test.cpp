@@ -132,6 +132,35 @@ TEST_F(TableTest, RecordsThatDoNotDecodeAreDeadLetters) {
       (TextRows{{"t", "0", "1", R"({"id": "no"})"}, {"t", "0", "2", R"({"id": null})"}}));
 }
 
+TEST_F(TableTest, DeadLettersAreThereWhetherOrNotSomethingReadsTheTopic) {
+  rows("CREATE TOPIC t (id BIGINT NOT NULL)");
+  auto id = rig_.catalog().snapshot()->find("public", "t")->id;
+  auto append = [&](std::string_view value) {
+    std::vector<log::NewRecord> records = {
+        {.timestamp = TimestampMs(0), .key = {}, .value = as_bytes(value)}};
+    std::promise<bool> done;
+    rig_.log().append(PartitionId{id, 0}, log::encode_batch(records),
+                      [&](Result<log::Appended> appended, log::AppendRefusal) {
+                        done.set_value(appended.has_value());
+                      });
+    ASSERT_TRUE(done.get_future().get());
+    rows(fmt::format("CALL ziwa.wait({})", rig_.journal().durable()));
+  };
+  const char* query =
+      "SELECT topic, \"offset\", entry > 0, decode(value) FROM ziwa.dead_letters ORDER BY 2";
+  append("one");
+  append(R"({"id": 1})");
+  append("three");
+  const TextRows two = {{"t", "0", "true", "one"}, {"t", "2", "true", "three"}};
+  EXPECT_EQ(rows(query), two);
+  rows("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t");
+  EXPECT_EQ(rows(query), two);
+  rows("DROP MATERIALIZED VIEW v");
+  append("four");
+  EXPECT_EQ(rows(query), (TextRows{two[0], two[1], {"t", "3", "true", "four"}}));
+  EXPECT_EQ(rows("SELECT count(*) FROM ziwa.dead_letters"), (TextRows{{"3"}}));
+}
+
 TEST_F(TableTest, SinksNeedMatchingColumns) {
   rows("CREATE TOPIC t (id BIGINT, name VARCHAR)");
   rows("CREATE TABLE good (name VARCHAR, id BIGINT)");

@@ -3,18 +3,15 @@
 #include "data/record_codec.h"
 #include "duck/catalog_api.h"
 #include "duck/expression.h"
-#include "log/record_batch.h"
 #include "sql/entries.h"
+#include "sql/topic_reader.h"
 
 #include <algorithm>
-#include <deque>
 #include <limits>
-#include <set>
 
 namespace ziwa::sql {
 namespace {
 
-constexpr size_t kFetchBytes = 4u << 20;
 /// A partition is split between threads in pieces of at least this many records.
 constexpr int64_t kPieceRecordsMin = 50'000;
 
@@ -29,97 +26,6 @@ Hidden hidden_of(const std::string& name) {
   if (name == "_entry") return Hidden::entry;
   return Hidden::none;
 }
-
-/// Records [from, to) of a partition.
-struct Piece {
-  PartitionId id;
-  Offset from;
-  Offset to;
-};
-
-/// Reads the records of one piece, whole batches at a time, leaving out control records and aborted
-/// transactions.
-class PieceReader {
- public:
-  PieceReader(const log::Log& log, const Piece& piece)
-      : log_(log), piece_(piece), position_(piece.from) {}
-
-  /// The records not yet taken; fetches more when there are none. Empty: the end.
-  Result<std::span<const log::RecordView>> records() {
-    while (taken_ == records_.size() && position_ < piece_.to) TRY(fetch());
-    return std::span<const log::RecordView>(records_).subspan(taken_);
-  }
-  void take(size_t count) { taken_ += count; }
-  PartitionId id() const { return piece_.id; }
-  /// The entry that made `offset` visible. Offsets are asked for in ascending order.
-  Result<EntryNumber> entry_of(Offset offset) {
-    if (entries_.empty()) entries_ = TRY(log_.entries_between(piece_.id, piece_.from, piece_.to));
-    while (entry_at_ < entries_.size() && entries_[entry_at_].end <= offset) ++entry_at_;
-    if (entry_at_ == entries_.size()) return log_.entry_of(piece_.id, offset);
-    return entries_[entry_at_].entry;
-  }
-
- private:
-  Status fetch() {
-    records_.clear();
-    buffers_.clear();
-    taken_ = 0;
-    auto fetched = log_.fetch(piece_.id, position_, kFetchBytes, log::Isolation::read_committed);
-    if (!fetched && fetched.error().code() == Code::invalid_argument)
-      return skip_deleted(fetched.error());
-    if (!fetched) return fetched.error();
-    data_ = std::move(*fetched);
-    if (data_.batches.empty()) {
-      position_ = piece_.to;  // nothing more that is decided
-      return {};
-    }
-    return read_batches();
-  }
-
-  /// Retention overtook the scan: go on with what is still there.
-  Status skip_deleted(const Error& error) {
-    log::PartitionInfo info = TRY(log_.info(piece_.id));
-    if (info.log_start <= position_) return error;
-    position_ = std::min(info.log_start, piece_.to);
-    return {};
-  }
-
-  Status read_batches() {
-    ByteView rest(data_.batches);
-    std::set<int64_t> aborted;
-    size_t next_aborted = 0;
-    Offset begin = position_;
-    while (!rest.empty() && position_ < piece_.to) {
-      log::BatchHeader header = TRY(log::parse_batch_header(rest));
-      while (next_aborted < data_.aborted.size() &&
-             data_.aborted[next_aborted].first_offset.value <= header.last_offset()) {
-        aborted.insert(data_.aborted[next_aborted++].producer_id);
-      }
-      if (header.control()) {
-        aborted.erase(header.producer_id);
-      } else if (!(header.transactional() && aborted.contains(header.producer_id))) {
-        buffers_.emplace_back();
-        TRY(log::read_records(rest.first(header.total_bytes()), records_, buffers_.back()));
-      }
-      position_ = Offset(header.last_offset() + 1);
-      rest = rest.subspan(header.total_bytes());
-    }
-    std::erase_if(records_, [&](const log::RecordView& record) {
-      return record.offset < begin || record.offset >= piece_.to;
-    });
-    return {};
-  }
-
-  const log::Log& log_;
-  Piece piece_;
-  Offset position_;
-  log::FetchedData data_;
-  std::deque<Bytes> buffers_;
-  std::vector<log::RecordView> records_;
-  size_t taken_ = 0;
-  std::vector<log::Log::EntryEnd> entries_;
-  size_t entry_at_ = 0;
-};
 
 /// What all streams of a scan share.
 struct Shape {
@@ -390,13 +296,7 @@ Result<std::shared_ptr<data::Scan>> make_topic_scan(log::Log& log, const catalog
   for (const data::Column& column : topic->topic().schema.columns) {
     shape->declared_types.push_back(TRY(duck::parse_type(column.type)));
   }
-  std::vector<Piece> partitions;
-  for (int32_t partition = 0; partition < topic->topic().partitions; ++partition) {
-    PartitionId id{topic->id, partition};
-    log::PartitionInfo info = TRY(log.info(id));
-    Offset end = TRY(log.stable_end_at(id, epoch));
-    partitions.push_back({id, info.log_start, std::max(info.log_start, end)});
-  }
+  std::vector<Piece> partitions = TRY(readable_pieces(log, *topic, epoch));
   return std::make_shared<TopicScan>(log, std::move(shape), std::move(partitions));
 }
 

@@ -176,6 +176,22 @@ class TcpDoor final : public Door {
   uint16_t port() const override { return listener_->port(); }
   int connections() const override { return *connections_; }
 
+  Result<std::vector<GroupStatus>> groups() override {
+    auto answer = std::make_shared<std::promise<std::vector<GroupStatus>>>();
+    auto answered = answer->get_future();
+    asio::post(io_, [broker = broker_, answer] {
+      std::vector<GroupStatus> all;
+      for (const auto& listed : broker->groups().list()) {
+        all.push_back({.group = broker->groups().describe(listed.group_id),
+                       .offsets = broker->groups().offsets(listed.group_id)});
+      }
+      answer->set_value(std::move(all));
+    });
+    if (answered.wait_for(kStopWait) != std::future_status::ready)
+      return Error(Code::unavailable, "the Kafka door does not answer: the server is stopping");
+    return answered.get();
+  }
+
   void stop() override {
     if (stopped_.exchange(true)) return;
     if (io_.stopped()) {

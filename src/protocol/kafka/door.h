@@ -4,6 +4,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "catalog/catalog.h"
+#include "log/groups/requests.h"
 #include "log/log.h"
 #include "state/store.h"
 
@@ -11,8 +12,15 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace ziwa::kafka {
+
+/// A consumer group and what it has committed.
+struct GroupStatus {
+  groups::GroupDescription group;
+  std::vector<groups::GroupOffset> offsets;
+};
 
 /// The Kafka door: a port that speaks the Kafka protocol to the log, the catalog and the consumer
 /// groups.
@@ -60,6 +68,9 @@ class Door {
   virtual uint16_t port() const = 0;
   /// Clients that are connected now. Any thread.
   virtual int connections() const = 0;
+  /// All consumer groups. Any thread but that of `io`, for which it waits. Errors: unavailable (the
+  /// door is stopping).
+  virtual Result<std::vector<GroupStatus>> groups() = 0;
   /// Stops listening, closes all connections and waits for what is running in the background. Any
   /// thread but the door's own background threads; `io` must be running or finished. Idempotent.
   virtual void stop() = 0;

@@ -5,14 +5,8 @@
 namespace ziwa::kafka {
 namespace {
 
-constexpr size_t kNameBytesMax = 249;
 constexpr std::string_view kDefaultSchema = "public";
 constexpr std::string_view kSystemSchema = "ziwa";
-
-bool is_name_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-         c == '_' || c == '-';
-}
 
 catalog::ObjectPtr topic_or_null(catalog::ObjectPtr object) {
   return object && object->kind() == catalog::Kind::topic ? object : nullptr;
@@ -25,10 +19,6 @@ bool has_schema(const catalog::Snapshot& snapshot, std::string_view schema) {
 
 }  // namespace
 
-std::string topic_name(const catalog::Object& object) {
-  return object.schema == kDefaultSchema ? object.name : object.schema + "." + object.name;
-}
-
 catalog::ObjectPtr find_topic(const catalog::Snapshot& snapshot, std::string_view name) {
   if (auto topic = topic_or_null(snapshot.find(kDefaultSchema, name))) return topic;
   const size_t dot = name.find('.');
@@ -37,11 +27,7 @@ catalog::ObjectPtr find_topic(const catalog::Snapshot& snapshot, std::string_vie
 }
 
 Result<TopicPlace> place_topic(const catalog::Snapshot& snapshot, std::string_view name) {
-  if (name.empty() || name.size() > kNameBytesMax || name == "." || name == ".." ||
-      !std::ranges::all_of(name, is_name_character)) {
-    return Error(Code::invalid_argument, "\"{}\" is not a topic name", name)
-        .with_hint("use 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'");
-  }
+  TRY(catalog::check_topic_name(name));
   const size_t dot = name.find('.');
   if (dot != std::string_view::npos) {
     const std::string_view schema = name.substr(0, dot);

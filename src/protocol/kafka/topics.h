@@ -1,6 +1,7 @@
 #pragma once
 
 #include "catalog/catalog.h"
+#include "catalog/topic_name.h"
 #include "protocol/kafka/errors.h"
 #include "protocol/kafka/wire.h"
 
@@ -11,8 +12,7 @@
 // Topics are catalog objects. One in schema public goes by its own name, others by "schema.name".
 namespace ziwa::kafka {
 
-/// How clients call it.
-std::string topic_name(const catalog::Object& object);
+using catalog::topic_name;
 /// The topic called `name`, or null; what is not a topic is not found.
 catalog::ObjectPtr find_topic(const catalog::Snapshot& snapshot, std::string_view name);
 /// Where a new topic called `name` belongs. Errors: invalid_argument (not a name that clients may

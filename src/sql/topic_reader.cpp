@@ -1,0 +1,87 @@
+#include "sql/topic_reader.h"
+
+#include <algorithm>
+#include <set>
+
+namespace ziwa::sql {
+namespace {
+
+constexpr size_t kFetchBytes = 4u << 20;
+
+}  // namespace
+
+Result<std::vector<Piece>> readable_pieces(const log::Log& log, const catalog::Object& topic,
+                                           Epoch epoch) {
+  std::vector<Piece> pieces;
+  for (int32_t partition = 0; partition < topic.topic().partitions; ++partition) {
+    PartitionId id{topic.id, partition};
+    log::PartitionInfo info = TRY(log.info(id));
+    Offset end = TRY(log.stable_end_at(id, epoch));
+    pieces.push_back({id, info.log_start, std::max(info.log_start, end)});
+  }
+  return pieces;
+}
+
+Result<std::span<const log::RecordView>> PieceReader::records() {
+  while (taken_ == records_.size() && position_ < piece_.to) TRY(fetch());
+  return std::span<const log::RecordView>(records_).subspan(taken_);
+}
+
+Result<EntryNumber> PieceReader::entry_of(Offset offset) {
+  if (entries_.empty()) entries_ = TRY(log_.entries_between(piece_.id, piece_.from, piece_.to));
+  while (entry_at_ < entries_.size() && entries_[entry_at_].end <= offset) ++entry_at_;
+  if (entry_at_ == entries_.size()) return log_.entry_of(piece_.id, offset);
+  return entries_[entry_at_].entry;
+}
+
+Status PieceReader::fetch() {
+  records_.clear();
+  buffers_.clear();
+  taken_ = 0;
+  auto fetched = log_.fetch(piece_.id, position_, kFetchBytes, log::Isolation::read_committed);
+  if (!fetched && fetched.error().code() == Code::invalid_argument)
+    return skip_deleted(fetched.error());
+  if (!fetched) return fetched.error();
+  data_ = std::move(*fetched);
+  if (data_.batches.empty()) {
+    position_ = piece_.to;  // nothing more that is decided
+    return {};
+  }
+  return read_batches();
+}
+
+/// Retention overtook the scan: go on with what is still there.
+Status PieceReader::skip_deleted(const Error& error) {
+  log::PartitionInfo info = TRY(log_.info(piece_.id));
+  if (info.log_start <= position_) return error;
+  position_ = std::min(info.log_start, piece_.to);
+  return {};
+}
+
+Status PieceReader::read_batches() {
+  ByteView rest(data_.batches);
+  std::set<int64_t> aborted;
+  size_t next_aborted = 0;
+  Offset begin = position_;
+  while (!rest.empty() && position_ < piece_.to) {
+    log::BatchHeader header = TRY(log::parse_batch_header(rest));
+    while (next_aborted < data_.aborted.size() &&
+           data_.aborted[next_aborted].first_offset.value <= header.last_offset()) {
+      aborted.insert(data_.aborted[next_aborted++].producer_id);
+    }
+    if (header.control()) {
+      aborted.erase(header.producer_id);
+    } else if (!(header.transactional() && aborted.contains(header.producer_id))) {
+      buffers_.emplace_back();
+      TRY(log::read_records(rest.first(header.total_bytes()), records_, buffers_.back()));
+    }
+    position_ = Offset(header.last_offset() + 1);
+    rest = rest.subspan(header.total_bytes());
+  }
+  std::erase_if(records_, [&](const log::RecordView& record) {
+    return record.offset < begin || record.offset >= piece_.to;
+  });
+  return {};
+}
+
+}  // namespace ziwa::sql
