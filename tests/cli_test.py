@@ -341,6 +341,22 @@ def test_produce_avro_is_read_by_sql(shared_server, events, wait_until):
     assert got == [(i, f"k{i % 7}", i / 8) for i in range(500)]
 
 
+def test_produce_pauses_where_it_is_told(shared_server, events, tmp_path, wait_until):
+    make_topic(shared_server, "paused")
+    pause = tmp_path / "pause"
+    command = [shared_server.binary, "produce", "paused", "--file", events, "--seq", "seq"]
+    command += ["--kafka", f"127.0.0.1:{shared_server.ports['kafka']}", "--order-by", "at"]
+    command += ["--pause-file", str(pause), "--pause-at", "1234", "--pause-at", "15000", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for count in (1234, 15_000):
+        wait_until(pause.exists, what=f"the pause at {count}")
+        time.sleep(1)
+        assert shared_server.sql("SELECT count(*) FROM paused") == [(count,)]
+        pause.unlink()
+    outcome = json.loads(process.communicate(timeout=60)[0])
+    assert outcome["records"] == EVENTS and outcome["seconds"] < 1.5  # without the pauses
+
+
 def test_produce_errors(shared_server, events):
     def fails(*arguments: str) -> str:
         done = shared_server.cli("produce", *arguments, "--quiet")
@@ -352,6 +368,7 @@ def test_produce_errors(shared_server, events):
     assert "no file" in fails("nowhere", "--file", "/none.csv", *base)
     assert "did you mean" in fails("nowhere", "--file", events, "--key", "kay", *base)
     assert "order-by" in fails("nowhere", "--file", events, "--disorder", "1 h", *base)
+    assert "pause-file" in fails("nowhere", "--file", events, "--pause-at", "5", *base)
     assert "timestamp" in fails("nowhere", "--file", events, "--order-by", "number", *base)
 
 

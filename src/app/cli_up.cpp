@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 extern char** environ;
 
@@ -18,6 +19,7 @@ namespace ziwa::app {
 namespace {
 
 struct UpOptions {
+  std::string program;
   std::string data;
   std::string project;
   std::vector<std::string> set;
@@ -88,13 +90,15 @@ void print_text(const std::vector<DoorStatus>& doors) {
   fmt::print("ready{}\n", blocked.empty() ? "" : blocked + ")");
 }
 
-/// Three commands to try, for a person at a terminal.
-void print_hints(const std::vector<DoorStatus>& doors) {
+/// A command to try for each open door, for a person at a terminal. `program` as it was called.
+void print_hints(const std::vector<DoorStatus>& doors, const std::string& program) {
+  const char* label = "try";
   for (const auto& door : doors) {
     if (!door.blocked.empty()) continue;
-    if (door.name == "kafka") fmt::print("  try   kcat -b {} -L\n", door_address(door));
-    if (door.name == "postgres") fmt::print("        ziwa sql --port {}\n", door.port);
-    if (door.name == "http") fmt::print("        curl {}/status\n", door_address(door));
+    std::string command = fmt::format("curl {}/status", door_address(door));
+    if (door.name == "kafka") command = fmt::format("kcat -b {} -L", door_address(door));
+    if (door.name == "postgres") command = fmt::format("{} sql --port {}", program, door.port);
+    fmt::print("  {:<5} {}\n", std::exchange(label, ""), command);
   }
 }
 
@@ -142,7 +146,7 @@ int run_up(const UpOptions& options) {
     print_json(doors);
   } else {
     print_text(doors);
-    if (isatty(STDOUT_FILENO) == 1) print_hints(doors);
+    if (isatty(STDOUT_FILENO) == 1) print_hints(doors, options.program);
   }
   std::fflush(stdout);
   wait_for_signal(signals);
@@ -166,7 +170,10 @@ void add_up(CLI::App& app, Run& run) {
                     "Let the project drop what it no longer has");
   command->add_flag("--strict", options->strict, "A door that is blocked is an error");
   command->add_flag("--json", options->json, "Print addresses and ready as JSON lines");
-  command->callback([options, &run] { run = [options] { return run_up(*options); }; });
+  command->callback([options, &app, &run] {
+    options->program = app.get_name();
+    run = [options] { return run_up(*options); };
+  });
 }
 
 }  // namespace ziwa::app

@@ -6,8 +6,10 @@
 #include "app/text_table.h"
 #include "base/settings.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <thread>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ struct ProduceOptions {
   double rate = 0;
   std::string send_log;
   std::string pause_file;
+  std::vector<uint64_t> pause_at;
   std::vector<std::string> rename;
   bool json = false;
   bool quiet = false;
@@ -100,14 +103,15 @@ class Producing {
 
  private:
   Status open();
-  Status read_all(Progress& progress);
+  Status read_all();
   Status send(uint32_t slot);
   Status send_batch();
   Status serve(int timeout_ms);
   Status on_event(rd_kafka_event_t* event);
-  Status wait_for_all(Progress& progress);
+  Status wait_for_all();
   uint32_t free_slot();
   void keep_rate();
+  Status ask_for_pause();
   void pause_while_asked();
 
   ProduceOptions options_;
@@ -122,6 +126,7 @@ class Producing {
   std::vector<uint32_t> free_;
   std::vector<uint32_t> batch_;
   std::vector<rd_kafka_message_t> messages_;
+  std::optional<Progress> progress_;
   uint64_t sent_ = 0;
   uint64_t acknowledged_ = 0;
   uint64_t bytes_ = 0;
@@ -159,19 +164,19 @@ Status Producing::open() {
 Status Producing::run() {
   TRY(open());
   begin_ = SteadyClock::now();
-  Progress progress("produce " + options_.topic, source_->total(), options_.quiet);
-  Status done = read_all(progress);
-  if (done) done = wait_for_all(progress);
-  seconds_ = progress.seconds();
+  progress_.emplace("produce " + options_.topic, source_->total(), options_.quiet);
+  Status done = read_all();
+  if (done) done = wait_for_all();
+  seconds_ = progress_->seconds();
   if (!done) {
     rd_kafka_purge(client_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     return done;
   }
-  progress.finish(acknowledged_);
+  progress_->finish(acknowledged_);
   return log_.wanted() ? log_.finish() : Status();
 }
 
-Status Producing::read_all(Progress& progress) {
+Status Producing::read_all() {
   while (TRY(source_->next_chunk())) {
     for (size_t row = 0; row < source_->rows(); ++row) {
       uint32_t slot = free_slot();
@@ -184,7 +189,7 @@ Status Producing::read_all(Progress& progress) {
       while (auto due = disorder_.pop_before(record.time_us)) TRY(send(*due));
       disorder_.push(record.sequence, record.time_us, slot);
     }
-    progress.update(acknowledged_);
+    progress_->update(acknowledged_);
     pause_while_asked();
   }
   while (auto last = disorder_.pop()) TRY(send(*last));
@@ -215,7 +220,9 @@ Status Producing::send(uint32_t slot) {
   if (log_.wanted()) log_.sent(record.sequence);
   messages_.push_back(message);
   batch_.push_back(slot);
-  return batch_.size() < kSendBatch ? Status() : send_batch();
+  if (batch_.size() >= kSendBatch) TRY(send_batch());
+  return std::ranges::find(options_.pause_at, sent_) != options_.pause_at.end() ? ask_for_pause()
+                                                                                : Status();
 }
 
 Status Producing::send_batch() {
@@ -271,10 +278,10 @@ Status Producing::on_event(rd_kafka_event_t* event) {
   return {};
 }
 
-Status Producing::wait_for_all(Progress& progress) {
+Status Producing::wait_for_all() {
   while (acknowledged_ < sent_) {
     TRY(serve(50));
-    progress.update(acknowledged_);
+    progress_->update(acknowledged_);
   }
   return {};
 }
@@ -287,9 +294,24 @@ void Producing::keep_rate() {
   std::this_thread::sleep_until(due);
 }
 
+/// Everything that was sent is acknowledged when the pause file appears.
+Status Producing::ask_for_pause() {
+  TRY(send_batch());
+  TRY(wait_for_all());
+  FILE* file = std::fopen(options_.pause_file.c_str(), "we");
+  if (file == nullptr) return errno_error(errno, options_.pause_file);
+  std::fclose(file);
+  pause_while_asked();
+  return {};
+}
+
 void Producing::pause_while_asked() {
   if (options_.pause_file.empty()) return;
+  auto begin = SteadyClock::now();
   while (access(options_.pause_file.c_str(), F_OK) == 0) std::this_thread::sleep_for(kPausePoll);
+  auto pause = SteadyClock::now() - begin;
+  begin_ += pause;
+  progress_->leave_out(pause);
 }
 
 Status finish_options(ProduceOptions& options) {
@@ -302,6 +324,9 @@ Status finish_options(ProduceOptions& options) {
   }
   options.disorder.within_us = TRY(parse_duration_ms(options.disorder_text)) * 1000;
   options.disorder.late_by_us = TRY(parse_duration_ms(options.late_text)) * 1000;
+  if (!options.pause_at.empty() && options.pause_file.empty()) {
+    return Error(Code::invalid_argument, "--pause-at needs --pause-file");
+  }
   bool disordered = options.disorder.within_us > 0 || options.disorder.late_fraction > 0;
   if (disordered && options.source.order_by.empty()) {
     return Error(Code::invalid_argument, "--disorder and --late-fraction need --order-by");
@@ -372,6 +397,10 @@ void add_produce(CLI::App& app, Run& run) {
       "--send-log", options->send_log,
       "Write seq, position, partition, offset of each acknowledged record (.csv or .parquet)");
   command->add_option("--pause-file", options->pause_file, "Pause while this file exists");
+  command->add_option(
+      "--pause-at", options->pause_at,
+      "After N records wait until all are acknowledged and make the pause file; may "
+      "be given again");
   command->add_option("--compression", options->compression, "none, lz4, zstd, snappy, gzip")
       ->capture_default_str();
   command

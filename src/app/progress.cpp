@@ -13,7 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kTerminalEvery{200};
-constexpr std::chrono::seconds kElsewhereEvery{5};
 constexpr int kBarWidth = 24;
 
 }  // namespace
@@ -32,8 +31,7 @@ double Progress::seconds() const {
 
 void Progress::update(uint64_t done) {
   auto now = Clock::now();
-  auto every = terminal_ ? Clock::duration(kTerminalEvery) : Clock::duration(kElsewhereEvery);
-  if (quiet_ || now - drawn_ < every) return;
+  if (quiet_ || !terminal_ || now - drawn_ < kTerminalEvery) return;
   drawn_ = now;
   draw(done, false);
 }

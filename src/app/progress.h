@@ -7,7 +7,7 @@
 namespace ziwa::app {
 
 /// A line on stderr that says how far a job is: rows, rows/s, time left. Redrawn in place on a
-/// terminal, every few seconds as a line of its own elsewhere; nothing when quiet.
+/// terminal; elsewhere only the last line is written. Nothing when quiet.
 class Progress {
  public:
   /// `total` 0: not known.
@@ -16,6 +16,8 @@ class Progress {
   void update(uint64_t done);
   /// The last line, with the rate over all.
   void finish(uint64_t done);
+  /// Leaves a pause out of the rate, the time left and seconds().
+  void leave_out(std::chrono::steady_clock::duration pause) { start_ += pause; }
   double seconds() const;
 
  private:
