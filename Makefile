@@ -14,15 +14,15 @@ PHASE := tools/phase
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F"|" "{ printf \"%-18s %s\\n\", \$$1, \$$2 }"
 
-demo: binary ## run the main job: three million flights from producer to answer (CRASH=1: with two kills)
-	@$(PYTHON) examples/flights/demo.py --binary $(ZIWA) $(if $(CRASH),--crash)
+demo: binary ## run the main job: three million flights from producer to answer (CRASH=1: two kills; SEED=, FORMAT=avro)
+	@$(PYTHON) examples/flights/demo.py --binary $(ZIWA) $(if $(CRASH),--crash) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(FORMAT),--format $(FORMAT))
 
 test: setup ## build and run every test: unit, sanitizers and fuzz, end to end (ARGS= for pytest)
 	@$(PYTHON) tools/run_tests.py $(ARGS)
 
-up: binary ## start the example project on the default ports and leave it running (data in .ziwa)
-	@mkdir -p examples/flights/data && cp ~/.cache/ziwa/deps/vega-datasets-3.2.1/airports.csv examples/flights/data/
-	@$(ZIWA) up --data .ziwa --project examples/flights
+up: binary ## start the example project and leave it running, data in .ziwa (SET="doors.http.port=8081 ...")
+	@$(PYTHON) examples/flights/up.py --binary $(ZIWA) $(foreach pair,$(SET),--set $(pair))
 
 bench: binary ## run the benchmarks (ONLY=name for one); figures go to bench/results/*.jsonl
 	@PYTHON=$(PYTHON) tools/bench $(ONLY)

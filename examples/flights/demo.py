@@ -2,120 +2,90 @@
 """The flights project from producer to answer, checked row for row. Run by `make demo`."""
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import random
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
+import traceback
+
+import psycopg
 
 import check
+from server import HERE, SOURCES, Failure, Server, environment, produce_command, require
+from watch import KeyedReads, Watcher
 
-HERE = pathlib.Path(__file__).resolve().parent
 EVENTS = 3_000_000
-SMALL = 30_000
-
-
-class Failure(Exception):
-    pass
-
-
-def require(condition: bool, message: str) -> None:
-    if not condition:
-        raise Failure(message)
+SMALL = 30_000  # events at which costs are measured first
+LAST_WINDOWS = 3  # of SMALL events each, at the end
+EVENTS_PER_S_AIM = 200_000
+SECONDS_AIM = 15
+KEYED_READ_GROWTH_MAX = 1.2
+CPU_GROWTH_MAX = 2.0
+CATCH_UP_S = 120
+POLL_S = 0.005
+ROUTES = "/v1/routes?limit=1"
 
 
 def table(title: str, header: list[str], rows: list[tuple]) -> None:
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    numeric = [
+        all(row[i].replace(",", "").replace(".", "").lstrip("-").isdigit() for row in cells[1:])
+        for i in range(len(header))
+    ]
+
+    def rule(left: str, middle: str, right: str) -> None:
+        print(left + middle.join("─" * (width + 2) for width in widths) + right)
+
     print(f"\n{title}")
+    rule("┌", "┬", "┐")
     for number, row in enumerate(cells):
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        aligned = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric)
+        )
+        print("│ " + " │ ".join(aligned) + " │")
         if number == 0:
-            print("  " + "  ".join("-" * width for width in widths))
+            rule("├", "┼", "┤")
+    rule("└", "┴", "┘")
+    sys.stdout.flush()
 
 
-class Server:
-    """One `ziwa up` process on free ports that stay the same across restarts."""
+@contextlib.contextmanager
+def step(what: str):
+    """Says at a terminal what takes long just now; nothing elsewhere."""
+    terminal = sys.stderr.isatty()
+    if terminal:
+        print(f"{what} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
-    def __init__(self, binary: str, data: pathlib.Path, project: pathlib.Path):
-        self.binary, self.data, self.project = binary, data, project
-        self.ports: dict[str, int] = {"kafka": 0, "postgres": 0, "http": 0}
-        self.process: subprocess.Popen | None = None
-        self.log = open(data.parent / "server.log", "ab")
 
-    def start(self) -> float:
-        begin = time.monotonic()
-        command = [
-            self.binary,
-            "up",
-            "--json",
-            "--strict",
-            "--data",
-            str(self.data),
-            "--project",
-            str(self.project),
-        ]
-        for door, port in self.ports.items():
-            command += ["--set", f"doors.{door}.port={port}"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        for line in self.process.stdout:
-            event = json.loads(line)
-            if event.get("event") == "door":
-                self.ports[event["door"]] = int(event["port"])
-            if event.get("event") == "ready":
-                threading.Thread(target=self.process.stdout.read, daemon=True).start()
-                return time.monotonic() - begin
-        raise Failure(f"the server did not start, see {self.log.name}")
+class Stopwatch:
+    """Time that the stream runs; pauses are left out."""
 
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._begin = 0.0
+
+    def go(self) -> None:
+        self._begin = time.monotonic()
 
     def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            require(self.process.wait(timeout=30) == 0, "the server did not stop cleanly")
+        self.seconds = self.seconds_now()
 
-    def cpu_seconds(self) -> float:
-        fields = (
-            pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        )
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def peak_mib(self) -> int:
-        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) // 1024
-        return 0
-
-    def sql(self, statement: str, form: str = "--csv") -> str:
-        done = subprocess.run(
-            [self.binary, "sql", "--port", str(self.ports["postgres"]), form, "-c", statement],
-            capture_output=True,
-            text=True,
-        )
-        require(done.returncode == 0, f"{statement}: {done.stderr.strip()}")
-        return done.stdout
-
-    def value(self, statement: str) -> str:
-        return self.sql(statement).splitlines()[1]
-
-    def http(self, path: str, headers: dict[str, str] | None = None):
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports['http']}{path}", headers=headers or {}
-        )
-        try:
-            return urllib.request.urlopen(request, timeout=30)
-        except urllib.error.HTTPError as error:
-            return error
+    def seconds_now(self) -> float:
+        return self.seconds + time.monotonic() - self._begin
 
 
 class Demo:
@@ -123,361 +93,481 @@ class Demo:
         self,
         binary: str,
         work: pathlib.Path,
-        sources: pathlib.Path,
-        crashes: int,
-        seed: int,
-        limit: int,
-        record_format: str,
+        sources: pathlib.Path = SOURCES,
+        crashes: int = 0,
+        seed: int = 1,
+        limit: int = 0,
+        record_format: str = "json",
     ):
         self.work, self.sources, self.crashes, self.limit = work, sources, crashes, limit
+        self.events = limit or EVENTS
+        self.small = min(SMALL, self.events // 10)
+        self.pauses = [self.small]
+        self.pauses += [self.events - n * self.small for n in range(LAST_WINDOWS, 0, -1)]
         self.record_format = record_format
         self.random = random.Random(seed)
         self.seed = seed
-        self.project = work / "project"
-        shutil.copytree(
-            HERE, self.project, ignore=shutil.ignore_patterns("*.py", "__pycache__", "data")
-        )
-        if record_format != "json":
-            topics = self.project / "topics.sql"
-            topics.write_text(
-                topics.read_text().replace("format = 'json'", f"format = '{record_format}'")
-            )
-        (self.project / "data").mkdir()
-        shutil.copy(sources / "airports.csv", self.project / "data")
-        self.server = Server(binary, work / "data", self.project)
+        self.pause_file = work / "pause"
+        self.producer: subprocess.Popen | None = None
+        self.server = Server(binary, work / "data", self._copy_of_project())
         self.findings: list[check.Finding] = []
-        self.figures: list[tuple[str, str]] = []
+        self.figures: list[tuple[str, str, str, str]] = []  # name, value, aim, verdict
         self.measures: dict[str, float] = {}  # the same as numbers, for bench/flights_bench.py
+        self.etags: dict[str, str] = {}  # at the first pause
 
-    def figure(self, name: str, value: str) -> None:
-        self.figures.append((name, value))
+    def _copy_of_project(self) -> pathlib.Path:
+        project = self.work / "project"
+        python = shutil.ignore_patterns("*.py", "__pycache__", "data")
+        shutil.copytree(HERE, project, ignore=python)
+        topics = project / "topics.sql"
+        text = topics.read_text().replace("format = 'json'", f"format = '{self.record_format}'")
+        topics.write_text(text)
+        (project / "data").mkdir()
+        shutil.copy(self.sources / "airports.csv", project / "data")
+        return project
 
-    def start_producer(self) -> subprocess.Popen:
-        command = [
+    def figure(self, name: str, value: str, aim: str = "", reached: bool | None = None) -> None:
+        verdict = {None: "", True: "reached", False: "MISSED"}[reached]
+        self.figures.append((name, value, aim, verdict))
+
+    def number(self, statement: str) -> int:
+        return int(self.server.rows(statement)[0][0])
+
+    def in_views(self) -> int:
+        return self.number("SELECT coalesce(sum(departures), 0)::BIGINT FROM routes")
+
+    # -- the stream
+
+    def start_producer(self) -> None:
+        command = produce_command(
             self.server.binary,
-            "produce",
-            "flights",
-            "--kafka",
-            f"127.0.0.1:{self.server.ports['kafka']}",
-            "--file",
-            str(self.sources / "flights-3m.parquet"),
-            "--format",
+            self.server.address("kafka"),
+            self.sources,
             self.record_format,
-            "--key",
-            "origin",
-            "--rename",
-            "date=time",
-            "--seq",
-            "seq",
-            "--order-by",
-            "time",
-            "--disorder",
-            "10 minutes",
-            "--late-fraction",
-            "0.001",
-            "--late-by",
-            "3 days",
-            "--seed",
-            str(self.seed),
-            "--send-log",
-            str(self.work / "sent.csv"),
-            "--pause-file",
-            str(self.work / "pause"),
-        ]
+            self.seed,
+        )
+        command += ["--send-log", str(self.work / "sent.csv")]
+        command += ["--pause-file", str(self.pause_file)]
+        for count in self.pauses:
+            command += ["--pause-at", str(count)]
         if self.limit:
             command += ["--limit", str(self.limit)]
-        return subprocess.Popen(command)
+        self.producer = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
 
-    def committed(self) -> int:
-        try:
-            return int(self.server.value("SELECT coalesce(sum(departures), 0) FROM routes"))
-        except (Failure, IndexError):
-            return 0
+    def wait_for_pause(self) -> None:
+        while not self.pause_file.exists():
+            require(self.producer.poll() is None, "the producer failed")
+            time.sleep(POLL_S)
 
-    def run_stream(self, expected: int) -> None:
-        begin = time.monotonic()
-        producer = self.start_producer()
-        kills = sorted(self.random.uniform(0.1, 0.8) for _ in range(self.crashes))
-        for fraction in kills:
-            while producer.poll() is None and self.committed() < fraction * expected:
+    def wait_for_views(self) -> None:
+        """Until readers see what the topic has now."""
+        end = self.number("SELECT journal FROM ziwa.epoch")
+        self.server.rows(f"CALL ziwa.wait({end}, {CATCH_UP_S * 1000})")
+
+    def expect_in_views(self, events: int) -> None:
+        found = self.in_views()
+        require(found == events, f"the views have {found:,} of {events:,} events")
+
+    def flush(self) -> None:
+        self.server.rows("CALL ziwa.flush('keep_history')")
+
+    def settle(self) -> int:
+        """The server's CPU clock when everything is done, also what it puts off."""
+        self.server.rows("CALL ziwa.checkpoint()")
+        self.server.wait_until_quiet()
+        return self.server.cpu_ns()
+
+    def run_to_pause(self, clock: Stopwatch) -> None:
+        """Until the views and the table have all that was sent before the next pause."""
+        self.wait_for_pause()
+        self.wait_for_views()
+        self.flush()
+        clock.stop()
+
+    def run_on(self, clock: Stopwatch) -> None:
+        clock.go()
+        self.pause_file.unlink()
+
+    def run_stream(self) -> None:
+        """Sends everything, with pauses near both ends to measure what events and reads cost.
+
+        The clock stands still at a pause, once the views and the table have what was sent.
+        """
+        clock = Stopwatch()
+        cpu = [self.settle()]
+        clock.go()
+        self.start_producer()
+        self.run_to_pause(clock)
+        cpu.append(self.settle())
+        self.at_first_pause()
+        watcher = Watcher(self.server)
+        watcher.start()
+        self.run_on(clock)
+        self.crash_on_the_way()
+        self.run_to_pause(clock)
+        watcher.finish()
+        self.expect_in_views(self.pauses[1])
+        cpu.append(self.settle())
+        for _ in self.pauses[2:]:
+            self.run_on(clock)
+            self.run_to_pause(clock)
+            cpu.append(self.settle())
+        self.run_on(clock)
+        code = self.producer.wait()
+        require(code == 0, "the producer failed")
+        self.wait_for_views()
+        in_views_s = clock.seconds_now()
+        self.flush()
+        clock.stop()
+        cpu.append(self.settle())
+        self.expect_in_views(self.events)
+        self.tell_speed(in_views_s, clock.seconds)
+        self.tell_watcher(watcher)
+        self.tell_cpu(cpu)
+        self.tell_keyed_read()
+
+    def crash_on_the_way(self) -> None:
+        first, last = self.pauses[:2]
+        moments = sorted(self.random.uniform(0.1, 0.8) for _ in range(self.crashes))
+        for moment in moments:
+            while (events := self.in_views()) < first + moment * (last - first):
+                require(self.producer.poll() is None, "the producer failed")
                 time.sleep(0.05)
-            print(f"\nkill -9 at {self.committed():,} events", flush=True)
             self.server.kill()
-            print(f"up again in {self.server.start() * 1000:.0f} ms", flush=True)
-        require(producer.wait() == 0, "the producer failed")
-        sent = time.monotonic()
-        while self.committed() < expected:
-            require(
-                time.monotonic() - sent < 120,
-                f"the views stand at {self.committed():,} of {expected:,} events",
+            seconds = self.server.start()
+            print(
+                f"\nkill -9 at {events:,} events; up again in {seconds * 1000:.0f} ms", flush=True
             )
-            time.sleep(0.05)
-        seconds = time.monotonic() - begin
-        self.server.sql("CALL ziwa.flush('keep_history')")
+
+    def at_first_pause(self) -> None:
+        self.expect_in_views(self.small)
+        routes = self.server.rows("SELECT origin, destination FROM routes ORDER BY ALL")
+        self.keyed_reads = KeyedReads(self.server, self.random.sample(routes, min(20, len(routes))))
+        self.measures["keyed_read_small_us"] = self.keyed_reads.us()
+        for path in (ROUTES, "/v1/airports?limit=1"):
+            self.etags[path] = self.server.http(path).headers["ETag"]
+            require(self.server.http(path, self.etags[path]).status == 304, f"{path}: no 304")
+
+    def tell_speed(self, in_views_s: float, in_table_s: float) -> None:
+        rate = self.events / in_views_s
         self.measures |= {
-            "events_per_s": expected / seconds,
-            "delta_s": time.monotonic() - begin,
-            "cpu_us": self.server.cpu_seconds() / expected * 1e6,
+            "events_per_s": rate,
+            "delta_s": in_table_s,
             "peak_mib": self.server.peak_mib(),
         }
+        seconds_aim = SECONDS_AIM * self.events / EVENTS
         self.figure(
             "producer to view",
-            f"{expected / seconds:,.0f} events/s ({expected:,} in {seconds:.1f} s)",
+            f"{rate:,.0f} events/s",
+            f">= {EVENTS_PER_S_AIM:,} events/s",
+            rate >= EVENTS_PER_S_AIM,
         )
-        self.figure("producer to Delta table", f"{self.measures['delta_s']:.1f} s")
-        self.figure("server CPU per event", f"{self.measures['cpu_us']:.2f} us")
+        for name, seconds in (("view", in_views_s), ("Delta table", in_table_s)):
+            self.figure(
+                f"{self.events:,} events to {name}",
+                f"{seconds:.1f} s",
+                f"<= {seconds_aim:g} s",
+                seconds <= seconds_aim,
+            )
         self.figure("server peak memory", f"{self.measures['peak_mib']} MiB")
+
+    def tell_watcher(self, watcher: Watcher) -> None:
+        value = f"{watcher.answers} at {len(watcher.epochs)} epochs, all consistent"
+        if watcher.without_answer:
+            value += f"; none {watcher.without_answer} times, the server being down"
+        self.figure("answers while events come in", value)
+        self.figure("  of these with every hour added up", f"{watcher.compared_by_hour}")
+        self.figure("  their greatest staleness", f"<= {watcher.stalest_s * 1000:.0f} ms")
+        self.measures["stalest_ms"] = watcher.stalest_s * 1000
+
+    def tell_cpu(self, cpu: list[int]) -> None:
+        """`cpu`: the server's CPU clock before the first event, at each pause and at the end.
+
+        Work in the background comes in lumps that belong to many events. So the cheapest of the
+        last windows is compared with the first, and the mean of all, which has every lump.
+        """
+        first, *last = [
+            (after - before) / self.small / 1000
+            for before, after in zip(cpu, cpu[1:])
+            if before != cpu[1]
+        ]
+        mean = (cpu[-1] - cpu[0]) / self.events / 1000
+        growth = max(min(last), mean) / first
+        self.measures |= {"cpu_us": mean, "cpu_growth": growth}
+        windows = ", ".join(f"{us:.2f}" for us in last)
+        aim = f"<= {CPU_GROWTH_MAX:g}x"
+        self.figure(f"server CPU per event, first {self.small:,}", f"{first:.2f} us")
+        for name, value, us in (
+            (f"  last {LAST_WINDOWS} x {self.small:,}", windows, min(last)),
+            (f"  mean of all {self.events:,}, answers included", f"{mean:.2f}", mean),
+        ):
+            times = us / first
+            self.figure(name, f"{value} us: {times:.2f}x", aim, times <= CPU_GROWTH_MAX)
+        # The mean of few events is mostly answers; that of a run with kills has work done twice.
+        judged = min(last) / first if self.limit or self.crashes else growth
+        require(judged <= CPU_GROWTH_MAX, f"CPU per event grew {judged:.2f}x")
+
+    def tell_keyed_read(self) -> None:
+        small = self.measures["keyed_read_small_us"]
+        large = self.keyed_reads.us(limit=small * KEYED_READ_GROWTH_MAX)
+        growth = large / small
+        self.measures |= {"keyed_read_us": large, "keyed_read_growth": growth}
+        self.figure(f"keyed read at {self.small:,} events", f"{small:.0f} us")
+        self.figure(
+            f"  at {self.events:,}",
+            f"{large:.0f} us = {growth:.2f}x",
+            f"<= {KEYED_READ_GROWTH_MAX}x",
+            growth <= KEYED_READ_GROWTH_MAX,
+        )
+        require(growth <= KEYED_READ_GROWTH_MAX, f"a keyed read costs {growth:.2f}x")
+
+    # -- the answers
 
     def save(self, name: str, statement: str) -> str:
         path = self.work / f"{name}.csv"
-        path.write_text(self.server.sql(statement))
+        path.write_text(self.server.csv(statement))
         return str(path)
 
-    def check_answers(self, expected: int) -> None:
+    def check_answers(self) -> None:
         import deltalake  # the reference reader, not ours
 
-        entries = self.save(
-            "entries",
-            'SELECT _partition AS "partition", _entry AS entry, min(_offset) AS first_offset, '
-            "max(_offset) AS last_offset FROM flights GROUP BY ALL ORDER BY ALL",
-        )
-        idle = self.save(
-            "idle", "SELECT entry, partition FROM ziwa.idle_marks WHERE topic = 'flights'"
-        )
-        oracle = check.Oracle(
-            str(self.sources / "flights-3m.parquet"),
-            str(self.sources / "airports.csv"),
-            str(self.work / "sent.csv"),
-            entries,
-            idle,
-        )
-        require(
-            oracle.count("sent") == expected,
-            f"the send log holds {oracle.count('sent'):,} of {expected:,} events",
-        )
-        self.findings.append(oracle.compare_topic(self.consume()))
-        location = self.server.value(
-            "SELECT location FROM ziwa.tables WHERE name = 'flight_history'"
-        )
-        self.findings.append(oracle.compare_delta(deltalake.DeltaTable(location).file_uris()))
-        for view in check.VIEWS:
-            self.findings.append(
-                oracle.compare_view(view, self.save(view, f"SELECT * FROM {view}"))
+        consumed = self.consume()
+        with step("reading the views"):
+            entries = self.save(
+                "entries",
+                'SELECT _partition AS "partition", _entry AS entry, min(_offset) AS first_offset, '
+                "max(_offset) AS last_offset FROM flights GROUP BY ALL ORDER BY ALL",
             )
-        late = self.save(
-            "late",
-            'SELECT "partition", "offset" FROM ziwa.late_rows '
-            "WHERE view = 'departures_per_hour'",
-        )
-        self.findings.append(oracle.compare_late(late))
-        share = oracle.count("late") / expected * 100
-        self.figure("late rows", f"{oracle.count('late'):,} = {share:.3f} %")
-        if not self.limit:
-            require(0.05 <= share <= 0.2, f"{share:.3f} % of the rows are late")
-        joined = int(self.server.value("SELECT sum(departures) FROM flights_per_state"))
-        require(joined < expected, "every flight found its airport: the join was not tested")
-        self.figure("flights with a state", f"{joined:,} of {expected:,}")
+            idle = self.save(
+                "idle", "SELECT entry, partition FROM ziwa.idle_marks WHERE topic = 'flights'"
+            )
+            late = self.save(
+                "late",
+                'SELECT "partition", "offset" FROM ziwa.late_rows '
+                "WHERE view = 'departures_per_hour'",
+            )
+            views = {view: self.save(view, f"SELECT * FROM {view}") for view in check.VIEWS}
+            ((location,),) = self.server.rows(
+                "SELECT location FROM ziwa.tables WHERE name = 'flight_history'"
+            )
+        with step("computing the answers with a stock DuckDB"):
+            oracle = check.Oracle(
+                str(self.sources / "flights-3m.parquet"),
+                str(self.sources / "airports.csv"),
+                str(self.work / "sent.csv"),
+                entries,
+                idle,
+            )
+        sent = oracle.count("sent")
+        require(sent == self.events, f"the send log holds {sent:,} of {self.events:,} events")
+        with step("comparing"):
+            self.findings.append(oracle.compare_topic(consumed))
+            self.findings.append(oracle.compare_delta(deltalake.DeltaTable(location).file_uris()))
+            for view, csv in views.items():
+                self.findings.append(oracle.compare_view(view, csv))
+            self.findings.append(oracle.compare_late(late))
+        self.tell_late_and_joined(oracle.count("late"))
+
+    def tell_late_and_joined(self, late: int) -> None:
+        share = late / self.events * 100
+        in_range = 0.05 <= share <= 0.2
+        judged = None if self.limit else in_range
+        self.figure("late rows", f"{late:,} = {share:.3f} %", "0.05 to 0.2 %", judged)
+        require(in_range or bool(self.limit), f"{share:.3f} % of the rows are late")
+        joined = self.number("SELECT sum(departures)::BIGINT FROM flights_per_state")
+        require(joined < self.events, "every flight found its airport: the join was not tested")
+        self.figure("flights with a state", f"{joined:,} of {self.events:,}", "not all", True)
 
     def consume(self) -> str:
         """The topic as an ordinary Kafka consumer sees it."""
         if self.record_format != "json":  # `ziwa consume --csv` reads fields of JSON records only
             query = 'SELECT seq, _partition AS "partition", _offset AS "offset" FROM flights'
             return self.save("consumed", query)
-        path = self.work / "consumed.csv"
-        done = subprocess.run(
-            [
-                self.server.binary,
-                "consume",
-                "flights",
-                "--kafka",
-                f"127.0.0.1:{self.server.ports['kafka']}",
-                "--from",
-                "beginning",
-                "--until-end",
-                "--csv",
-                "seq",
-                "--output",
-                str(path),
-            ]
-        )
+        path = str(self.work / "consumed.csv")
+        command = [self.server.binary, "consume", "flights"]
+        command += ["--kafka", self.server.address("kafka"), "--from", "beginning", "--until-end"]
+        command += ["--csv", "seq", "--output", path]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, env=environment())
         require(done.returncode == 0, "the consumer failed")
-        return str(path)
+        return path
 
     def check_three_ways(self) -> None:
         query = (
             "SELECT origin, destination, departures FROM routes "
             "ORDER BY departures DESC, origin, destination LIMIT 5"
         )
-        ours = [line.split(",") for line in self.server.sql(query).splitlines()[1:]]
+        ours = [line.split(",") for line in self.server.csv(query).splitlines()[1:]]
         psql = subprocess.run(
-            [
-                "psql",
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self.server.ports["postgres"]),
-                "-U",
-                "demo",
-                "-d",
-                "db",
-                "-AtF,",
-                "-c",
-                query,
-            ],
+            ["psql", "-h", "127.0.0.1", "-p", str(self.server.ports["postgres"]), "-U", "demo"]
+            + ["-d", "db", "-AtF,", "-c", query],
             capture_output=True,
             text=True,
-            check=True,
         )
+        require(psql.returncode == 0, f"psql: {psql.stderr.strip()}")
         theirs = [line.split(",") for line in psql.stdout.splitlines()]
-        answer = self.server.http(
-            "/v1/routes?select=origin,destination,departures"
-            "&order=departures.desc,origin,destination&limit=5"
+        curl = subprocess.run(
+            ["curl", "-sSf", f"http://{self.server.address('http')}/v1/routes"]
+            + ["-G", "-d", "select=origin,destination,departures"]
+            + ["-d", "order=departures.desc,origin,destination", "-d", "limit=5"],
+            capture_output=True,
+            text=True,
         )
-        etag = answer.headers["ETag"]
-        rest = [
-            [str(row[c]) for c in ("origin", "destination", "departures")]
-            for row in json.load(answer)["rows"]
-        ]
+        require(curl.returncode == 0, f"curl: {curl.stderr.strip()}")
+        rest = [list(map(str, row.values())) for row in json.loads(curl.stdout)["rows"]]
         require(ours == theirs == rest, f"three doors, different answers: {ours} {theirs} {rest}")
-        require(
-            self.server.http("/v1/routes?limit=1", {"If-None-Match": etag}).status == 304,
-            "the ETag changed by itself",
-        )
         table(
-            "The busiest routes, the same through ziwa sql, psql and REST",
+            "The busiest routes, the same through ziwa sql, psql and curl",
             ["origin", "destination", "departures"],
             ours,
+        )
+        worst = self.server.rows(
+            "SELECT place, origin, departures, round(mean_delay, 1) FROM worst_airports "
+            "WHERE day = DATE '2001-01-02' ORDER BY place LIMIT 5"
         )
         table(
             "The worst airports of 2 January",
             ["place", "origin", "departures", "mean delay"],
-            [
-                tuple(line.split(","))
-                for line in self.server.sql(
-                    "SELECT place, origin, departures, round(mean_delay, 1) FROM worst_airports "
-                    "WHERE day = DATE '2001-01-02' ORDER BY place LIMIT 5"
-                ).splitlines()[1:]
-            ],
+            worst,
         )
+
+    def check_etags(self) -> None:
+        """They changed with the view, and change neither with time nor with other objects."""
+        for path, before in self.etags.items():
+            answer = self.server.http(path, before)
+            changed = path == ROUTES
+            require(answer.status == (200 if changed else 304), f"{path}: {answer.status}")
+            require((answer.headers["ETag"] != before) == changed, f"{path}: wrong ETag")
+        view = self.server.http(ROUTES)
+        self.server.rows("CREATE TABLE something_else AS SELECT 1 AS n")
+        again = self.server.http(ROUTES)
+        epochs = [int(answer.headers["Ziwa-Epoch"]) for answer in (view, again)]
+        require(epochs[1] > epochs[0], "the epoch stands still")
+        require(
+            self.server.http(ROUTES, view.headers["ETag"]).status == 304,
+            "the ETag changed though the view did not",
+        )
+        self.server.rows("DROP TABLE something_else")
+        self.figure("ETag of a view", "changed with it, stayed otherwise")
 
     def check_log_is_not_needed(self) -> None:
         views = {
-            view: sorted(self.server.sql(f"SELECT * FROM {view}").splitlines())
+            view: sorted(self.server.csv(f"SELECT * FROM {view}").splitlines())
             for view in check.VIEWS
         }
-        etag = self.server.http("/v1/routes?limit=1").headers["ETag"]
-        for partition in range(4):
-            end = self.server.value(
-                f"SELECT high_watermark FROM ziwa.partitions WHERE topic = 'flights' "
-                f"AND partition = {partition}"
-            )
-            self.server.sql(f"CALL ziwa.delete_records('flights', {partition}, {end})")
-        require(
-            self.server.value("SELECT count(*) FROM flights") == "0", "the topic still has records"
-        )
+        etag = self.server.http(ROUTES).headers["ETag"]
+        self.server.rows("CALL ziwa.delete_records('flights')")
+        left = self.number("SELECT count(*) FROM flights")
+        require(left == 0, f"the topic still has {left:,} records")
         for moment in ("after the records were deleted", "after a restart"):
-            for view, before in views.items():
-                now = sorted(self.server.sql(f"SELECT * FROM {view}").splitlines())
-                require(now == before, f"view {view} changed {moment}")
-            require(
-                self.server.http("/v1/routes?limit=1").headers["ETag"] == etag,
-                f"the ETag changed {moment}",
-            )
-            if moment.startswith("after the records"):
+            if moment == "after a restart":
                 self.server.stop()
                 self.figure("restart", f"{self.server.start() * 1000:.0f} ms to ready")
-        self.findings.append(
-            check.Finding(
-                "views without the topic's records", sum(map(len, views.values())) - 4, 0, 0
+            for view, before in views.items():
+                now = sorted(self.server.csv(f"SELECT * FROM {view}").splitlines())
+                require(now == before, f"view {view} changed {moment}")
+            require(
+                self.server.http(ROUTES, etag).status == 304,
+                f"the ETag changed {moment}",
             )
-        )
+        rows = sum(len(view) - 1 for view in views.values())
+        self.findings.append(check.Finding("views without the topic's records", rows, 0, 0))
+        self.findings.append(check.Finding("  and after a restart", rows, 0, 0))
 
-    def keyed_read_us(self) -> float:
-        import psycopg
-
-        with psycopg.connect(
-            host="127.0.0.1",
-            port=self.server.ports["postgres"],
-            user="demo",
-            dbname="db",
-            autocommit=True,
-        ) as connection:
-            times = []
-            for _ in range(300):
-                begin = time.perf_counter()
-                connection.execute(
-                    "SELECT departures FROM routes WHERE origin = %s AND destination = %s",
-                    ("ATL", "SAV"),
-                    prepare=True,
-                ).fetchall()
-                times.append(time.perf_counter() - begin)
-        return statistics.median(times) * 1e6
+    # -- all of it
 
     def run(self) -> None:
-        expected = self.limit or EVENTS
-        self.figure(
-            "server start", f"{self.server.start() * 1000:.0f} ms to ready, project applied"
-        )
-        self.run_stream(expected)
+        with step("starting the server"):
+            seconds = self.server.start()
+        self.figure("server start", f"{seconds * 1000:.0f} ms to ready, project applied")
+        self.run_stream()
         self.check_three_ways()
-        self.check_answers(expected)
-        self.figure("keyed read", f"{self.keyed_read_us():.0f} us at {expected:,} events")
-        self.check_log_is_not_needed()
+        self.check_etags()
+        self.check_answers()
+        with step("deleting the topic's records, reading the views, twice"):
+            self.check_log_is_not_needed()
         self.server.stop()
 
+    def end_processes(self) -> None:
+        if self.producer and self.producer.poll() is None:
+            self.producer.kill()
+            self.producer.wait()
+        if self.server.running():
+            self.server.kill()
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binary", default="build/release/ziwa")
-    parser.add_argument(
-        "--sources",
-        type=pathlib.Path,
-        default=pathlib.Path.home() / ".cache/ziwa/deps/vega-datasets-3.2.1",
-    )
-    parser.add_argument("--crash", action="store_true", help="kill the server twice on the way")
-    parser.add_argument("--seed", type=int, default=None, help="of disorder and crashes; printed")
-    parser.add_argument("--limit", type=int, default=0, help="send only the first N events")
-    parser.add_argument("--format", choices=["json", "avro"], default="json")
-    parser.add_argument("--keep", action="store_true", help="leave the data directory behind")
-    arguments = parser.parse_args()
-    seed = (
-        arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 30)
-    )
-    print(f"seed {seed}", flush=True)
-    work = pathlib.Path(tempfile.mkdtemp(prefix="ziwa-demo-"))
-    demo = Demo(
-        str(pathlib.Path(arguments.binary).resolve()),
-        work,
-        arguments.sources,
-        2 if arguments.crash else 0,
-        seed,
-        arguments.limit,
-        arguments.format,
-    )
+    def report(self) -> None:
+        if self.findings:
+            table(
+                "Compared with a stock DuckDB in this process",
+                ["what", "rows", "missing", "unexpected", ""],
+                [
+                    (f.what, f"{f.rows:,}", f.missing, f.unexpected, "equal" if f.ok else "DIFFERS")
+                    for f in self.findings
+                ],
+            )
+        if self.figures:
+            table("Measured", ["figure", "value", "aim", ""], self.figures)
+
+
+def run_to_report(demo: Demo) -> str | None:
+    """Why it failed, or None. Whatever happens, no process is left."""
     failure = None
     try:
         demo.run()
     except Failure as error:
         failure = str(error)
+    except (psycopg.Error, OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
+        traceback.print_exc()
+        failure = f"{type(error).__name__}: {error}"
     finally:
-        if demo.server.process and demo.server.process.poll() is None:
-            demo.server.kill()
-    if demo.findings:
-        table(
-            "Compared with a stock DuckDB in this process",
-            ["what", "rows", "missing", "unexpected", ""],
-            [
-                (f.what, f"{f.rows:,}", f.missing, f.unexpected, "equal" if f.ok else "DIFFERENT")
-                for f in demo.findings
-            ],
-        )
-    table("Measured", ["figure", "value"], demo.figures)
-    if any(not f.ok for f in demo.findings):
+        demo.end_processes()
+    demo.report()
+    if any(not finding.ok for finding in demo.findings):
         failure = failure or "some answers differ"
-    if failure or arguments.keep:
-        print(f"\nkept: {work}")
-    else:
-        shutil.rmtree(work)
+    return failure
+
+
+def interrupt(number: int, _frame: object) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)  # what is left to do is to tidy up
+    raise KeyboardInterrupt(signal.strsignal(number))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", default="build/release/ziwa")
+    parser.add_argument("--sources", type=pathlib.Path, default=SOURCES)
+    parser.add_argument("--crash", action="store_true", help="kill the server twice on the way")
+    parser.add_argument("--seed", type=int, default=None, help="of disorder and crashes; printed")
+    parser.add_argument("--limit", type=int, default=0, help="send only the first N events")
+    parser.add_argument("--format", choices=["json", "avro"], default="json")
+    parser.add_argument("--keep", action="store_true", help="leave the data directory behind")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    print(f"seed {seed}", flush=True)
+    work = pathlib.Path(tempfile.mkdtemp(prefix="ziwa-demo-"))
+    keep = options.keep
+    try:
+        demo = Demo(
+            os.path.abspath(options.binary),
+            work,
+            options.sources,
+            2 if options.crash else 0,
+            seed,
+            options.limit,
+            options.format,
+        )
+        failure = run_to_report(demo)
+        keep = keep or failure is not None
+    except KeyboardInterrupt as interrupted:
+        print(f"\n{interrupted or 'interrupted'}: ended, nothing is left behind", file=sys.stderr)
+        return 130
+    finally:
+        if keep:
+            print(f"\nkept: {work}")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
     print(f"\nFAILED: {failure}" if failure else "\nAll answers are equal.")
     return 1 if failure else 0
 
