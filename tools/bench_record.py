@@ -12,7 +12,7 @@ The fields of a record:
     value   the figure that `aim` judges: `ours` (default), or ours / peer with judge="ratio"
     better  "higher" or "lower"
     aim     what `value` should reach, or null
-    machine, load (one-minute average before the record), commit ("-dirty" if tracked files differ), date (UTC)
+    machine, load (one-minute average before the measurement), commit ("-dirty" if tracked files differ), date (UTC)
 Optional: peer_name, note.
 """
 
@@ -38,6 +38,11 @@ def machine() -> str:
             break
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {len(os.sched_getaffinity(0))} cores, {gib:.0f} GiB"
+
+
+def load_average() -> float:
+    """Over one minute; to be asked before a measurement, which makes load itself."""
+    return round(os.getloadavg()[0], 2)
 
 
 def commit(root: Path = ROOT) -> str:
@@ -87,8 +92,11 @@ def reached(entry: dict) -> bool | None:
 
 def record(bench: str, *, name: str, unit: str, ours: float, better: str, peer: float | None = None,
            aim: float | None = None, judge: str = "ours", peer_name: str | None = None, note: str | None = None,
-           root: Path = ROOT) -> dict:
-    """Appends one figure to <root>/bench/results/<bench>.jsonl and returns it. Errors: ValueError, nothing written."""
+           load: float | None = None, root: Path = ROOT) -> dict:
+    """Appends one figure to <root>/bench/results/<bench>.jsonl and returns it. Errors: ValueError, nothing written.
+
+    `load`: load_average() before the measurement; as it is now when not given.
+    """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", bench):
         raise ValueError(f"bench name {bench!r} must be snake_case")
     if judge not in ("ours", "ratio"):
@@ -97,7 +105,7 @@ def record(bench: str, *, name: str, unit: str, ours: float, better: str, peer: 
         raise ValueError("a ratio needs a peer other than zero")
     entry = {
         "name": name, "unit": unit, "ours": ours, "peer": peer, "value": ours / peer if judge == "ratio" else ours,
-        "better": better, "aim": aim, "machine": machine(), "load": round(os.getloadavg()[0], 2),
+        "better": better, "aim": aim, "machine": machine(), "load": load_average() if load is None else load,
         "commit": commit(root),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
