@@ -103,6 +103,14 @@ def test_what_up_tells_to_try_works(tmp_path) -> None:
     assert [word for word in shlex.split(produce) if "~" in word or "flights-3m" in word]
 
 
+@pytest.mark.unit
+def test_the_number_of_an_avro_record() -> None:
+    for encoded, number in [("0200", 0), ("0202", 1), ("028101", -65), ("028080808010ff", 2**31)]:
+        assert demo.avro_seq(bytes.fromhex(encoded)) == number
+    with pytest.raises(demo.Failure):
+        demo.avro_seq(b"\x00")
+
+
 class Answers:
     """Stands for a server whose views hold these answers."""
 

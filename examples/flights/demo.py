@@ -71,6 +71,18 @@ def step(what: str):
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
+def avro_seq(value: bytes) -> int:
+    """The first column: a union of null and long, so a branch (1) and a zigzag varint."""
+    require(value[:1] == b"\x02", f"not a long: {value[:8].hex()}")
+    number = shift = 0
+    for byte in value[1:]:
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    return (number >> 1) ^ -(number & 1)
+
+
 class Stopwatch:
     """Time that the stream runs; pauses are left out."""
 
@@ -379,16 +391,48 @@ class Demo:
         self.figure("flights with a state", f"{joined:,} of {self.events:,}", "not all", True)
 
     def consume(self) -> str:
-        """The topic as an ordinary Kafka consumer sees it."""
+        """The topic as an ordinary Kafka consumer sees it: seq, partition, offset."""
         if self.record_format != "json":  # `ziwa consume --csv` reads fields of JSON records only
-            query = 'SELECT seq, _partition AS "partition", _offset AS "offset" FROM flights'
-            return self.save("consumed", query)
+            with step("reading the topic with a Kafka client"):
+                return self.consume_avro()
         path = str(self.work / "consumed.csv")
         command = [self.server.binary, "consume", "flights"]
         command += ["--kafka", self.server.address("kafka"), "--from", "beginning", "--until-end"]
         command += ["--csv", "seq", "--output", path]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, env=environment())
         require(done.returncode == 0, "the consumer failed")
+        return path
+
+    def consume_avro(self) -> str:
+        import confluent_kafka  # a stock client, and none of our decoders
+
+        path = str(self.work / "consumed.csv")
+        consumer = confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": self.server.address("kafka"),
+                "group.id": "demo",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        partitions = consumer.list_topics("flights", timeout=30).topics["flights"].partitions
+        start = confluent_kafka.OFFSET_BEGINNING
+        consumer.assign([confluent_kafka.TopicPartition("flights", p, start) for p in partitions])
+        reading = set(partitions)
+        with open(path, "w") as file:
+            file.write("seq,partition,offset\n")
+            while reading:
+                messages = consumer.consume(20_000, timeout=30)
+                require(bool(messages), "the topic's end did not come")
+                for message in messages:
+                    if error := message.error():
+                        end = error.code() == confluent_kafka.KafkaError._PARTITION_EOF
+                        require(end, f"consuming: {error}")
+                        reading.discard(message.partition())
+                        continue
+                    seq = avro_seq(message.value())
+                    file.write(f"{seq},{message.partition()},{message.offset()}\n")
+        consumer.close()
         return path
 
     def check_three_ways(self) -> None:
