@@ -64,6 +64,7 @@ class Server:
         self.log_path = data.parent / "server.log"
         self._cpu_ns = 0  # of processes that are gone, their start-up left out
         self._start_up_ns = 0  # of this one
+        self._peak_mib = 0  # of processes that are gone
         self._local = threading.local()
 
     def start(self) -> float:
@@ -117,7 +118,7 @@ class Server:
 
     def _forget_process(self) -> None:
         if self.running():
-            self._cpu_ns = self.cpu_ns()
+            self._cpu_ns, self._peak_mib = self.cpu_ns(), self.peak_mib()
             self._start_up_ns = self._process_ns()
 
     def cpu_ns(self) -> int:
@@ -134,8 +135,9 @@ class Server:
             used, before = (now - before) / 1e9 / QUIET_TICK_S, now
 
     def peak_mib(self) -> int:
+        """Memory, of the greatest of its processes."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) // 1024
+        return max(self._peak_mib, int(status.split("VmHWM:")[1].split()[0]) // 1024)
 
     def address(self, door: str) -> str:
         return f"127.0.0.1:{self.ports[door]}"
