@@ -3,6 +3,9 @@
 #include <rocksdb/file_system.h>
 #include <rocksdb/system_clock.h>
 
+#include <mutex>
+#include <set>
+
 namespace ziwa::state {
 namespace {
 
@@ -260,7 +263,11 @@ class RocksFileSystem final : public rocksdb::FileSystem {
   }
 
   IOStatus DeleteFile(const std::string& path, const IOOptions&, IODebugContext*) override {
-    return change([&] { return fs_.remove(path); });
+    return change([&]() -> Status {
+      Status removed = fs_.remove(path);
+      if (!removed && removed.error().code() == Code::not_found && forget_moved(path)) return {};
+      return removed;
+    });
   }
   IOStatus CreateDir(const std::string& path, const IOOptions&, IODebugContext*) override {
     return change([&] { return fs_.make_dirs(path); });
@@ -279,7 +286,12 @@ class RocksFileSystem final : public rocksdb::FileSystem {
   /// rename does both, and our file layer needs no hard links.
   IOStatus LinkFile(const std::string& from, const std::string& to, const IOOptions&,
                     IODebugContext*) override {
-    return change([&] { return fs_.rename_new(from, to); });
+    return change([&]() -> Status {
+      TRY(fs_.rename_new(from, to));
+      std::lock_guard lock(moved_mutex_);
+      moved_.insert(from);
+      return {};
+    });
   }
 
   IOStatus LockFile(const std::string& path, const IOOptions&, rocksdb::FileLock** lock,
@@ -334,6 +346,11 @@ class RocksFileSystem final : public rocksdb::FileSystem {
     return path.ends_with(".log") ? open_to_write<LogFile>(path, mode, options, result)
                                   : open_to_write<WritableFile>(path, mode, options, result);
   }
+  /// Whether LinkFile() moved `path` away and nobody deleted the name since.
+  bool forget_moved(const std::string& path) {
+    std::lock_guard lock(moved_mutex_);
+    return moved_.erase(path) > 0;
+  }
   template <typename Change>
   IOStatus change(Change change) {
     Status done = fuse_->check();
@@ -349,6 +366,8 @@ class RocksFileSystem final : public rocksdb::FileSystem {
 
   ziwa::FileSystem& fs_;
   FusePtr fuse_;
+  std::mutex moved_mutex_;
+  std::set<std::string> moved_;  ///< First names of linked files, until RocksDB deletes them.
 };
 
 /// RocksDB sleeps for a second after a failed background job, to be gentle to a job that it will
