@@ -49,8 +49,8 @@ STEP_SECONDS_MAX = 60  # the peer's processes, waiting for each other
 SEND_BATCH = 5_000  # records in one transaction: one sync for all of them
 READ_BATCH = 20_000  # records asked for at once
 TABLE_BATCH = 250_000  # records decoded and appended at once
-PEER = ("Redis Streams (appendfsync always) + two Python processes with redis-py, DuckDB and "
-        "deltalake; views asked once, at the end")
+PEER = "Redis Streams + DuckDB + deltalake"
+PEER_NOTE = "appendfsync always, two Python processes, views asked once at the end"
 
 FIGURES = [  # name, measure of the demo, unit, aim
     ("events_per_s", "events_per_s", "events/s", demo.EVENTS_PER_S_AIM),
@@ -229,7 +229,7 @@ def record(options: argparse.Namespace, ours: dict[str, float], peer: dict[str, 
                      note=f"median of {options.runs} runs")
         if measured in peer:
             entry |= dict(peer=peer[measured], peer_name=PEER)
-            entry["note"] += f", of {options.peer_runs} of the peer"
+            entry["note"] += f", of {options.peer_runs} of the peer ({PEER_NOTE})"
         print(json.dumps(entry))
         if not options.dry:
             bench_record.record("flights", **entry, load=load)

@@ -95,6 +95,15 @@ def test_the_report_shows_the_newest_figure_and_its_history(root):
     assert len(chart.findall("{http://www.w3.org/2000/svg}line")) == 1
 
 
+def test_a_long_name_of_a_peer_is_cut_in_the_chart(root):
+    bench_record.record("flights", name="a", unit="s", ours=1, peer=2, peer_name="long name " * 8, better="lower",
+                        root=root)
+    assert "long name " * 7 in report(root)
+    texts = [text.text for text in ElementTree.parse(root / "docs" / "benchmarks" / "flights.svg").iter()
+             if text.text and text.text.startswith("long")]
+    assert texts == ["long name long name long name long na…"]
+
+
 def test_a_missed_aim_is_not_hidden(root):
     bench_record.record("flights", name="a", unit="us", ours=12, peer=10, better="lower", aim=1.1, judge="ratio",
                         root=root)

@@ -14,6 +14,7 @@ import bench_record
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, LABEL, BAR, LINE = 760, 250, 400, 18  # pixels
+LABEL_LETTERS_MAX = 38
 OURS, PEER, AIM, TEXT = "#1f77b4", "#b0b7bf", "#d62728", "#57606a"
 
 
@@ -68,6 +69,11 @@ def judged(entry: dict, field: str) -> str:
     return f"{number(entry[field])}×" if is_ratio(entry) else f"{number(entry[field])} {entry['unit']}"
 
 
+def shortened(label: str) -> str:
+    """What fits beside a bar; the table has all of it."""
+    return label if len(label) <= LABEL_LETTERS_MAX else label[:LABEL_LETTERS_MAX - 1].rstrip() + "…"
+
+
 def chart(histories: dict[str, list[dict]]) -> str:
     """Bars of the newest figures: ours, the peer, and a line at the aim; each figure on its own scale from zero."""
     parts, y = [], 10
@@ -83,7 +89,8 @@ def chart(histories: dict[str, list[dict]]) -> str:
         first = y
         for label, value, colour in bars:
             length = BAR * abs(value) / top
-            parts.append(f'<text x="{LABEL - 8}" y="{y + 12}" text-anchor="end">{escape(label)}</text>')
+            parts.append(f'<text x="{LABEL - 8}" y="{y + 12}" text-anchor="end">'
+                         f'{escape(shortened(label))}</text>')
             parts.append(f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{LINE - 4}" fill="{colour}"/>')
             text = f"{number(value)} {entry['unit']}"
             parts.append(f'<text x="{LABEL + length + 6:.1f}" y="{y + 12}">{escape(text)}</text>')
