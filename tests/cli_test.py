@@ -438,3 +438,50 @@ def test_up_applies_a_project(make_server, tmp_path):
     assert server.sql("SELECT count(*) FROM hello") == [(0,)]
     server.restart()
     assert server.sql("SELECT count(*) FROM hello") == [(0,)]
+
+
+def test_usage_errors_are_json_when_asked(binary):
+    for arguments in (["up", "--json", "--data", ""], ["up", "--json"], ["nonsense", "--json"]):
+        done = subprocess.run([binary, *arguments], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 2, done.stderr
+        assert json.loads(done.stderr)["code"] == "invalid_argument"
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30)
+    assert version.returncode == 0 and version.stdout.strip()
+
+
+def test_a_server_without_any_door_does_not_stay(binary, server, tmp_path):
+    command = [binary, "up", "--data", str(tmp_path / "other")]
+    for door, port in server.ports.items():
+        command += ["--set", f"doors.{door}.port={port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "in use" in done.stderr
+
+
+def test_a_setting_given_twice_in_a_file_is_refused(binary, tmp_path):
+    (tmp_path / "server.yaml").write_text("log.level: info\nlog:\n  level: warn\n")
+    command = [binary, "up", "--data", str(tmp_path / "d"), "--config", str(tmp_path / "server.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and "log.level is given twice" in done.stderr
+
+
+def test_status_of_a_port_that_speaks_no_http(server):
+    done = server.cli("status", "--port", str(server.ports["postgres"]))
+    assert done.returncode == 3 and "HTTP" in done.stderr
+
+
+def test_produce_refuses_columns_that_are_not_there_or_twice(server, tmp_path):
+    source = tmp_path / "rows.csv"
+    source.write_text("id,name\n1,a\n")
+    server.sql("CREATE TOPIC produced (id BIGINT, name VARCHAR)")
+    for flags, reason in ((["--rename", "nope=x"], "no column"), (["--seq", "id"], "two columns")):
+        done = server.cli("produce", "produced", "--kafka", server.kafka, "--file", str(source), *flags)
+        assert done.returncode == 1 and reason in done.stderr, done.stderr
+    assert server.sql("SELECT count(*) FROM produced") == [(0,)]
+
+
+def test_delete_says_how_many_records_went(server):
+    server.sql("CREATE TOPIC gone (id BIGINT)")
+    server.sql("INSERT INTO gone SELECT range FROM range(10)")
+    done = server.cli("sql", "--port", str(server.ports["postgres"]), "-c", "DELETE FROM gone WHERE _offset <= 3")
+    assert done.returncode == 0 and "DELETE 4" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert server.sql("SELECT min(_offset) FROM gone") == [(4,)]

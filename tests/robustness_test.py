@@ -221,3 +221,24 @@ def test_what_was_acknowledged_survives_kill_9(server):
     while server.sql("SELECT * FROM kept_sum") != [(20, 190)]:
         assert time.monotonic() < end, server.sql("SELECT * FROM kept_sum")
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("part", ["meta", "state", "log", "journal"])
+def test_a_data_directory_that_lost_a_part_is_refused_and_left_alone(server, part):
+    server.sql("CREATE TOPIC t (id BIGINT)")
+    server.sql("INSERT INTO t VALUES (1)")
+    server.sql("CREATE TABLE h AS SELECT 1 AS a")
+    server.stop()
+    (server.data / part).rename(server.directory / "lost")
+
+    def kept():  # the stores may tidy up their own files
+        folders = [server.data / name for name in ("log", "lake", "journal")]
+        return sorted(str(path) for folder in folders for path in folder.rglob("*") if path.is_file())
+
+    before = kept()
+    done = subprocess.run(server.command(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and f"/{part} is missing" in done.stderr, done.stderr
+    assert kept() == before
+    (server.directory / "lost").rename(server.data / part)
+    server.start()
+    assert server.sql("SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM h)") == [(1, 1)]

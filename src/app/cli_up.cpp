@@ -126,6 +126,10 @@ int run_up(const UpOptions& options) {
     report_error(loaded.error(), options.json);
     return kExitUsage;
   }
+  if (options.data.empty()) {
+    report_error(Error(Code::invalid_argument, "--data is empty"), options.json);
+    return kExitUsage;
+  }
   init_logging(level_of(settings.text("log.level")), settings.boolean("log.json"));
   // Locations of tables are kept in the catalog, so they must not depend on where the program was
   // started.

@@ -36,6 +36,25 @@ std::vector<std::string> folders_of(const std::string& text) {
   return folders;
 }
 
+/// The parts of a data directory, each durable before the first start makes the next. One that is
+/// missing before one that is there was lost: going on would drop what only it knew. Errors:
+/// corrupt.
+Status check_parts(FileSystem& fs, const DataDirectory& directory) {
+  const std::pair<const char*, std::string> parts[] = {
+      {"meta", "meta/CURRENT"}, {"state", "state/CURRENT"}, {"log", "log"}, {"journal", "journal"}};
+  const char* missing = nullptr;
+  for (const auto& [part, proof] : parts) {
+    if (!fs.exists(directory.below(proof))) {
+      if (missing == nullptr) missing = part;
+    } else if (missing != nullptr) {
+      return Error(Code::corrupt, "{} is missing or empty, though {} is there",
+                   directory.below(missing), directory.below(part))
+          .with_hint("restore the whole data directory from a backup; nothing was changed");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Engines::Engines(const Environment& environment, DataDirectory directory)
@@ -55,6 +74,7 @@ Result<std::unique_ptr<Engines>> Engines::open(const Environment& environment,
                                                const Options& options) {
   auto directory = TRY(DataDirectory::open(environment.fs, options.data_directory));
   std::unique_ptr<Engines> engines(new Engines(environment, std::move(directory)));
+  TRY(check_parts(environment.fs, engines->directory_));
   TRY(engines->open_stores());
   TRY(engines->open_log());
   TRY(engines->open_duck(options));
@@ -82,6 +102,11 @@ Status Engines::open_stores() {
 
 Status Engines::open_log() {
   const Settings& settings = environment_.settings;
+  if (catalog_->snapshot()->version() > 0 && !environment_.fs.exists(directory_.below("journal"))) {
+    return Error(Code::corrupt, "{} is missing, though the catalog has entries in it",
+                 directory_.below("journal"))
+        .with_hint("restore the whole data directory from a backup; nothing was changed");
+  }
   log_ = TRY(log::Log::open(environment_.fs, directory_.below("log"), environment_.clock,
                             environment_.metrics, {}));
   journal::Journal::Options options{
@@ -127,6 +152,7 @@ Status Engines::open_streams() {
   const Settings& settings = environment_.settings;
   stream::Engine::Options options;
   options.checkpoint_interval_ms = settings.integer("stream.checkpoint.interval");
+  options.watermark_max_ahead_ms = settings.integer("stream.watermark.ahead.max");
   options.step_rows_max = static_cast<size_t>(settings.integer("stream.step.rows"));
   stream_ = TRY(stream::Engine::open(
       {.fs = environment_.fs,
@@ -204,8 +230,8 @@ Status Engines::apply_project(const std::string& directory, bool allow_drop) {
   auto session = TRY(database_->session());
   std::string quoted = "'";
   for (char c : directory) quoted += c == '\'' ? "''" : std::string(1, c);
-  auto rows = TRY(
-      session->query("CALL ziwa.apply(" + quoted + (allow_drop ? "', 'allow_drop')" : "')")));
+  auto rows =
+      TRY(session->query("CALL ziwa.apply(" + quoted + (allow_drop ? "', 'allow_drop')" : "')")));
   while (TRY(rows->next()) != nullptr) {
   }
   return {};

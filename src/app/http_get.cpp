@@ -46,6 +46,10 @@ Result<std::string> http_get(const std::string& host, uint16_t port, const std::
                                                   }));
                        }));
   io.run();
+  if (error.category() == make_error_code(beast::http::error::bad_version).category()) {
+    return Error(Code::unavailable, "{}:{} does not speak HTTP", host, port)
+        .with_hint("--port takes the port of the HTTP door");
+  }
   if (error) return unreachable();
   if (response.result() != beast::http::status::ok) {
     return Error(Code::unavailable, "{}:{}{} answers {}", host, port, path, response.result_int());

@@ -1,6 +1,10 @@
 #include "app/command.h"
+#include "app/doors.h"
 
+#include <algorithm>
 #include <clocale>
+#include <exception>
+#include <string_view>
 
 int main(int argc, char** argv) {
   using namespace ziwa::app;
@@ -15,10 +19,18 @@ int main(int argc, char** argv) {
   add_consume(app, run);
   add_status(app, run);
   add_version(app, run);
+  app.set_version_flag("--version", std::string(program_version()));
+  const bool json = std::any_of(argv, argv + argc,
+                                [](std::string_view argument) { return argument == "--json"; });
   try {
     app.parse(argc, argv);
+    return run();
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    if (!json) app.exit(error);
+    if (json) report_error(ziwa::Error(ziwa::Code::invalid_argument, "{}", error.what()), true);
+    return kExitUsage;
+  } catch (const std::exception& error) {
+    return report_error(ziwa::Error(ziwa::Code::internal, "{}", error.what()), json);
   }
-  return run();
 }

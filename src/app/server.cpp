@@ -79,12 +79,12 @@ class RunningServer final : public Server {
     housekeeping_ = std::make_unique<Housekeeping>(*engines_, *report_, settings_);
     doors_ = TRY(Doors::open(*engines_, metrics_, clock_, settings_,
                              [this](const auto& doors) { return report_->json(doors); }));
-    if (!options.strict) return {};
-    for (const auto& door : doors_->status()) {
-      if (!door.blocked.empty())
-        return Error(Code::already_exists, "{}: {}", door.name, door.blocked);
-    }
-    return {};
+    const auto doors = doors_->status();
+    auto open = [](const DoorStatus& door) { return door.blocked.empty(); };
+    auto blocked = std::ranges::find_if_not(doors, open);
+    if (blocked == doors.end()) return {};
+    if (!options.strict && std::ranges::any_of(doors, open)) return {};
+    return Error(Code::already_exists, "{}: {}", blocked->name, blocked->blocked);
   }
 
   std::vector<DoorStatus> doors() const override { return doors_->status(); }

@@ -6,6 +6,7 @@
 #include "protocol/rows/scalar_text.h"
 
 #include <algorithm>
+#include <set>
 
 namespace ziwa::app {
 namespace {
@@ -116,6 +117,18 @@ Status SourceRows::prepare(const SourceOptions& options) {
 
 Status SourceRows::find_columns(const SourceOptions& options) {
   shown_ = result_->names.size() - 1;
+  for (const auto& [from, to] : options.rename) {
+    if (!find_column(*result_, shown_, to))
+      return Error(Code::not_found, "--rename: there is no column \"{}\" in {}", from,
+                   options.file);
+  }
+  std::set<std::string> names;
+  for (size_t i = 0; i < shown_; ++i) {
+    if (!names.insert(result_->names[i]).second) {
+      return Error(Code::invalid_argument, "two columns would be named \"{}\"", result_->names[i])
+          .with_hint("the column that --seq adds needs a name of its own; --rename gives others");
+    }
+  }
   if (!options.key.empty()) key_ = TRY(find_column(*result_, shown_, options.key));
   if (!options.order_by.empty()) {
     time_ = TRY(find_column(*result_, shown_, options.order_by));

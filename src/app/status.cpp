@@ -105,7 +105,8 @@ std::string StatusReport::json(const std::vector<DoorStatus>& doors) const {
                           {"epoch", view.epoch.value},
                           {"lag", lag(view.epoch, last)},
                           {"checkpoint", view.checkpoint.value},
-                          {"late_rows", view.late_rows}};
+                          {"late_rows", view.late_rows},
+                          {"row_errors", view.row_errors}};
     one["watermark_us"] = view.watermark_us ? nlohmann::json(*view.watermark_us) : nlohmann::json();
     if (!view.error.empty()) one["error"] = view.error;
     out["views"].push_back(std::move(one));

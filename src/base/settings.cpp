@@ -176,6 +176,9 @@ Status flatten(const YAML::Node& node, const std::string& prefix, Settings& sett
         }
         text += (text.empty() ? "" : ",") + item.Scalar();
       }
+      if (find_spec(name) != nullptr && settings.source(name) == file_name) {
+        return Error(Code::invalid_argument, "{}: {} is given twice", here(entry.first), name);
+      }
       Status set = settings.set(name, text, file_name);
       if (!set) return std::move(set).error().context(here(entry.first));
     }

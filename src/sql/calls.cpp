@@ -90,8 +90,8 @@ Result<CallRows> delete_records(CallContext& context, const Call& call) {
   }
   if (call.arguments.size() > 2) records.before = TRY(integer(call.arguments[2]));
   CallRows rows;
-  for (auto [partition, start] : TRY(run_delete_records(context.bind, records))) {
-    rows.push_back({Value::INTEGER(partition), Value::BIGINT(start.value)});
+  for (const DeletedRecords& deleted : TRY(run_delete_records(context.bind, records))) {
+    rows.push_back({Value::INTEGER(deleted.partition), Value::BIGINT(deleted.start.value)});
   }
   context.written = context.bind.core->deps.journal.durable();
   return rows;

@@ -123,8 +123,8 @@ Result<EntryNumber> run_drop(const BindContext& context, const Drop& drop) {
   return core.deps.journal.durable();
 }
 
-Result<std::vector<std::pair<int32_t, Offset>>> run_delete_records(const BindContext& context,
-                                                                   const DeleteRecords& records) {
+Result<std::vector<DeletedRecords>> run_delete_records(const BindContext& context,
+                                                       const DeleteRecords& records) {
   Core& core = *context.core;
   catalog::ObjectPtr topic = TRY(find_object(*context.catalog, records.topic, context.schema));
   if (topic->kind() != catalog::Kind::topic) {
@@ -147,11 +147,13 @@ Result<std::vector<std::pair<int32_t, Offset>>> run_delete_records(const BindCon
   // Views keep their rows, but what they have still to read must be in a checkpoint first.
   TRY(core.deps.engine.wait(core.deps.journal.durable(), core.read_timeout_ms()));
   TRY(core.deps.engine.checkpoint());
-  std::vector<std::pair<int32_t, Offset>> starts;
+  std::vector<DeletedRecords> deleted;
   for (const auto& [id, before] : ends) {
-    starts.emplace_back(id.partition, TRY(core.deps.log.delete_records(id, before)));
+    Offset old_start = TRY(core.deps.log.info(id)).log_start;
+    Offset start = TRY(core.deps.log.delete_records(id, before));
+    deleted.push_back({id.partition, start, std::max<int64_t>(0, start.value - old_start.value)});
   }
-  return starts;
+  return deleted;
 }
 
 }  // namespace ziwa::sql

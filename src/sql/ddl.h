@@ -30,10 +30,15 @@ void discard_table(Core& core, const catalog::Object& object);
 /// Errors: not_found unless IF EXISTS; conflict naming the dependants unless CASCADE.
 Result<EntryNumber> run_drop(const BindContext& context, const Drop& drop);
 
+/// What a deletion did to one partition.
+struct DeletedRecords {
+  int32_t partition = 0;
+  Offset start;         ///< The new one.
+  int64_t records = 0;  ///< Offsets that went.
+};
 /// Deletes the oldest records of a topic, on all partitions or one; `before` -1: up to the end.
-/// Views do not change: a checkpoint of their state is forced first. Returns (partition, new start)
-/// pairs.
-Result<std::vector<std::pair<int32_t, Offset>>> run_delete_records(const BindContext& context,
-                                                                   const DeleteRecords& records);
+/// Views do not change: a checkpoint of their state is forced first.
+Result<std::vector<DeletedRecords>> run_delete_records(const BindContext& context,
+                                                       const DeleteRecords& records);
 
 }  // namespace ziwa::sql

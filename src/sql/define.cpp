@@ -228,6 +228,13 @@ Status check_same_columns(const catalog::Object& from, const catalog::Object& in
                    column.name, into.name)
           .at(position);
     }
+    if (column.not_null && !have.columns[*found].not_null) {
+      return Error(Code::invalid_argument,
+                   "column \"{}\" is NOT NULL in \"{}\" and may be NULL in \"{}\"", column.name,
+                   into.name, from.name)
+          .with_hint("one NULL would stop the sink: declare both alike")
+          .at(position);
+    }
     if (have.columns[*found].type == column.type) continue;
     return Error(Code::invalid_argument, "column \"{}\" is {} in \"{}\" and {} in \"{}\"",
                  column.name, have.columns[*found].type, from.name, column.type, into.name)

@@ -50,16 +50,18 @@ class DuckRows final : public Rows {
 class ReadyRows final : public Rows {
  public:
   ReadyRows(std::string command, std::vector<duck::NamedType> columns,
-            std::vector<std::vector<duckdb::Value>> rows, Epoch epoch)
+            std::vector<std::vector<duckdb::Value>> rows, Epoch epoch,
+            std::optional<uint64_t> affected = std::nullopt)
       : command_(std::move(command)),
         columns_(std::move(columns)),
         rows_(std::move(rows)),
-        epoch_(epoch) {}
+        epoch_(epoch),
+        affected_(affected) {}
 
   const std::vector<duck::NamedType>& columns() const override { return columns_; }
   Result<duckdb::DataChunk*> next() override;
   const std::string& command() const override { return command_; }
-  std::optional<uint64_t> affected() const override { return std::nullopt; }
+  std::optional<uint64_t> affected() const override { return affected_; }
   Epoch epoch() const override { return epoch_; }
 
  private:
@@ -67,6 +69,7 @@ class ReadyRows final : public Rows {
   std::vector<duck::NamedType> columns_;
   std::vector<std::vector<duckdb::Value>> rows_;
   Epoch epoch_;
+  std::optional<uint64_t> affected_;
   size_t at_ = 0;
   duckdb::DataChunk chunk_;
 };

@@ -355,9 +355,12 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_own(PreparedStatement& prepar
   if (const auto* control = std::get_if<TransactionControl>(&prepared.statement_))
     return control_transaction(*control);
   const auto& records = std::get<DeleteRecords>(prepared.statement_);
-  TRY(run_delete_records(bind_context(), records));
+  uint64_t count = 0;
+  for (const DeletedRecords& deleted : TRY(run_delete_records(bind_context(), records)))
+    count += static_cast<uint64_t>(deleted.records);
   core_->wrote(core_->deps.journal.durable());
-  return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, CallRows{}, Epoch());
+  return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, CallRows{}, Epoch(),
+                                     count);
 }
 
 /// The rows of CREATE TABLE AS: run on this session's connection, so that its settings, files and

@@ -218,18 +218,20 @@ Result<Statement> parse_call(TokenCursor& cursor) {
   return call;
 }
 
-/// DELETE FROM topic WHERE _offset < n [AND _partition = p]; any other DELETE is DuckDB's to judge.
+/// DELETE FROM topic WHERE _offset < n [AND _partition = p], or <= n; any other DELETE is DuckDB's
+/// to judge.
 Result<Statement> parse_delete(TokenCursor& cursor) {
   Foreign other{"DELETE", {}};
   TokenCursor ahead = cursor;
   ahead.next();
   if (!ahead.accept("FROM")) return other;
   auto topic = ahead.qualified_name("a topic");
-  if (!topic || !ahead.accept("WHERE") || !ahead.accept("_OFFSET") || !ahead.accept_symbol("<"))
-    return other;
+  if (!topic || !ahead.accept("WHERE") || !ahead.accept("_OFFSET")) return other;
+  if (!ahead.accept_symbol("<")) return other;
+  const bool through = ahead.accept_symbol("=");
   DeleteRecords records;
   records.topic = std::move(*topic);
-  records.before = std::max<int64_t>(0, TRY(ahead.integer("an offset")));
+  records.before = std::max<int64_t>(0, TRY(ahead.integer("an offset")) + (through ? 1 : 0));
   if (ahead.accept("AND")) {
     TRY(ahead.expect("_PARTITION"));
     TRY(ahead.expect_symbol("="));

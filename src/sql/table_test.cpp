@@ -161,6 +161,12 @@ TEST_F(TableTest, DeadLettersAreThereWhetherOrNotSomethingReadsTheTopic) {
   EXPECT_EQ(rows("SELECT count(*) FROM ziwa.dead_letters"), (TextRows{{"3"}}));
 }
 
+TEST_F(TableTest, ASinkDoesNotPutWhatMayBeNullIntoWhatMayNot) {
+  rows("CREATE TOPIC t (a INT)");
+  rows("CREATE TABLE h (a INT NOT NULL)");
+  EXPECT_EQ(error("CREATE SINK s INTO h FROM t").code(), Code::invalid_argument);
+}
+
 TEST_F(TableTest, SinksNeedMatchingColumns) {
   rows("CREATE TOPIC t (id BIGINT, name VARCHAR)");
   rows("CREATE TABLE good (name VARCHAR, id BIGINT)");

@@ -120,6 +120,8 @@ Status Core::plan_cuts(Backfill& backfill, TopicFeed& feed) {
       after = entries->back().number;
     }
   }
+  // Entries that the journal has forgotten are older than all that it knows.
+  const TimestampMs oldest = times.empty() ? deps_.clock.now() : times.begin()->second;
   for (int32_t p = 0; p < feed.partitions(); ++p) {
     PartitionId id{feed.topic(), p};
     Offset end = TRY(deps_.log.stable_end_at(id, epoch_));
@@ -131,7 +133,7 @@ Status Core::plan_cuts(Backfill& backfill, TopicFeed& feed) {
       Offset stable = std::min({point.end, end, TRY(deps_.log.stable_end_at(id, entry))});
       auto time = times.find(entry.value);
       cuts.push_back({.entry = entry,
-                      .time = time == times.end() ? TimestampMs() : time->second,
+                      .time = time == times.end() ? oldest : time->second,
                       .partition = p,
                       .end = stable});
     }

@@ -83,7 +83,8 @@ class Engine {
     int64_t step_rest_max_ms = 100;  ///< A step is followed by a rest as long as it took, at most.
     int64_t checkpoint_interval_max_ms = 10'000;  ///< However long checkpoints take.
     int64_t create_wait_ms = 30'000;  ///< on_catalog_change waits so long for a backfill.
-    int64_t watermark_max_ahead_ms = 24LL * 3600 * 1000;  ///< 0: no limit.
+    /// Records further ahead of their entry's time do not move the watermark. 0: no limit.
+    int64_t watermark_max_ahead_ms = 24LL * 3600 * 1000;
     size_t backfill_rows = 200'000;  ///< Of a private pipeline between steps of the main one.
     size_t spill_bytes = 64u << 20;  ///< Rows of a backfilling view kept in memory.
   };

@@ -199,7 +199,6 @@ Status TopicFeed::deliver(const OnChunk& on_chunk, const OnDead& on_dead) {
     size_t used = decode(from, on_dead);
     CHECK(used > 0, "a codec makes no progress");
     fill_chunk(from, chunk_->rows.size());
-    if (max_ahead_us_ > 0 && watermark_column_) drop_far_ahead(from, on_dead);
     assign_watermarks();
     if (wants_blobs_) fill_blobs(from);
     if (chunk_->size() > 0) TRY(on_chunk(*chunk_));
@@ -261,37 +260,14 @@ void TopicFeed::fill_chunk(size_t from, size_t rows) {
   }
 }
 
-/// A clock that runs ahead would close all windows for everybody: such records are dead letters.
-void TopicFeed::drop_far_ahead(size_t from, const OnDead& on_dead) {
-  TopicChunk& chunk = *chunk_;
-  auto& column = chunk.rows.rows.data[*watermark_column_];
-  const auto* times = FlatVector::GetData<int64_t>(column);
-  size_t rows = chunk.size();
-  const auto& validity = FlatVector::Validity(column);
-  duckdb::SelectionVector kept(rows);
-  size_t count = 0;
-  uint64_t entry = 0;
-  int64_t limit = std::numeric_limits<int64_t>::max();
-  for (size_t row = 0; row < rows; ++row) {
-    if (chunk.entries[row] != entry) {
-      entry = chunk.entries[row];
-      int64_t entry_ms = entry_times_ms_[entry];
-      limit = entry_ms > 0 ? (entry_ms * 1000 + max_ahead_us_) / watermark_scale_
-                           : std::numeric_limits<int64_t>::max();
-    }
-    if (times[row] > limit && validity.RowIsValid(row)) {
-      reject(records_[from + row_record_[row]],
-             "the event time is further ahead of the clock than watermark.max_ahead", on_dead);
-    } else {
-      kept.set_index(count++, row);
-    }
+/// A record from a clock that runs ahead is a row like any other, but would close all windows for
+/// everybody: above this time of the watermark column it does not move the watermark.
+int64_t TopicFeed::watermark_limit(uint64_t entry) const {
+  auto found = entry_times_ms_.find(entry);
+  if (max_ahead_us_ == 0 || found == entry_times_ms_.end() || found->second <= 0) {
+    return std::numeric_limits<int64_t>::max();
   }
-  if (count == rows) return;
-  chunk.rows.rows.Slice(kept, count);
-  chunk.rows.rows.Flatten();
-  for (size_t i = 0; i < count; ++i) row_record_[i] = row_record_[kept.get_index(i)];
-  row_record_.resize(count);
-  fill_chunk(from, count);
+  return (found->second * 1000 + max_ahead_us_) / watermark_scale_;
 }
 
 void TopicFeed::assign_watermarks() {
@@ -313,10 +289,11 @@ void TopicFeed::assign_watermarks() {
                  : tracker_.active(static_cast<size_t>(event.partition));
     }
     tracker_.begin_entry(entry);
-    int64_t before = tracker_.merged();
+    const int64_t before = tracker_.merged();
+    const int64_t limit = watermark_limit(entry);
     for (; row < rows && chunk.entries[row] == entry; ++row) {
       chunk.watermarks[row] = before;
-      if (times == nullptr || !validity->RowIsValid(row)) continue;
+      if (times == nullptr || !validity->RowIsValid(row) || times[row] > limit) continue;
       auto time = duckdb::timestamp_t(times[row]);
       if (time == duckdb::timestamp_t::infinity() || time == duckdb::timestamp_t::ninfinity()) {
         continue;

@@ -88,7 +88,7 @@ class TopicFeed {
   Status deliver(const OnChunk& on_chunk, const OnDead& on_dead);
   size_t decode(size_t from, const OnDead& on_dead);
   void fill_chunk(size_t from, size_t rows);
-  void drop_far_ahead(size_t from, const OnDead& on_dead);
+  int64_t watermark_limit(uint64_t entry) const;
   void assign_watermarks();
   void fill_blobs(size_t from);
   void reject(const data::Record& record, std::string reason, const OnDead& on_dead) const;

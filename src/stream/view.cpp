@@ -1,5 +1,7 @@
 #include "stream/view.h"
 
+#include "base/log.h"
+
 namespace ziwa::stream {
 
 StoreTables::StoreTables(state::Store& store)
@@ -72,6 +74,11 @@ Result<bool> View::finish(Epoch now, Epoch changed) {
   bool any = TRY(contents_->apply(changed));
   any = TRY(late_table_->apply(changed)) || any;
   epoch = now;
+  if (errors().count >= errors_to_log_) {
+    log_warn("stream", "rows are left out of a view: an expression fails on them",
+             "view={} rows={} last={}", object_->name, errors().count, errors().last);
+    errors_to_log_ = errors().count * 10;
+  }
   return any;
 }
 

@@ -83,6 +83,7 @@ class View {
   std::unique_ptr<RowTable> contents_;
   std::unique_ptr<RowTable> late_table_;
   std::unique_ptr<LateRows> late_;
+  uint64_t errors_to_log_ = 1;  ///< Row errors at which the log hears of them again.
 };
 
 }  // namespace ziwa::stream

@@ -118,9 +118,15 @@ asio::awaitable<bool> Door::State::serve_one(Connection& connection, beast::flat
   requests.add();
   if (error) {
     bool large = error == bhttp::error::header_limit || error == bhttp::error::body_limit;
+    bool body = error == bhttp::error::body_limit;
     Response response = error_response(
-        Error(Code::invalid_argument, "this is not an HTTP request: {}", error.message()));
-    if (large) response.status = error == bhttp::error::body_limit ? 413 : 431;
+        large ? Error(Code::invalid_argument, "the request's {} has more than {} bytes",
+                      body ? "body" : "header",
+                      body ? options.body_bytes_max : options.header_bytes_max)
+                    .with_hint(body ? "setting http.request.bytes.max"
+                                    : "setting http.header.bytes.max")
+              : Error(Code::invalid_argument, "this is not an HTTP request: {}", error.message()));
+    if (large) response.status = body ? 413 : 431;
     co_return co_await send(connection, parser.get(), std::move(response), false);
   }
   Request request = parser.release();

@@ -1,5 +1,7 @@
 #include "protocol/http/origin.h"
 
+#include <boost/asio/ip/address_v4.hpp>
+
 #include <algorithm>
 #include <cctype>
 #include <string>
@@ -28,7 +30,10 @@ std::optional<std::string> host_name(std::string_view host) {
 
 bool is_local(std::string_view host) {
   auto name = host_name(host);
-  return name && (*name == "localhost" || *name == "127.0.0.1" || *name == "[::1]");
+  if (!name || *name == "localhost" || *name == "[::1]") return name.has_value();
+  boost::system::error_code error;
+  auto address = boost::asio::ip::make_address_v4(*name, error);  // 127.0.0.0/8
+  return !error && address.is_loopback();
 }
 
 }  // namespace

@@ -6,8 +6,8 @@ namespace ziwa::protocol::http {
 namespace {
 
 TEST(Origin, this_machine_is_welcome) {
-  for (auto* host :
-       {"localhost", "localhost:8080", "127.0.0.1:1", "[::1]", "[::1]:8080", "LOCALHOST"}) {
+  for (auto* host : {"localhost", "localhost:8080", "127.0.0.1:1", "127.0.0.2:8080", "[::1]",
+                     "[::1]:8080", "LOCALHOST"}) {
     EXPECT_TRUE(check_origin(host, std::nullopt).has_value()) << host;
   }
   EXPECT_TRUE(check_origin("localhost:1", "http://localhost:3000").has_value());

@@ -307,7 +307,8 @@ Result<Response> Rest::run(std::string_view body) {
   response.body = head.dump();
   response.body.pop_back();  // The rows are already JSON.
   response.body += ",\"rows\":" + answer.rows + "}\n";
-  response.headers.emplace_back("Ziwa-Epoch", fmt::format("{}", answer.epoch));
+  if (answer.epoch > Epoch())  // DDL and what reads nothing has none.
+    response.headers.emplace_back("Ziwa-Epoch", fmt::format("{}", answer.epoch));
   return response;
 }
 

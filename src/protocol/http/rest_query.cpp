@@ -238,14 +238,18 @@ Result<RestQuery> parse_rest_query(const Target& target, uint64_t limit_max) {
       return Error(Code::invalid_argument, "{} is given twice", name);
     }
     if (name == "select") {
-      for (auto column : split(value, ',')) query.select.emplace_back(column);
+      for (auto column : split(value, ',')) {
+        if (std::ranges::find(query.select, column) != query.select.end())
+          return Error(Code::invalid_argument, "select names {} twice", column);
+        query.select.emplace_back(column);
+      }
     } else if (name == "order") {
       query.order = TRY(parse_order(value));
     } else if (name == "limit") {
       query.limit = TRY(number(name, value));
       if (query.limit > limit_max) {
         return Error(Code::invalid_argument, "limit is at most {}", limit_max)
-            .with_hint("follow the Link header for the next rows");
+            .with_hint("views: follow the Link header for the next rows; others: offset");
       }
     } else if (name == "offset") {
       query.offset = TRY(number(name, value));
