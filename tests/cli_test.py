@@ -119,6 +119,38 @@ def test_sql_errors_point_and_hint(shared_server):
     assert json.loads(as_json.stderr)["code"] == "not_found"
 
 
+def error_code(server, statement: str) -> str:
+    done = server.cli("sql", "--port", "{postgres}", "--json", "-c", statement)
+    assert done.returncode == 1
+    return json.loads(done.stderr)["code"]
+
+
+def test_sql_errors_have_the_code_of_the_server(shared_server):
+    shared_server.sql("CREATE TOPIC coded (a INTEGER)")
+    assert error_code(shared_server, "CREATE TOPIC coded (a INTEGER)") == "already_exists"
+    assert error_code(shared_server, "ATTACH 'x.db'") == "permission"
+    assert error_code(shared_server, "SET threads = 1") == "permission"
+    assert error_code(shared_server, "DROP TOPIC nowhere") == "not_found"
+    assert error_code(shared_server, "VACUUM") == "unsupported"
+    assert error_code(shared_server, "SELECT nowhere") == "invalid_argument"
+    done = shared_server.cli("sql", "--port", "{postgres}", "-c", "CREATE TOPIC coded (a INTEGER)")
+    assert done.stderr.startswith("already_exists: ")
+
+
+def test_sql_writes_plans_as_they_are(shared_server):
+    done = shared_server.cli("sql", "--port", "{postgres}", "-c", "EXPLAIN SELECT 1 + 1")
+    assert "↵" not in done.stdout and "explain_key" not in done.stdout
+    assert any(line.startswith("┌──") for line in done.stdout.splitlines())
+
+
+def test_sql_hints_lead_to_something_that_works(shared_server):
+    done = shared_server.cli("sql", "--port", "{postgres}", "-c", "DROP VIEW nowhere")
+    assert "DROP MATERIALIZED VIEW" in done.stderr
+    deep = "SELECT " + "(" * 1500 + "1" + ")" * 1500 + " + 1" * 1500
+    done = shared_server.cli("sql", "--port", "{postgres}", "-c", deep)
+    assert done.returncode == 1 and "SET max_expression_depth" not in done.stderr
+
+
 def test_sql_prompt_has_history_and_lines(shared_server, tmp_path):
     """At a terminal: a statement over two lines, a command, Ctrl-C, Ctrl-D."""
     master, slave = pty.openpty()

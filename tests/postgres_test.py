@@ -235,3 +235,14 @@ def test_many_connections(shared_server):
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_savepoints_are_set_and_released_and_no_more(shared_server):
+    with shared_server.connect(autocommit=False) as connection:
+        connection.execute("SELECT 1")
+        with connection.transaction():  # a savepoint, since a transaction is open
+            assert connection.execute("SELECT 2").fetchone() == (2,)
+        assert connection.execute("SELECT 3").fetchone() == (3,)
+        with pytest.raises(psycopg.Error):
+            connection.execute("ROLLBACK TO SAVEPOINT x")
+        connection.rollback()

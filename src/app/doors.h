@@ -38,5 +38,7 @@ class Doors {
 std::string postgres_version();
 /// "0.1.0".
 std::string_view program_version();
+/// The version that drivers of Postgres choose their queries by: "15.0 (Ziwa 0.1.0)".
+std::string postgres_version();
 
 }  // namespace ziwa::app

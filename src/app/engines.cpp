@@ -1,6 +1,8 @@
 #include "app/engines.h"
 
+#include "app/doors.h"
 #include "base/log.h"
+#include "protocol/postgres/pg_catalog.h"
 
 namespace ziwa::app {
 namespace {
@@ -184,7 +186,9 @@ Status Engines::open_database() {
        .log = *log_,
        .engine = *stream_,
        .table = [this](const catalog::Object& object) { return tables_->table(object); },
-       .lake_directory = directory_.below("lake")}));
+       .lake_directory = directory_.below("lake"),
+       .version = fmt::format("PostgreSQL {}", postgres_version())}));
+  TRY(protocol::postgres::register_pg_catalog(*duck_));
   return duck_->lock();
 }
 

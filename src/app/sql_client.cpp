@@ -1,6 +1,7 @@
 #include "app/sql_client.h"
 
 #include "app/text_table.h"
+#include "protocol/postgres/sqlstate.h"
 #include "protocol/rows/scalar_text.h"
 
 #include <algorithm>
@@ -18,18 +19,6 @@ constexpr Oid kBoolOid = 16;
 constexpr std::array<Oid, 2> kJsonOids = {114, 3802};
 constexpr size_t kPrintBytes = 1u << 16;
 
-/// SQLSTATE back to ours, as far as callers tell them apart.
-Code code_of(std::string_view sqlstate) {
-  if (sqlstate == "57014") return Code::cancelled;
-  if (sqlstate == "0A000") return Code::unsupported;
-  if (sqlstate == "42P01") return Code::not_found;
-  if (sqlstate == "40001") return Code::conflict;
-  if (sqlstate.starts_with("53")) return Code::exhausted;
-  if (sqlstate.starts_with("57P") || sqlstate.starts_with("08")) return Code::unavailable;
-  if (sqlstate.starts_with("42") || sqlstate.starts_with("22")) return Code::invalid_argument;
-  return Code::io;
-}
-
 Error error_of(PGconn* connection, const PGresult* result) {
   const char* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   if (message == nullptr) {  // The connection broke.
@@ -38,7 +27,8 @@ Error error_of(PGconn* connection, const PGresult* result) {
     return Error(Code::unavailable, "{}", text);
   }
   const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-  Error error(code_of(state == nullptr ? "" : state), "{}", message);
+  Code code = state == nullptr ? Code::internal : protocol::postgres::code_of_sqlstate(state);
+  Error error(code, "{}", message);
   if (const char* hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT))
     error = std::move(error).with_hint(hint);
   if (const char* position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION)) {
@@ -169,10 +159,13 @@ Status SqlPrinter::run(SqlClient& client, const std::string& sql) {
   auto begin = std::chrono::steady_clock::now();
   std::vector<SqlColumn> columns;
   std::optional<TextTable> table;
+  bool plan = false;  // EXPLAIN: texts of many lines, written as they are.
   std::string out;
   SqlClient::Answer answer;
   answer.columns = [&](const std::vector<SqlColumn>& got) {
     columns = got;
+    plan = form_ == SqlForm::table && got.size() == 2 && got[0].name == "explain_key";
+    if (plan) return;
     if (form_ == SqlForm::table) {
       std::vector<TextTable::Column> heads;
       for (const auto& column : got) heads.push_back({.name = column.name, .right = column.number});
@@ -186,6 +179,11 @@ Status SqlPrinter::run(SqlClient& client, const std::string& sql) {
   answer.row = [&](const std::vector<std::optional<std::string>>& row) {
     if (table) {
       table->add(row);
+      return;
+    }
+    if (plan) {
+      out += row[1].value_or("");
+      if (!out.ends_with('\n')) out += "\n";
       return;
     }
     out += form_ == SqlForm::csv ? csv_line(row) : json_line(columns, row);

@@ -119,6 +119,12 @@ std::string trim_message(std::string message, std::string& hint) {
     message.resize(at);
     break;
   }
+  // Settings of the engine are nobody's to set here.
+  if (size_t advice = message.find("Use \"SET "); advice != std::string::npos) {
+    message.resize(advice);
+    if (message.find("expression depth") != std::string::npos)
+      hint = "write it as several statements or with fewer parts: the limit is fixed";
+  }
   while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
   return message;
 }

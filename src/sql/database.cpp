@@ -3,6 +3,7 @@
 #include "sql/attached_catalog.h"
 #include "sql/core.h"
 #include "sql/session.h"
+#include "sql/session_functions.h"
 #include "sql/tumble_function.h"
 
 namespace ziwa::sql {
@@ -13,8 +14,9 @@ class DatabaseImpl final : public Database {
   explicit DatabaseImpl(std::shared_ptr<Core> core) : core_(std::move(core)) {}
   ~DatabaseImpl() override { detach_catalog(core_->deps.duck); }
 
-  Result<std::unique_ptr<Session>> session() override {
-    return std::unique_ptr<Session>(TRY(SessionImpl::open(core_)));
+  using Database::session;
+  Result<std::unique_ptr<Session>> session(const std::string& user) override {
+    return std::unique_ptr<Session>(TRY(SessionImpl::open(core_, user)));
   }
   void set_consumer_groups(ConsumerGroups source) override {
     core_->set_consumer_groups(std::move(source));
@@ -30,6 +32,7 @@ Result<std::unique_ptr<Database>> Database::open(Dependencies dependencies) {
   auto core = std::make_shared<Core>(std::move(dependencies));
   TRY(attach_catalog(core));
   TRY(register_tumble_function(core->deps.duck));
+  TRY(register_session_functions(core->deps.duck, core->deps.version));
   return std::make_unique<DatabaseImpl>(std::move(core));
 }
 

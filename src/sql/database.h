@@ -103,10 +103,14 @@ class Database {
     stream::Engine& engine;
     std::function<Result<std::shared_ptr<lake::Table>>(const catalog::Object&)> table;
     std::string lake_directory;  ///< Where new tables are made: <dir>/<object id>.
+    /// What version() says; drivers look for "PostgreSQL" and a number in it.
+    std::string version = "PostgreSQL 15.0 (Ziwa)";
   };
   static Result<std::unique_ptr<Database>> open(Dependencies dependencies);
   virtual ~Database() = default;
-  virtual Result<std::unique_ptr<Session>> session() = 0;
+  /// `user` is what current_user says; nothing depends on it.
+  virtual Result<std::unique_ptr<Session>> session(const std::string& user) = 0;
+  Result<std::unique_ptr<Session>> session() { return session("ziwa"); }
   /// Who knows the rows of ziwa.consumer_groups: any thread calls it, and it may block. Empty: the
   /// table is empty.
   using ConsumerGroups = std::function<Result<std::vector<ConsumerGroupOffset>>()>;

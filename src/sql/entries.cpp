@@ -1,5 +1,6 @@
 #include "sql/entries.h"
 
+#include "base/checksum.h"
 #include "duck/expression.h"
 #include "duck/file_system.h"
 #include "sql/core.h"
@@ -30,6 +31,39 @@ struct Shape {
   data::Schema visible;
   data::Schema scan;
 };
+
+// Numbers of entries in pg_catalog: of objects they stay the same as long as the object lives.
+constexpr uint64_t kObjectOids = 1'000'000;
+constexpr uint64_t kSystemTableOids = 900'000;
+constexpr uint64_t kPublicSchemaOid = 2'200;
+constexpr uint64_t kSchemaOids = uint64_t{1} << 30;
+
+uint64_t oid_of(const TableEntry::Target& target) {
+  if (const auto* object = std::get_if<catalog::ObjectPtr>(&target))
+    return kObjectOids + (*object)->id.value;
+  return kSystemTableOids +
+         static_cast<uint64_t>(std::get<const SystemTable*>(target) - system_tables().data());
+}
+
+uint64_t schema_oid_of(const std::string& name) {
+  if (name == kDefaultSchema) return kPublicSchemaOid;
+  return kSchemaOids + hash64(as_bytes(name)) % kSchemaOids;
+}
+
+std::string kind_of(const TableEntry::Target& target) {
+  if (std::holds_alternative<const SystemTable*>(target)) return "system";
+  switch (std::get<catalog::ObjectPtr>(target)->kind()) {
+    case catalog::Kind::topic:
+      return "topic";
+    case catalog::Kind::table:
+      return "table";
+    case catalog::Kind::view:
+      return "view";
+    case catalog::Kind::sink:
+      break;
+  }
+  return "sink";
+}
 
 Shape shape_of(const TableEntry::Target& target) {
   if (const auto* system = std::get_if<const SystemTable*>(&target))
@@ -142,6 +176,8 @@ TableEntry* SchemaEntry::find(const std::string& table_name) {
 TableEntry& SchemaEntry::make(const std::string& table_name, TableEntry::Target target) {
   Shape shape = shape_of(target);
   duckdb::CreateTableInfo info(*this, table_name);
+  info.tags["kind"] = kind_of(target);
+  uint64_t oid = oid_of(target);
   for (size_t i = 0; i < shape.visible.columns.size(); ++i) {
     const data::Column& column = shape.visible.columns[i];
     auto type = duck::parse_type(column.type);
@@ -154,6 +190,7 @@ TableEntry& SchemaEntry::make(const std::string& table_name, TableEntry::Target 
   auto entry = std::make_unique<TableEntry>(catalog, *this, info, owner_, std::move(target),
                                             std::move(shape.scan));
   TableEntry& made = *entry;
+  made.oid = oid;
   tables_[lower(table_name)] = std::move(entry);
   return made;
 }
@@ -239,6 +276,7 @@ EntrySet::EntrySet(duckdb::Catalog& catalog, catalog::SnapshotPtr snapshot)
     info.schema = name;
     info.internal = name == kSystemSchema;
     entry = std::make_unique<SchemaEntry>(catalog, info, *this);
+    entry->oid = schema_oid_of(lower(name));
   }
 }
 

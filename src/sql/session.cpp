@@ -71,6 +71,13 @@ std::vector<duck::NamedType> columns_of(const duckdb::vector<std::string>& names
   return columns;
 }
 
+/// DROP VIEW of DuckDB's knows the temporary views of the session only.
+Error with_advice(const std::string& verb, Error error) {
+  if (verb != "DROP" || error.code() != Code::not_found) return error;
+  return std::move(error).with_hint(
+      "DROP MATERIALIZED VIEW drops a view that is kept up to date; DROP VIEW drops temporary ones");
+}
+
 bool writes(const Statement& statement) {
   return create_of(statement) || std::holds_alternative<Drop>(statement) ||
          std::holds_alternative<DeleteRecords>(statement);
@@ -114,8 +121,10 @@ SessionImpl::SessionImpl(std::shared_ptr<Core> core)
   core_->session_opened(state_->id);
 }
 
-Result<std::unique_ptr<SessionImpl>> SessionImpl::open(std::shared_ptr<Core> core) {
+Result<std::unique_ptr<SessionImpl>> SessionImpl::open(std::shared_ptr<Core> core,
+                                                       const std::string& user) {
   std::unique_ptr<SessionImpl> session(new SessionImpl(std::move(core)));
+  session->state_->user = user;
   session->connection_ = TRY(open_connection(session->state_));
   TRY(duck::guarded([&] {
     auto used = session->connection_->Query("USE db.public");
@@ -216,7 +225,8 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
   prepared.duck_ =
       TRY(duck::guarded([&] { return connection_->Prepare(prepared.rewritten_.text); }));
   if (prepared.duck_->HasError()) {
-    return relocate(error_of(prepared.duck_->error), &prepared.rewritten_, 0);
+    return with_advice(foreign.verb,
+                       relocate(error_of(prepared.duck_->error), &prepared.rewritten_, 0));
   }
   prepared.command_ = command_of(foreign.verb, prepared.duck_->GetStatementType());
   // DuckDB stands in one column of type UNKNOWN for a query it could not bind without values.
@@ -315,7 +325,8 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
   duckdb::vector<duckdb::Value> values(parameters.begin(), parameters.end());
   auto result = TRY(duck::guarded([&] { return prepared.duck_->Execute(values, true); }));
   if (result->HasError())
-    return relocate(error_of(result->GetErrorObject()), &prepared.rewritten_, 0);
+    return with_advice(std::get<Foreign>(prepared.statement_).verb,
+                       relocate(error_of(result->GetErrorObject()), &prepared.rewritten_, 0));
   std::optional<uint64_t> affected;
   if (result->properties.return_type == duckdb::StatementReturnType::CHANGED_ROWS) {
     auto count = TRY(duck::guarded([&]() -> uint64_t {

@@ -36,7 +36,8 @@ class PreparedStatement final : public Prepared {
 /// See Session. One thread at a time; cancel() from any.
 class SessionImpl final : public Session {
  public:
-  static Result<std::unique_ptr<SessionImpl>> open(std::shared_ptr<Core> core);
+  static Result<std::unique_ptr<SessionImpl>> open(std::shared_ptr<Core> core,
+                                                   const std::string& user);
   ~SessionImpl() override;
 
   Result<std::unique_ptr<Prepared>> prepare(std::string_view statement) override;

@@ -26,6 +26,7 @@ class SessionState final : public duckdb::ClientContextState {
 
   std::shared_ptr<Core> core;
   uint64_t id = 0;
+  std::string user;
   std::shared_ptr<StatementOutcome> outcome = std::make_shared<StatementOutcome>();
   /// Binds against this catalog instead of the published one: for statements of a transaction that
   /// is not committed yet.

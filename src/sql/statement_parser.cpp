@@ -89,13 +89,13 @@ Status check_setting(TokenCursor cursor, bool reset) {
     return {};
   if (reset && cursor.peek().is("ALL")) {
     return Error(Code::unsupported, "RESET ALL is not built")
-        .with_hint("RESET TimeZone")
+        .with_hint("RESET search_path")
         .at(cursor.peek().position);
   }
   std::string name = upper(cursor.peek().value());
   if (is_session_setting(name)) return {};
   return Error(Code::permission, "setting \"{}\" is for the administrator", cursor.peek().value())
-      .with_hint("a session may set TimeZone, search_path and schema")
+      .with_hint("a session may set search_path and schema")
       .at(cursor.peek().position);
 }
 

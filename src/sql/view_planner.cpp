@@ -37,12 +37,13 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
   for (size_t i = 0; i < query.names.size(); ++i)
     columns.push_back({query.names[i], query.types[i]});
   ViewPlan view;
-  view.schema = TRY(make_schema(columns));
   std::set<ObjectId> sources;
   std::vector<std::string> names(query.names.begin(), query.names.end());
   view.plan = TRY(translate(*query.plan, names, [&](const duckdb::LogicalGet& get) {
     return resolve_scan(get, sources);
   }));
+  // After what cannot be built at all: names are mended in a moment.
+  view.schema = TRY(make_schema(columns));
   view.sources.assign(sources.begin(), sources.end());
   return view;
 }

@@ -12,6 +12,14 @@ DoorAnswer must(ClientSettings& settings, std::string_view statement) {
   return answer && *answer ? **answer : DoorAnswer{};
 }
 
+TEST(ClientSettingsTest, SavepointsAreSetAndReleased) {
+  ClientSettings settings("15.0");
+  EXPECT_EQ((*settings.answer("SAVEPOINT \"_pg3_1\""))->command, "SAVEPOINT");
+  EXPECT_EQ((*settings.answer("RELEASE SAVEPOINT s"))->command, "RELEASE");
+  EXPECT_EQ((*settings.answer("RELEASE s"))->command, "RELEASE");
+  EXPECT_FALSE(*settings.answer("ROLLBACK TO SAVEPOINT s"));
+}
+
 TEST(ClientSettings, what_drivers_send_at_the_start) {
   ClientSettings settings("15.0 (Ziwa test)");
   EXPECT_EQ(must(settings, "SET extra_float_digits = 3").command, "SET");

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "duck/instance.h"
+#include "protocol/postgres/catalog_words.h"
 #include "protocol/postgres/described_rows.h"
 #include "protocol/postgres/sqlstate.h"
 
@@ -193,6 +194,13 @@ std::optional<Conversation::Step> Conversation::on_startup(ByteView body) {
                     *packet);
 }
 
+std::string Conversation::user_of(const Startup& startup) {
+  for (const auto& [name, value] : startup.parameters) {
+    if (name == "user") return std::string(value);
+  }
+  return "ziwa";
+}
+
 std::optional<Conversation::Step> Conversation::on_start(const Startup& startup) {
   for (const auto& [name, value] : startup.parameters) {
     if (name == "replication" && value != "false" && value != "off" && value != "0") {
@@ -200,7 +208,8 @@ std::optional<Conversation::Step> Conversation::on_start(const Startup& startup)
     }
     if (auto applied = settings_.start(name, value); !applied) return fatal(applied.error());
   }
-  auto session = environment_.open_session();
+  std::string user = user_of(startup);
+  auto session = environment_.open_session(user);
   if (!session) {
     bool full = session.error().code() == Code::exhausted;
     return fatal(session.error(), full ? kTooManyConnections : std::string_view());
@@ -291,7 +300,7 @@ Status Conversation::run_simple(const sql::StatementText& statement) {
     return {};
   }
   auto execution = std::make_unique<Execution>();
-  std::string text = ClientSettings::simplify(statement.text);
+  std::string text = plain_catalog_words(ClientSettings::simplify(statement.text));
   execution->rows = TRY(running([&] { return session_->query(text); }));
   std::vector<duckdb::LogicalType> types;
   for (const auto& column : execution->rows->columns()) types.push_back(column.type);
@@ -399,6 +408,7 @@ Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::stri
   TRY(refuse_copy(statement->text));
   auto head = first_words(statement->text, 1);
   bool maybe_door = !head.empty() && (head[0] == "set" || head[0] == "show" || head[0] == "reset" ||
+                                      head[0] == "savepoint" || head[0] == "release" ||
                                       head[0] == "discard" || head[0] == "deallocate");
   if (maybe_door) {
     ClientSettings before =
@@ -408,7 +418,7 @@ Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::stri
     if (head[0] == "deallocate") statement->door = DoorAnswer{.command = "DEALLOCATE"};
   }
   if (!statement->door) {
-    std::string simple = ClientSettings::simplify(statement->text);
+    std::string simple = plain_catalog_words(ClientSettings::simplify(statement->text));
     statement->prepared = TRY(running([&] { return session_->prepare(simple); }));
   }
   return statement;

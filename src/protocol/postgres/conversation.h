@@ -32,7 +32,7 @@ class Conversation {
     int32_t secret = 0;
   };
   struct Environment {
-    std::function<Result<std::unique_ptr<sql::Session>>()> open_session;
+    std::function<Result<std::unique_ptr<sql::Session>>(const std::string& user)> open_session;
     std::function<void(const CancelRequest&)> cancel_other;
   };
   enum class Step : unsigned char {
@@ -67,6 +67,7 @@ class Conversation {
   Step fatal(const Error& error, std::string_view sqlstate = {});
   std::optional<Step> on_startup(ByteView body);
   std::optional<Step> on_start(const Startup& startup);
+  static std::string user_of(const Startup& startup);
   std::optional<Step> on_message(const Frame& frame);
   void on_query(const Query& query);
   Status on_parse(const Parse& parse);

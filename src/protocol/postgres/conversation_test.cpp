@@ -160,7 +160,7 @@ class ConversationTest : public testing::Test {
   CancelRequest other_;
   Conversation conversation_{
       {.output_bytes = 4096, .server_version = "15.0", .process = 1, .secret = 2},
-      {.open_session = [this]() -> Result<std::unique_ptr<sql::Session>> {
+      {.open_session = [this](const std::string&) -> Result<std::unique_ptr<sql::Session>> {
          auto session = std::make_unique<FakeSession>();
          session_ = session.get();
          return session;

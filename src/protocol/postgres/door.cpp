@@ -172,7 +172,10 @@ void Door::accept(tcp::socket socket, std::shared_ptr<void> token) {
                             .process = connection->process,
                             .secret = connection->secret},
       Conversation::Environment{
-          .open_session = [state = state_] { return state->dependencies.database.session(); },
+          .open_session =
+              [state = state_](const std::string& user) {
+                return state->dependencies.database.session(user);
+              },
           .cancel_other =
               [state = state_.get()](const CancelRequest& request) { state->cancel(request); }});
   state_->add(connection);

@@ -3,11 +3,12 @@
 #include "base/result.h"
 #include "protocol/postgres/messages.h"
 
+#include <span>
 #include <string_view>
 
 namespace ziwa::protocol::postgres {
 
-// SQLSTATEs that the door gives by itself; the rest come from the one table in sqlstate.cpp.
+// SQLSTATEs that the door gives by itself; all there are stand in the one table in sqlstate.cpp.
 inline constexpr std::string_view kProtocolViolation = "08P01";
 inline constexpr std::string_view kFailedTransaction = "25P02";
 inline constexpr std::string_view kNoSuchStatement = "26000";
@@ -17,8 +18,17 @@ inline constexpr std::string_view kDuplicatePortal = "42P03";
 inline constexpr std::string_view kTooManyConnections = "53300";
 inline constexpr std::string_view kAdminShutdown = "57P01";
 
+/// One line of the table.
+struct SqlState {
+  std::string_view sqlstate;
+  Code code;
+};
+/// Every SQLSTATE that the door gives, once each; of a code's lines the first is its general one.
+std::span<const SqlState> sqlstates();
 /// Postgres's five-character code for one of ours.
 std::string_view sqlstate_of(Code code);
+/// The way back, for our own clients: the code of a SQLSTATE, by its class when the table lacks it.
+Code code_of_sqlstate(std::string_view sqlstate);
 /// What the client is told. `statement` is where the error's position points into: Postgres counts
 /// characters from 1, we bytes from 0; `offset` is where that statement begins in the text the
 /// client sent.

@@ -31,6 +31,14 @@ CREATE MATERIALIZED VIEW bad AS SELECT name, now() AS n FROM t
 ----
 error unsupported
 
+CREATE MATERIALIZED VIEW bad AS SELECT * FROM t a LEFT JOIN t b ON a.id = b.id
+----
+error unsupported
+
+EXPLAIN STREAM SELECT * FROM t a LEFT JOIN t b ON a.id = b.id
+----
+error unsupported
+
 CREATE MATERIALIZED VIEW bad AS SELECT * FROM nothing
 ----
 error not_found @46

@@ -1,0 +1,34 @@
+#include "protocol/postgres/sqlstate.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace ziwa::protocol::postgres {
+namespace {
+
+TEST(SqlStateTest, EveryCodeHasOneAndComesBack) {
+  for (int i = 0; i <= static_cast<int>(Code::internal); ++i) {
+    Code code = static_cast<Code>(i);
+    EXPECT_EQ(code_of_sqlstate(sqlstate_of(code)), code) << code_name(code);
+  }
+}
+
+TEST(SqlStateTest, EveryLineComesBack) {
+  std::set<std::string_view> states;
+  for (const SqlState& line : sqlstates()) {
+    EXPECT_EQ(line.sqlstate.size(), 5u);
+    EXPECT_TRUE(states.insert(line.sqlstate).second) << line.sqlstate;
+    EXPECT_EQ(code_of_sqlstate(line.sqlstate), line.code) << line.sqlstate;
+  }
+}
+
+TEST(SqlStateTest, StatesOfOtherServersGoByTheirClass) {
+  EXPECT_EQ(code_of_sqlstate("22007"), Code::invalid_argument);
+  EXPECT_EQ(code_of_sqlstate("08006"), Code::unavailable);
+  EXPECT_EQ(code_of_sqlstate("53400"), Code::exhausted);
+  EXPECT_EQ(code_of_sqlstate("ZZ000"), Code::internal);
+}
+
+}  // namespace
+}  // namespace ziwa::protocol::postgres
