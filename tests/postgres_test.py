@@ -208,11 +208,54 @@ def test_transaction_status_follows(shared_server):
 def test_errors_have_codes_and_hints(shared_connection):
     with pytest.raises(psycopg.Error) as caught:
         shared_connection.execute("SELEC 1")
-    assert caught.value.sqlstate == "42000"
+    assert caught.value.sqlstate == "42601"
     assert caught.value.diag.message_primary
     with pytest.raises(psycopg.Error) as caught:
         shared_connection.execute("SELECT * FROM nowhere_table")
     assert caught.value.sqlstate == "42P01"
+
+
+SQLSTATES = [
+    ("SELEC 1", "42601"),
+    ("CREATE TOPIC (a INTEGER)", "42601"),
+    ("SELECT 'x", "42601"),
+    ("SELECT nowhere", "42703"),
+    ("SELECT t.nowhere FROM range(1) t(r)", "42703"),
+    ("SELECT r FROM range(1) a(r), range(1) b(r)", "42702"),
+    ("SELECT nowhere(1)", "42883"),
+    ("SELECT * FROM nowhere(1)", "42883"),
+    ("SELECT sum('a'::BLOB)", "42883"),
+    ("SELECT 1::nowhere", "42704"),
+    ("SELECT * FROM nowhere", "42P01"),
+    ("DROP TOPIC nowhere", "42P01"),
+    ("SELECT r, count(*) FROM range(1) t(r)", "42803"),
+    ("SELECT $1", "42P02"),
+    ("SELECT 'x'::INTEGER", "22P02"),
+    ("SELECT 300::TINYINT", "22003"),
+    ("SELECT 9223372036854775807 + 1::BIGINT", "22003"),
+    ("SELECT sqrt(-1)", "22023"),
+    ("SELECT '2020'::TIMESTAMP", "22007"),
+    ("INSERT INTO strict VALUES (NULL)", "23502"),
+    ("INSERT INTO strict VALUES (1, 2)", "42601"),
+    ("CREATE TABLE strict (a INTEGER)", "42P07"),
+    ("ATTACH 'x.db'", "42501"),
+    ("VACUUM", "0A000"),
+]
+
+
+@pytest.mark.parametrize("statement,sqlstate", SQLSTATES, ids=[text for text, _ in SQLSTATES])
+def test_sqlstates(shared_connection, statement, sqlstate):
+    shared_connection.execute("CREATE TABLE IF NOT EXISTS strict (a INTEGER NOT NULL)")
+    with pytest.raises(psycopg.Error) as caught:
+        shared_connection.execute(statement)
+    assert caught.value.sqlstate == sqlstate, caught.value
+
+
+def test_a_parameter_of_another_form(shared_connection):
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        shared_connection.execute("SELECT CAST(%s AS INTEGER)", ("x",))
+    with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+        shared_connection.execute("SELECT CAST(%s AS SMALLINT)", (2**40,))
 
 
 def test_cancel_stops_a_running_query(shared_server):

@@ -25,7 +25,14 @@ std::optional<size_t> number(const duckdb::unordered_map<std::string, std::strin
 Code catalog_code(const duckdb::ErrorData& error) {
   auto subtype = error.ExtraInfo().find("error_subtype");
   if (subtype != error.ExtraInfo().end()) {
-    if (subtype->second == "MISSING_ENTRY") return Code::not_found;
+    if (subtype->second == "MISSING_ENTRY") {
+      // Functions and types belong to the statement's language: without them it is wrong.
+      auto type = error.ExtraInfo().find("type");
+      bool language = type != error.ExtraInfo().end() &&
+                      (type->second.ends_with("Function") || type->second == "Type" ||
+                       type->second == "Collation");
+      return language ? Code::invalid_argument : Code::not_found;
+    }
     if (subtype->second == "ENTRY_ALREADY_EXISTS") return Code::already_exists;
   }
   if (error.RawMessage().find("does not exist") != std::string::npos) return Code::not_found;

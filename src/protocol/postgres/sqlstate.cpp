@@ -8,6 +8,21 @@ namespace {
 constexpr SqlState kTable[] = {
     {"XX000", Code::internal},             // internal_error
     {"42000", Code::invalid_argument},     // syntax_error_or_access_rule...
+    {"42601", Code::invalid_argument},     // syntax_error
+    {"42702", Code::invalid_argument},     // ambiguous_column
+    {"42703", Code::invalid_argument},     // undefined_column
+    {"42704", Code::invalid_argument},     // undefined_object
+    {"42803", Code::invalid_argument},     // grouping_error
+    {"42804", Code::invalid_argument},     // datatype_mismatch
+    {"42846", Code::invalid_argument},     // cannot_coerce
+    {"42883", Code::invalid_argument},     // undefined_function
+    {"42P02", Code::invalid_argument},     // undefined_parameter
+    {"22003", Code::invalid_argument},     // numeric_value_out_of_range
+    {"22007", Code::invalid_argument},     // invalid_datetime_format
+    {"22012", Code::invalid_argument},     // division_by_zero
+    {"22023", Code::invalid_argument},     // invalid_parameter_value
+    {"22P02", Code::invalid_argument},     // invalid_text_representation
+    {"23502", Code::invalid_argument},     // not_null_violation
     {"42P01", Code::not_found},            // undefined_table
     {"42P07", Code::already_exists},       // duplicate_table
     {"40001", Code::conflict},             // serialization_failure
@@ -17,6 +32,8 @@ constexpr SqlState kTable[] = {
     {"57P03", Code::unavailable},          // cannot_connect_now
     {kAdminShutdown, Code::unavailable},   // admin_shutdown
     {"53000", Code::exhausted},            // insufficient_resources
+    {"53100", Code::exhausted},            // disk_full
+    {"53200", Code::exhausted},            // out_of_memory
     {kTooManyConnections, Code::exhausted},
     {"40003", Code::maybe_applied},                // statement_completion_unknown
     {"XX001", Code::corrupt},                      // data_corrupted
@@ -27,6 +44,58 @@ constexpr SqlState kTable[] = {
     {kNoSuchPortal, Code::not_found},              // invalid_cursor_name
     {kDuplicateStatement, Code::already_exists},   // duplicate_prepared_statement
     {kDuplicatePortal, Code::already_exists},
+};
+
+/// How messages of DuckDB and of ours begin or what they hold; the first line that fits counts.
+struct Phrase {
+  Code code;
+  std::string_view begin;
+  std::string_view part;
+  std::string_view sqlstate;
+};
+constexpr Phrase kPhrases[] = {
+    {Code::invalid_argument, "syntax error", "", "42601"},
+    {Code::invalid_argument, "expected ", ", found ", "42601"},
+    {Code::invalid_argument, "the statement ends where", "", "42601"},
+    {Code::invalid_argument, "", " is never closed", "42601"},
+    {Code::invalid_argument, "table ", " values were supplied", "42601"},
+    {Code::invalid_argument, "Set operations can only apply", "", "42601"},
+    {Code::invalid_argument, "Referenced column ", "", "42703"},
+    {Code::invalid_argument, "", " does not have a column ", "42703"},
+    {Code::invalid_argument, "Ambiguous reference", "", "42702"},
+    {Code::invalid_argument, "No function matches", "", "42883"},
+    {Code::invalid_argument, "", " Function with name ", "42883"},
+    {Code::invalid_argument, "Type with name ", "", "42704"},
+    {Code::invalid_argument, "Collation with name ", "", "42704"},
+    {Code::invalid_argument, "column ", " must appear in the GROUP BY clause", "42803"},
+    {Code::invalid_argument, "", " cannot contain aggregates", "42803"},
+    {Code::invalid_argument, "aggregate function calls cannot", "", "42803"},
+    {Code::invalid_argument, "Values were not provided for", "", "42P02"},
+    {Code::invalid_argument, "the statement has ", " values were given", "42P02"},
+    {Code::invalid_argument, "Cannot compare values of type", "", "42804"},
+    {Code::invalid_argument, "Unimplemented type for cast", "", "42846"},
+    {Code::invalid_argument, "parameter $", "out of range", "22003"},
+    {Code::invalid_argument, "parameter $", "", "22P02"},
+    {Code::invalid_argument, "Type ", " out of range for the destination type", "22003"},
+    {Code::invalid_argument, "Could not convert string", " out of range", "22003"},
+    {Code::invalid_argument, "Could not convert string", "", "22P02"},
+    {Code::invalid_argument, "Malformed JSON", "", "22P02"},
+    {Code::invalid_argument, "invalid ", " field format", "22007"},
+    {Code::invalid_argument, "date field value out of range", "", "22007"},
+    {Code::invalid_argument, "Could not parse string", "", "22007"},
+    {Code::invalid_argument, "Overflow in ", "", "22003"},
+    {Code::invalid_argument, "Value out of range", "", "22003"},
+    {Code::invalid_argument, "Could not cast value", "", "22003"},
+    {Code::invalid_argument, "Casting value", " failed", "22003"},
+    {Code::invalid_argument, "", "ivision by zero", "22012"},
+    {Code::invalid_argument, "cannot take ", "", "22023"},
+    {Code::invalid_argument, "extract specifier ", "", "22023"},
+    {Code::invalid_argument, "Invalid UTF8", "", "22023"},
+    {Code::invalid_argument, "NOT NULL constraint failed", "", "23502"},
+    {Code::invalid_argument, "NULL in column ", ", which is NOT NULL", "23502"},
+    {Code::exhausted, "", "No space left on device", "53100"},
+    {Code::exhausted, "out of memory", "", "53200"},
+    {Code::exhausted, "", " allocate ", "53200"},
 };
 
 int32_t characters(std::string_view text) {
@@ -41,6 +110,15 @@ std::span<const SqlState> sqlstates() { return kTable; }
 std::string_view sqlstate_of(Code code) {
   auto general = std::ranges::find(kTable, code, &SqlState::code);
   return general == std::end(kTable) ? kTable[0].sqlstate : general->sqlstate;
+}
+
+std::string_view sqlstate_of(const Error& error) {
+  auto fits = [&](const Phrase& phrase) {
+    return phrase.code == error.code() && error.message().starts_with(phrase.begin) &&
+           error.message().find(phrase.part) != std::string::npos;
+  };
+  auto phrase = std::ranges::find_if(kPhrases, fits);
+  return phrase == std::end(kPhrases) ? sqlstate_of(error.code()) : phrase->sqlstate;
 }
 
 Code code_of_sqlstate(std::string_view sqlstate) {
@@ -61,7 +139,7 @@ Code code_of_sqlstate(std::string_view sqlstate) {
 
 Report report_of(const Error& error, std::string_view statement, size_t offset,
                  std::string_view text) {
-  Report report{.sqlstate = std::string(sqlstate_of(error.code())),
+  Report report{.sqlstate = std::string(sqlstate_of(error)),
                 .message = error.message(),
                 .hint = error.hint()};
   if (error.position() && *error.position() <= statement.size()) {

@@ -27,6 +27,9 @@ struct SqlState {
 std::span<const SqlState> sqlstates();
 /// Postgres's five-character code for one of ours.
 std::string_view sqlstate_of(Code code);
+/// As precise as the message allows: the engine's words tell a syntax error from a column that is
+/// not there.
+std::string_view sqlstate_of(const Error& error);
 /// The way back, for our own clients: the code of a SQLSTATE, by its class when the table lacks it.
 Code code_of_sqlstate(std::string_view sqlstate);
 /// What the client is told. `statement` is where the error's position points into: Postgres counts
