@@ -116,7 +116,7 @@ class LogFile final : public WritableFile {
   using WritableFile::WritableFile;
   IOStatus Sync(const IOOptions&, IODebugContext*) override {
     if (!fuse_->check()) return IOStatus::OK();
-    if (Status done = file().sync(); !done) fuse_->blow(done.error());
+    if (Status done = file().sync(); !done) fuse_->burn(done.error());
     return IOStatus::OK();
   }
 };
@@ -397,6 +397,19 @@ class RocksEnv final : public rocksdb::EnvWrapper {
 void WriteFuse::blow(const Error& error) {
   std::lock_guard lock(mutex_);
   if (!failure_) failure_ = error;
+}
+
+void WriteFuse::burn(const Error& error) {
+  std::lock_guard lock(mutex_);
+  if (!burnt_) failure_ = error;
+  burnt_ = true;
+}
+
+bool WriteFuse::mend() {
+  std::lock_guard lock(mutex_);
+  if (failure_ && (burnt_ || failure_->code() != Code::exhausted)) return false;
+  failure_.reset();
+  return true;
 }
 
 Status WriteFuse::check() const {

@@ -14,14 +14,19 @@ namespace ziwa::state {
 /// reopened. Thread-safe.
 class WriteFuse {
  public:
-  /// Only the first failure counts.
+  /// Only the first failure counts, unless a later one is for good.
   void blow(const Error& error);
+  /// The same for good: what a failed sync left is unknown.
+  void burn(const Error& error);
+  /// Forgets a full disk. False: the failure was another.
+  bool mend();
   /// Errors: the code of the failure that stopped the store; nothing was written.
   Status check() const;
 
  private:
   mutable std::mutex mutex_;
   std::optional<Error> failure_;
+  bool burnt_ = false;
 };
 
 /// Shows `fs` to RocksDB: every byte, name, sync and lock of it goes through our file layer, so

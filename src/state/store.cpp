@@ -22,6 +22,8 @@ using ColumnFamilyPtr = rocksdb::ColumnFamilyHandle*;
 /// Batches of at least this many changes become sorted files instead of log entries: a fifth of the
 /// CPU per row.
 constexpr size_t kIngestCountMin = 50'000;
+/// Of the free space, what flushes and compactions may need while nothing new is taken.
+constexpr uint64_t kReserveBytesMax = 8u << 20;
 constexpr std::string_view kFormatKey = "ziwa.store.format";
 constexpr std::string_view kFormat = "1";
 
@@ -227,6 +229,7 @@ class RocksStore final : public Store {
   Status write(WriteBatch batch, bool sync) override {
     auto& rep = BatchAccess::rep(batch);
     TRY(database_->fuse->check());
+    TRY(room(rep.buffer.size()));
     if (rep.count >= kIngestCountMin && rep.range_count == 0) return ingest(rep);
     rocksdb::WriteBatch changes(rep.buffer.size() + 64);
     rep.each([&](const ChangeView& change) { add(changes, change); });
@@ -237,6 +240,17 @@ class RocksStore final : public Store {
     if (sync) {
       if (Status synced = database_->fuse->check(); !synced) return write_error(synced.error());
     }
+    return {};
+  }
+
+  Status room() const override { return room(0); }
+
+  Status recover() override {
+    TRY(room(0));
+    if (!database_->fuse->mend()) return database_->fuse->check();
+    // A flush or compaction that found no room is done again.
+    auto resumed = db().Resume();
+    if (!resumed.ok()) return write_error(to_error(resumed, fmt::format("resume {}", path_)));
     return {};
   }
 
@@ -259,6 +273,15 @@ class RocksStore final : public Store {
     rocksdb::ReadOptions options;
     if (at != nullptr) options.snapshot = static_cast<const RocksSnapshot*>(at)->inner();
     return options;
+  }
+
+  /// RocksDB takes a full disk badly: it never gets to see one, unless others are faster.
+  Status room(uint64_t bytes) const {
+    uint64_t reserve = std::min(options_.write_buffer_bytes, kReserveBytesMax);
+    if (TRY(fs_.free_bytes(path_)) >= reserve + 2 * bytes) return {};
+    return Error(Code::exhausted, "the disk of {} is full: less than {} bytes are free", path_,
+                 reserve + 2 * bytes)
+        .with_hint("free some space; nothing was written and writes work again by themselves");
   }
 
   /// Stops all writing: only reopening tells what the disk holds.

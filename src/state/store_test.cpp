@@ -158,10 +158,10 @@ TEST_F(StoreTest, TablesMayBeAddedAndLeftOut) {
   EXPECT_EQ(get(b_, "k"), "kept");
 }
 
-TEST_F(StoreTest, AFullDiskIsAnErrorAndReopeningMendsIt) {
+TEST_F(StoreTest, AFullDiskIsAnErrorAndRoomMendsIt) {
   ASSERT_TRUE(put(a_, "k", "before"));
   uint64_t used = (uint64_t{1} << 40) - *fs_.free_bytes("/");
-  fs_.set_capacity(store_->disk_bytes() + used + 100'000);
+  fs_.set_capacity(store_->disk_bytes() + used + (9u << 20));
   std::string value(10'000, 'x');
   Status written;
   int acknowledged = 0;
@@ -170,10 +170,12 @@ TEST_F(StoreTest, AFullDiskIsAnErrorAndReopeningMendsIt) {
   }
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code(), Code::exhausted) << written.error().to_string();
-  EXPECT_FALSE(put(a_, "later", "x")) << "refused until the store is reopened";
+  fs_.set_capacity(1);
+  EXPECT_FALSE(store_->room());
+  EXPECT_FALSE(store_->recover());
   EXPECT_EQ(get(a_, "k"), "before") << "reading goes on";
   fs_.set_capacity(0);
-  open();
+  EXPECT_TRUE(store_->recover());
   EXPECT_EQ(scan(a_).size(), static_cast<size_t>(acknowledged) + 1);
   EXPECT_TRUE(put(a_, "later", "x"));
 }

@@ -379,6 +379,8 @@ Result<std::vector<ObjectId>> Core::change(const std::vector<catalog::Change>& c
           if (auto at = views_.find(object->id); at != views_.end()) at->second->set_object(object);
           break;
         }
+        // One that is there already came with the catalog when the state was opened again.
+        if (is_new && views_.contains(object->id)) break;
         if (!is_new) TRY(drop(*change.before));
         auto view = make_view(object);
         if (view == nullptr) break;
@@ -394,6 +396,7 @@ Result<std::vector<ObjectId>> Core::change(const std::vector<catalog::Change>& c
           if (auto at = sinks_.find(object->id); at != sinks_.end()) at->second->set_object(object);
           break;
         }
+        if (is_new && sinks_.contains(object->id)) break;
         if (!is_new) TRY(drop(*change.before));
         auto created = make_sink(object, *deps_.catalog.snapshot());
         if (!created) {

@@ -82,7 +82,8 @@ class Core {
   Result<bool> finish_sinks(bool all);
   std::optional<int64_t> next_sink_due_ns() const;
   bool has_pending_files() const;
-  /// Everything that entered up to `epoch` is in the tables (or its sink has failed).
+  /// Everything that entered up to `epoch` is in the tables (or its sink has failed), and readers
+  /// get those versions.
   bool sinks_hold(Epoch epoch) const;
 
   /// Whether there is something that a checkpoint would save.

@@ -100,6 +100,8 @@ class ThreadedEngine final : public Engine {
       note_backfills(core, made);
       return {};
     });
+    // The state is opened again with what the catalog says then.
+    if (failed_) return {};
     if (!changed) return changed;
     auto deadline = SteadyClock::now() + std::chrono::milliseconds(options_.create_wait_ms);
     std::unique_lock lock(mutex_);
@@ -120,6 +122,7 @@ class ThreadedEngine final : public Engine {
       status = core.view_status();
       return Status();
     }).ignore("a stopped engine has no status");
+    add_trouble(status);
     return status;
   }
   std::vector<SinkStatus> sink_status() const override {
@@ -128,6 +131,7 @@ class ThreadedEngine final : public Engine {
       status = core.sink_status();
       return Status();
     }).ignore("a stopped engine has no status");
+    add_trouble(status);
     return status;
   }
 
@@ -150,9 +154,13 @@ class ThreadedEngine final : public Engine {
     if (!started_ || stopping_) return Error(Code::unavailable, "the stream engine is not running");
     uint64_t wanted = ++checkpoints_wanted_;
     wake_locked();
-    published_changed_.wait(lock,
-                            [&] { return checkpoints_done_ >= wanted || stopping_ || failed_; });
+    published_changed_.wait(lock, [&] {
+      return checkpoints_done_ >= wanted || checkpoints_refused_ >= wanted || stopping_ || failed_;
+    });
     if (checkpoints_done_ >= wanted) return {};
+    if (checkpoints_refused_ >= wanted) {
+      return Error(Code::exhausted, "a checkpoint cannot be written: {}", refusal_);
+    }
     if (failed_) return Error(Code::unavailable, "a checkpoint cannot be written: {}", failure_);
     return Error(Code::unavailable, "the stream engine is stopping");
   }
@@ -205,6 +213,9 @@ class ThreadedEngine final : public Engine {
     std::lock_guard lock(mutex_);
     wake_locked();
   }
+  bool checkpoint_asked() const {
+    return checkpoints_wanted_ > std::max(checkpoints_done_, checkpoints_refused_);
+  }
   void wake_locked() {
     woken_ = true;
     wake_.notify_one();
@@ -229,6 +240,16 @@ class ThreadedEngine final : public Engine {
     return std::move(command->outcome);
   }
 
+  /// What holds up all views and sinks is the error of each that has none of its own.
+  template <typename S>
+  void add_trouble(std::vector<S>& list) const {
+    std::lock_guard lock(mutex_);
+    const std::string& trouble = failed_ ? failure_ : refusal_;
+    for (S& status : list) {
+      if (status.error.empty()) status.error = trouble;
+    }
+  }
+
   void note_backfills(Core& core, const std::vector<ObjectId>& made) {
     std::lock_guard lock(mutex_);
     for (ObjectId id : made) {
@@ -251,10 +272,9 @@ class ThreadedEngine final : public Engine {
         command = commands_.front();
         commands_.pop_front();
       }
-      if (command->exclusive) finish_checkpoint(true);
-      Status outcome = core_ == nullptr
-                           ? Status(Error(Code::unavailable, "the stream engine is reopening"))
-                           : command->run(*core_);
+      if (command->exclusive && !failed_) finish_checkpoint(true);
+      // What a failed step left can still be looked at, but not changed.
+      Status outcome = command->exclusive && failed_ ? unavailable() : command->run(*core_);
       std::lock_guard lock(mutex_);
       command->outcome = std::move(outcome);
       command->done = true;
@@ -292,7 +312,9 @@ class ThreadedEngine final : public Engine {
       std::lock_guard lock(mutex_);
       answers = checkpoints_wanted_;
     }
-    if (forced) core_->finish_sinks(true).ignore("a sink says itself that it has failed");
+    if (forced) {
+      if (auto finished = core_->finish_sinks(true); !finished) return fail(finished.error());
+    }
     auto begun = core_->begin_checkpoint();
     if (!begun) return fail(begun.error());
     checkpoint_ = std::move(*begun);
@@ -312,21 +334,36 @@ class ThreadedEngine final : public Engine {
     published_changed_.notify_all();
   }
 
+  Error unavailable() const {
+    std::lock_guard lock(mutex_);
+    return Error(Code::unavailable, "views stand still after a failure: {}", failure_);
+  }
+
   /// After an error in the middle of a step only the last checkpoint is whole.
   void reopen() {
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, kReopenDelay, [&] { return stopping_; });
-      if (stopping_) return;
+    auto due = SteadyClock::now() + kReopenDelay;
+    while (SteadyClock::now() < due) {
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait_until(lock, due, [&] { return stopping_ || !commands_.empty(); });
+        if (stopping_) return;
+      }
+      run_commands();
     }
     finish_writing();
-    auto opened = Core::open(deps_, options_);
-    if (!opened) {
-      log_error("stream", "the stream engine cannot open its state", "error={}",
-                opened.error().to_string());
+    auto reopened = [&]() -> Result<std::unique_ptr<Core>> {
+      TRY(deps_.store.recover());
+      return Core::open(deps_, options_);
+    }();
+    if (!reopened) {
+      std::lock_guard lock(mutex_);
+      if (failure_ == reopened.error().to_string()) return;
+      failure_ = reopened.error().to_string();
+      log_error("stream", "the stream engine cannot open its state; it tries again", "error={}",
+                failure_);
       return;
     }
-    core_ = std::move(*opened);
+    core_ = std::move(*reopened);
     attach();
     std::lock_guard lock(mutex_);
     failed_ = false;
@@ -378,14 +415,34 @@ class ThreadedEngine final : public Engine {
     bool forced = false;
     {
       std::lock_guard lock(mutex_);
-      forced = checkpoints_wanted_ > checkpoints_done_;
+      forced = checkpoint_asked();
     }
     if (checkpoint_ != nullptr) return;
+    if (Status room = deps_.store.room(); !room) return refuse_checkpoint(room.error());
+    forget_refusal();
     auto since = SteadyClock::now() - last_checkpoint_;
     auto finished = core_->finish_sinks(false);
+    if (!finished) return fail(finished.error());
     bool retry = core_->has_pending_files() && since >= kRetryCommitDelay;
     bool due = core_->dirty() && since >= checkpoint_interval_;
-    if (forced || due || retry || (finished && *finished)) start_checkpoint(forced);
+    if (forced || due || retry || *finished) start_checkpoint(forced);
+  }
+
+  void forget_refusal() {
+    std::lock_guard lock(mutex_);
+    refusal_.clear();
+  }
+
+  /// Views go on in memory on a full disk, which takes no new records either.
+  void refuse_checkpoint(const Error& error) {
+    last_checkpoint_ = SteadyClock::now();
+    std::lock_guard lock(mutex_);
+    if (refusal_.empty()) {
+      log_warn("stream", "checkpoints wait for room on the disk", "error={}", error.to_string());
+    }
+    refusal_ = error.message();
+    checkpoints_refused_ = checkpoints_wanted_;
+    published_changed_.notify_all();
   }
 
   /// Sleeps until there is something to do: for ever when nothing can become due.
@@ -422,10 +479,9 @@ class ThreadedEngine final : public Engine {
     }
     if (core_->watches_idleness()) at_most(now + std::chrono::milliseconds(options_.idle_check_ms));
     auto ready = [&] {
-      return stopping_ || woken_ || !commands_.empty() || written_ ||
-             checkpoints_wanted_ > checkpoints_done_;
+      return stopping_ || woken_ || !commands_.empty() || written_ || checkpoint_asked();
     };
-    if (checkpoint_ != nullptr && checkpoints_wanted_ > checkpoints_done_) {
+    if (checkpoint_ != nullptr && checkpoint_asked()) {
       wake_.wait(lock, [&] { return stopping_ || woken_ || !commands_.empty() || written_; });
     } else if (until) {
       wake_.wait_until(lock, *until, ready);
@@ -515,6 +571,8 @@ class ThreadedEngine final : public Engine {
   int waiters_ = 0;
   uint64_t checkpoints_wanted_ = 0;
   uint64_t checkpoints_done_ = 0;
+  uint64_t checkpoints_refused_ = 0;  ///< Not written, for want of room.
+  std::string refusal_;
 
   std::shared_ptr<void> listener_;
   std::thread stepper_;

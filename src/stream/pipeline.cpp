@@ -103,7 +103,10 @@ Result<uint64_t> Pipeline::read(TopicFeed& feed, std::span<const TopicCut> cuts,
     }
     for (const auto& sink : sinks) {
       if (sink->from() != feed.topic() || sink->state == Sink::State::failed) continue;
-      if (Status written = sink->write(chunk); !written) fail(*sink, written.error());
+      Status written = sink->write(chunk);
+      // A full disk is nobody's fault: all is done again from the last checkpoint.
+      if (!written && written.error().code() == Code::exhausted) return written;
+      if (!written) fail(*sink, written.error());
     }
     return {};
   };

@@ -242,6 +242,8 @@ Result<bool> Core::finish_sinks(bool all) {
     if (sink->state == Sink::State::failed || sink->pending() || !sink->has_rows()) continue;
     if (!all && !sink->due(now)) continue;
     Status done = sink->finish_files(epoch_, sink->of_view ? "{}" : offsets_json(sink->from()));
+    // On a full disk all is done again from the last checkpoint, once there is room.
+    if (!done && done.error().code() == Code::exhausted) return std::move(done).error();
     if (!done) {
       sink->state = Sink::State::failed;
       sink->error = done.error().to_string();
@@ -279,6 +281,11 @@ bool Core::sinks_hold(Epoch wanted) const {
   for (const auto& [id, sink] : sinks_) {
     if (sink->state == Sink::State::failed) continue;
     if (sink->state == Sink::State::backfilling) return false;
+    // Whoever waits wants to read the rows: the version must be the one that readers get.
+    auto table = lake_tables_.find(sink->into());
+    if (table != lake_tables_.end() && table->second.snapshot->version() < sink->version) {
+      return false;
+    }
     if (!sink->has_rows() && !sink->pending() && epoch_ >= wanted) continue;
     if (sink->committed < wanted) return false;
   }
