@@ -20,6 +20,7 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
     case LogLevel::warn:
       return spdlog::level::warn;
     case LogLevel::error:
+    case LogLevel::off:
       return spdlog::level::err;
   }
   return spdlog::level::err;

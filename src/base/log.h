@@ -8,7 +8,8 @@
 namespace ziwa {
 
 /// How much a line matters; ERROR means that a person must act.
-enum class LogLevel : unsigned char { debug, info, warn, error };
+/// `off` is for tests alone.
+enum class LogLevel : unsigned char { debug, info, warn, error, off };
 
 /// Where lines go (stderr, one line each) and from which level; call once at start. `json` writes
 /// one JSON object a line.

@@ -256,7 +256,8 @@ struct SimFileSystem::State {
   InodePtr root = std::make_shared<Inode>();
   std::mt19937_64 random;
   std::set<const Inode*> locked;
-  std::function<bool(const std::string&)> skip;
+  std::function<bool(const SyncCall&)> skip;
+  bool skips(SyncCall::Of of, const std::string& path) const { return skip && skip({of, path}); }
   uint64_t generation = 0;  ///< Boots so far: handles of an earlier one are dead.
   uint64_t mutations = 0;
   uint64_t deaths_in = 0;
@@ -314,7 +315,7 @@ class SimFile final : public File {
     std::lock_guard lock(state_->mutex);
     if (off()) return power_is_off(path_);
     return state_->mutate(path_, [&]() -> Status {
-      if (!state_->skip || !state_->skip(path_)) make_durable(*inode_);
+      if (!state_->skips(SyncCall::Of::file, path_)) make_durable(*inode_);
       return {};
     });
   }
@@ -371,7 +372,7 @@ void SimFileSystem::set_capacity(uint64_t bytes) {
   state_->capacity = bytes;
 }
 
-void SimFileSystem::skip_syncs(std::function<bool(const std::string& path)> skip) {
+void SimFileSystem::skip_syncs(std::function<bool(const SyncCall& sync)> skip) {
   std::lock_guard lock(state_->mutex);
   state_->skip = std::move(skip);
 }
@@ -475,7 +476,7 @@ Status SimFileSystem::sync_dir(const std::string& path) {
   return state_->mutate(path, [&]() -> Status {
     auto place = state_->locate(path);
     if (place.inode == nullptr || !place.inode->is_directory) return no_file(path);
-    if (!state_->skip || !state_->skip(path)) make_durable(*place.inode);
+    if (!state_->skips(SyncCall::Of::directory, path)) make_durable(*place.inode);
     return {};
   });
 }
@@ -483,7 +484,7 @@ Status SimFileSystem::sync_dir(const std::string& path) {
 Status SimFileSystem::sync_all(const std::string& path) {
   std::lock_guard lock(state_->mutex);
   return state_->mutate(path, [&]() -> Status {
-    if (state_->skip && state_->skip(path)) return {};
+    if (state_->skips(SyncCall::Of::everything, path)) return {};
     std::set<InodePtr> reachable;
     state_->walk(state_->root, reachable);
     for (const auto& inode : reachable) make_durable(*inode);

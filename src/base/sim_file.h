@@ -8,6 +8,13 @@
 
 namespace ziwa {
 
+/// A sync that a program asks for.
+struct SyncCall {
+  enum class Of : unsigned char { file, directory, everything };
+  Of of = Of::file;
+  const std::string& path;
+};
+
 /// A file system in memory that forgets what was not synced when its power is cut: bytes, sizes,
 /// renames and directory entries separately, as a strict POSIX disk may. Any thread.
 class SimFileSystem final : public FileSystem {
@@ -29,9 +36,10 @@ class SimFileSystem final : public FileSystem {
   bool dead() const;
   /// From now on a write that would take the total over `bytes` fails with exhausted. 0 = no limit.
   void set_capacity(uint64_t bytes);
-  /// Makes syncs lie: those for which `skip(path)` is true report success and sync nothing. For the
-  /// test that proves that every fsync is needed.
-  void skip_syncs(std::function<bool(const std::string& path)> skip);
+  /// Makes syncs lie: those for which `skip` is true report success and sync nothing. For the test
+  /// that proves that every fsync is needed. `skip` sees every sync, in any thread, and must not
+  /// call this file system.
+  void skip_syncs(std::function<bool(const SyncCall& sync)> skip);
   /// Flips one bit of the durable content.
   Status flip_bit(const std::string& path, uint64_t bit);
 

@@ -150,7 +150,7 @@ TEST(SimFile, SyncAllMakesEverythingDurable) {
 TEST(SimFile, ASkippedSyncIsALie) {
   auto seen = outcomes(
       [](SimFileSystem& fs) {
-        fs.skip_syncs([](const std::string& path) { return path == "/d/f.tmp"; });
+        fs.skip_syncs([](const SyncCall& sync) { return sync.path == "/d/f.tmp"; });
         ASSERT_TRUE(write_file_atomically(fs, "/d/f", as_bytes("x")));
       },
       [](SimFileSystem& fs) { return get(fs, "/d/f"); });

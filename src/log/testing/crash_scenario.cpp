@@ -58,7 +58,10 @@ void CrashScenario::broken(std::string what) {
 }
 
 std::optional<std::string> CrashScenario::run() {
-  if (options_.skip_syncs) rig_.fs->skip_syncs(options_.skip_syncs);
+  if (options_.skip_syncs) {
+    rig_.fs->skip_syncs(
+        [skip = options_.skip_syncs](const SyncCall& sync) { return skip(sync.path); });
+  }
   for (int life = 0; life < options_.lives && !violation_; ++life) {
     bool last = life + 1 == options_.lives;
     if (!last) rig_.fs->die_after(1 + random(400));

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "app/testing/power_clients.h"
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace ziwa::app::testing {
+
+/// One server's life after another on one disk: clients of all kinds use it, it dies, and then it
+/// must keep its promises.
+class PowerScenario {
+ public:
+  struct Options {
+    uint64_t seed = 1;
+    /// See SimFileSystem::skip_syncs.
+    std::function<bool(const SyncCall&)> skip_sync = {};
+  };
+  explicit PowerScenario(Options options);
+  /// Cuts the power `cuts` times. Returns what was wrong, or nothing.
+  Wrong run(int cuts);
+  int cuts() const { return cuts_; }
+
+ private:
+  struct Client {
+    std::unique_ptr<PowerClient> client;
+    uint64_t weight;  ///< Of 100.
+  };
+  Wrong life();
+  Wrong check();
+  void work();
+  void act();
+  void cut();
+
+  PowerWorld world_;
+  std::vector<Client> clients_;
+  int cuts_ = 0;
+};
+
+/// How many times slower than usual this build is, about.
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr int kSlowness = 10;
+#else
+inline constexpr int kSlowness = 1;
+#endif
+
+/// Runs `work(number)` for 0 .. count - 1 on several threads, until one says that it is enough.
+void in_parallel(size_t count, const std::function<bool(size_t)>& work);
+
+/// What a sync makes durable, without names and numbers: "file /data/log/#/#/#.log".
+std::string kind_of_sync(const SyncCall& sync);
+
+}  // namespace ziwa::app::testing
