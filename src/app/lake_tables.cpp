@@ -47,11 +47,13 @@ Status LakeTables::drop_unknown(const catalog::Snapshot& snapshot) {
     auto [end, error] =
         std::from_chars(entry.name.data(), entry.name.data() + entry.name.size(), number);
     bool ours = error == std::errc() && end == entry.name.data() + entry.name.size();
-    if (!ours || snapshot.find(ObjectId(number))) continue;
+    auto object = ours ? snapshot.find(ObjectId(number)) : nullptr;
+    if (!ours || (object && object->kind() == catalog::Kind::table)) continue;
     log_info("lake", "removing a table that the catalog does not have", "directory={}", entry.name);
     TRY(fs_.remove_all(join_path(directory_, entry.name)));
   }
-  return {};
+  // Its number may be given again: a removal that a power cut takes back would meet the next owner.
+  return fs_.sync_dir(directory_);
 }
 
 }  // namespace ziwa::app
