@@ -242,3 +242,184 @@ def test_a_data_directory_that_lost_a_part_is_refused_and_left_alone(server, par
     (server.directory / "lost").rename(server.data / part)
     server.start()
     assert server.sql("SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM h)") == [(1, 1)]
+
+
+def hangs_up(connection: socket.socket, seconds: float) -> bool:
+    """Whether the server closes the connection within the time, whatever it says before."""
+    connection.settimeout(seconds)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+def resident_mib(server) -> float:
+    with open(f"/proc/{server.process.pid}/status") as status:
+        line = next(line for line in status if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.parametrize("door", ["kafka", "postgres"])
+def test_a_frame_of_two_gigabytes_is_refused_unread(shared_server, door):
+    before = resident_mib(shared_server)
+    start = b"" if door == "kafka" else (8).to_bytes(4, "big") + (0x00030000).to_bytes(4, "big")
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", shared_server.ports[door]), 5) as connection:
+            connection.sendall(b"\x7f\xff\xff\xff" + start + b"x" * 100)
+            assert hangs_up(connection, 5)
+    assert resident_mib(shared_server) - before < 100
+    alive(shared_server)
+
+
+def test_slow_clients_run_into_a_time_limit(make_server):
+    one = make_server(settings={"http.timeout": "500 ms", "kafka.connection.idle": "1 s"})
+    halves = {
+        "http": b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
+        "kafka": b"",  # half a frame has a limit of its own, half a minute
+    }
+    for door, half in halves.items():
+        with socket.create_connection(("127.0.0.1", one.ports[door]), 5) as connection:
+            connection.sendall(half)
+            assert hangs_up(connection, 10), door
+    alive(one)
+
+
+def test_more_connections_than_allowed_are_refused_and_the_others_go_on(make_server, wait_until):
+    one = make_server(settings={"doors.connections.max": "5"})
+    for door in DOORS:
+        taken = [socket.create_connection(("127.0.0.1", one.ports[door]), 5) for _ in range(5)]
+        time.sleep(0.2)
+        with socket.create_connection(("127.0.0.1", one.ports[door]), 5) as more:
+            assert hangs_up(more, 5), door
+        for connection in taken:
+            connection.close()
+    wait_until(lambda: one.sql("SELECT 1") == [(1,)])
+    alive(one)
+
+
+def write_project(directory, *statements: str) -> str:
+    directory.mkdir(exist_ok=True)
+    (directory / "ziwa.yaml").write_text("name: robust\n")
+    (directory / "all.sql").write_text(";\n".join(statements) + ";\n")
+    return str(directory)
+
+
+def test_a_project_with_a_wrong_statement_changes_nothing(make_server, tmp_path):
+    project = write_project(tmp_path / "project", "CREATE TOPIC good (a BIGINT)")
+    one = make_server(project=tmp_path / "project")
+    before = one.sql("SELECT name FROM ziwa.objects ORDER BY 1")
+    for wrong in [
+        "CREATE MATERIALIZED VIEW v AS SELECT nothing FROM good",
+        "CREATE TABLE t (a NO_SUCH_TYPE)",
+        "CREATE TOPIC u (a BIGINT) WITH (partitions = 0)",
+        "SELECT (((",
+        "CREATE SINK s INTO nowhere FROM good",
+    ]:
+        write_project(
+            tmp_path / "project",
+            "CREATE TOPIC good (a BIGINT)",
+            "CREATE TOPIC other (a BIGINT)",
+            "CREATE TABLE fresh (a BIGINT)",
+            "CREATE MATERIALIZED VIEW sums AS SELECT sum(a) AS s FROM other",
+            wrong,
+        )
+        with pytest.raises(psycopg.Error) as error:
+            one.sql(f"CALL ziwa.apply('{project}')")
+        assert str(error.value), wrong
+        assert one.sql("SELECT name FROM ziwa.objects ORDER BY 1") == before, wrong
+    alive(one)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_kill_during_apply_leaves_all_or_nothing(make_server, tmp_path, seed):
+    write_project(tmp_path / "project", "CREATE TOPIC base (a BIGINT)")
+    one = make_server(project=tmp_path / "project")
+    base = one.sql("SELECT name FROM ziwa.objects ORDER BY 1")
+    views = [f"CREATE MATERIALIZED VIEW v{i} AS SELECT sum(a) + {i} AS s FROM base" for i in range(8)]
+    project = write_project(
+        tmp_path / "project", "CREATE TOPIC base (a BIGINT)", "CREATE TABLE t (a BIGINT)", *views
+    )
+    one.project = None
+
+    def apply() -> None:
+        try:
+            one.sql(f"CALL ziwa.apply('{project}')")
+        except psycopg.Error:
+            pass
+
+    applying = threading.Thread(target=apply)
+    applying.start()
+    time.sleep(random.Random(seed).uniform(0, 0.25))
+    one.kill()
+    applying.join()
+    one.start()
+    found = one.sql("SELECT name FROM ziwa.objects ORDER BY 1")
+    assert len(found) in (len(base), len(base) + 9), found
+    alive(one)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_a_clear_error_and_room_mends_it(make_server, tmp_path, wait_until):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this machine does not let us mount")
+    one = make_server(start=False)
+    one.data = disk / "data"
+    one.expected_errors = ["No space left", "exhausted"]
+    try:
+        one.start()
+        one.sql("CREATE TOPIC filling (id BIGINT, text VARCHAR)")
+        one.sql("CREATE TABLE history (id BIGINT, text VARCHAR)")
+        one.sql("CREATE SINK keep INTO history FROM filling WITH (commit_interval = '100 ms')")
+        one.sql("CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS n, sum(id) AS s FROM filling")
+        kept = 0
+        with pytest.raises(psycopg.Error) as error:
+            while kept < 500:
+                one.sql(f"INSERT INTO filling SELECT {kept}, repeat(md5('{kept}'), 10000)")
+                kept += 1
+        assert error.value.sqlstate.startswith("53"), error.value
+        produced = subprocess.run(
+            ["kcat", "-b", one.kafka, "-t", "filling", "-P", "-X", "message.timeout.ms=3000"],
+            input=b"x" * 900_000,
+            capture_output=True,
+            timeout=60,
+        )
+        assert produced.returncode != 0 or b"fail" in produced.stderr.lower()
+        # Reads go on.
+        expected = [(kept, kept * (kept - 1) // 2)]
+        assert one.sql("SELECT count(*), sum(id) FROM filling") == expected
+        subprocess.run(["mount", "-o", "remount,size=300m", str(disk)], check=True)
+        wait_until(lambda: insert(one, kept), 30, "an insert after there is room")
+        expected = [(kept + 1, kept * (kept + 1) // 2)]
+        wait_until(lambda: one.sql("SELECT * FROM counted") == expected, 30, "the view")
+        wait_until(lambda: works(one, "CALL ziwa.checkpoint()"), 30, "a checkpoint")
+        wait_until(lambda: works(one, "CALL ziwa.flush()"), 30, "a flush")
+        assert one.sql("SELECT count(*), sum(id) FROM history") == expected
+        one.kill()
+        one.start()
+        assert one.sql("SELECT count(*), sum(id) FROM filling") == expected
+        one.stop()
+    finally:
+        if one.process and one.process.poll() is None:
+            one.kill()
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def works(server, statement: str) -> bool:
+    try:
+        server.sql(statement)
+        return True
+    except psycopg.Error:
+        return False
+
+
+def insert(server, number: int) -> bool:
+    return works(server, f"INSERT INTO filling VALUES ({number}, 'after')")

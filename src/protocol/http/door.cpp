@@ -33,6 +33,7 @@ using Request = bhttp::request<bhttp::string_body>;
 // How often a request that waits for an epoch looks again: far below what a person or a test
 // notices.
 constexpr std::chrono::milliseconds kEpochPoll{2};
+constexpr size_t kFirstReadBytes = 4096;
 
 struct Connection {
   Connection(tcp::socket socket, std::shared_ptr<void> held)
@@ -101,11 +102,18 @@ asio::awaitable<bool> Door::State::serve_one(Connection& connection, beast::flat
   parser.body_limit(options.body_bytes_max);
   error_code error;
   connection.idle = true;
-  connection.stream.expires_after(std::chrono::milliseconds(options.idle_timeout_ms));
-  co_await bhttp::async_read_header(connection.stream, buffer, parser,
-                                    asio::redirect_error(asio::use_awaitable, error));
+  if (buffer.size() == 0) {
+    connection.stream.expires_after(std::chrono::milliseconds(options.idle_timeout_ms));
+    size_t got = co_await connection.stream.async_read_some(
+        buffer.prepare(kFirstReadBytes), asio::redirect_error(asio::use_awaitable, error));
+    if (error) co_return false;
+    buffer.commit(got);
+  }
+  // A request that has begun has a time limit as a whole, however slowly its bytes drip in.
   connection.idle = false;
   connection.stream.expires_after(std::chrono::milliseconds(options.request_timeout_ms));
+  co_await bhttp::async_read_header(connection.stream, buffer, parser,
+                                    asio::redirect_error(asio::use_awaitable, error));
   if (!error) {
     co_await bhttp::async_read(connection.stream, buffer, parser,
                                asio::redirect_error(asio::use_awaitable, error));
