@@ -52,7 +52,7 @@ class OpenDoors final : public Doors {
                .body_bytes_max = static_cast<uint64_t>(settings.integer("http.request.bytes.max")),
                .rows_max = static_cast<uint64_t>(settings.integer("http.rows.max")),
                .request_timeout_ms = settings.integer("http.timeout")}),
-        io_thread_([this] { io_.run(); }) {}
+        io_thread_([this] { run_io(); }) {}
 
   ~OpenDoors() override { stop(); }
 
@@ -153,6 +153,18 @@ class OpenDoors final : public Doors {
     doors_.push_back({.name = name, .address = options.address, .port = listener->port()});
     listener->start(std::move(accept));
     return {};
+  }
+
+  /// A handler that throws ends its connection, not the program.
+  void run_io() {
+    while (true) {
+      try {
+        io_.run();
+        return;
+      } catch (const std::exception& error) {
+        log_error("app", "a connection's handler threw", "error={}", error.what());
+      }
+    }
   }
 
   /// A taken port blocks one door; anything else is a mistake that the user must see.

@@ -1,7 +1,10 @@
 #include "base/thread_pool.h"
 
+#include "base/log.h"
+
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <pthread.h>
 #include <thread>
 
@@ -28,7 +31,14 @@ struct ThreadPool::State {
         job = std::move(queue.front());
         queue.pop_front();
       }
-      job();
+      // Jobs answer for their own errors; what escapes one must not take the program with it.
+      try {
+        job();
+      } catch (const std::exception& error) {
+        log_error("base", "a job threw", "pool={} error={}", name, error.what());
+      } catch (...) {
+        log_error("base", "a job threw", "pool={} error=unknown", name);
+      }
     }
   }
 };

@@ -96,9 +96,10 @@ class StoredCatalog final : public Catalog {
     CHECK(writer_ != std::this_thread::get_id(), "commit() inside a commit()");
     std::lock_guard lock(writer_mutex_);
     writer_ = std::this_thread::get_id();
-    auto committed = commit_locked(body);
-    writer_ = std::thread::id();
-    return committed;
+    // Also when the body throws.
+    std::unique_ptr<StoredCatalog, void (*)(StoredCatalog*)> done(
+        this, [](StoredCatalog* catalog) { catalog->writer_ = std::thread::id(); });
+    return commit_locked(body);
   }
 
   void watch(Watcher watcher) override {

@@ -74,6 +74,12 @@ static void to_json(nlohmann::json& json, const TableDefinition& table) {
           {"location", table.location},
           {"loaded_from_hash", table.loaded_from_hash},
           {"loaded_from", table.loaded_from}};
+  if (table.loads > 0) json["loads"] = table.loads;
+  if (!table.loaded_files.empty()) json["loaded_files"] = table.loaded_files;
+  if (table.pending_load) {
+    json["pending_load"] = {{"replaces", table.pending_load->replaces},
+                            {"files", table.pending_load->files}};
+  }
 }
 static void from_json(const nlohmann::json& json, TableDefinition& table) {
   json.at("schema").get_to(table.schema);
@@ -81,6 +87,13 @@ static void from_json(const nlohmann::json& json, TableDefinition& table) {
   json.at("location").get_to(table.location);
   json.at("loaded_from_hash").get_to(table.loaded_from_hash);
   json.at("loaded_from").get_to(table.loaded_from);
+  if (json.contains("loads")) json["loads"].get_to(table.loads);
+  if (json.contains("loaded_files")) json["loaded_files"].get_to(table.loaded_files);
+  if (json.contains("pending_load")) {
+    const auto& pending = json["pending_load"];
+    table.pending_load = PendingLoad{.replaces = pending.at("replaces").get<int64_t>(),
+                                     .files = pending.at("files").get<std::vector<std::string>>()};
+  }
 }
 
 static void to_json(nlohmann::json& json, const ViewDefinition& view) {

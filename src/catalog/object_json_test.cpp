@@ -46,6 +46,11 @@ TEST(ObjectJson, EveryKindComesBack) {
   object.definition = TableDefinition{
       {{{1, "a", "DECIMAL(10,2)"}}}, {{"a", "month", "a_month"}}, "lake/7", "abc", "a.csv"};
   expect_round_trip(object);
+  auto& loaded = std::get<TableDefinition>(object.definition);
+  loaded.loads = 3;
+  loaded.loaded_files = {"a.parquet", "b.parquet"};
+  loaded.pending_load = PendingLoad{.replaces = 7, .files = {R"({"path":"a.parquet"})"}};
+  expect_round_trip(object);
   object.definition =
       ViewDefinition{{{{1, "n", "BIGINT"}}}, "SELECT count(*) AS n FROM t", "{\"plan\":1}"};
   expect_round_trip(object);

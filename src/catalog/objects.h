@@ -43,6 +43,14 @@ struct PartitionField {
   friend bool operator==(const PartitionField&, const PartitionField&) = default;
 };
 
+/// Rows that a project's file gave to a table: written and synced, and promised by the catalog, but
+/// perhaps not in the Delta table yet.
+struct PendingLoad {
+  int64_t replaces = -1;           ///< The Delta version whose files it takes away.
+  std::vector<std::string> files;  ///< Delta `add` actions as JSON.
+  friend bool operator==(const PendingLoad&, const PendingLoad&) = default;
+};
+
 /// A Delta table in the lake.
 struct TableDefinition {
   data::Schema schema;
@@ -51,6 +59,10 @@ struct TableDefinition {
   std::string
       loaded_from_hash;     ///< Content hash of the file that a project loaded into it, or empty.
   std::string loaded_from;  ///< `file` option: path inside the project, or empty.
+  uint64_t loads = 0;       ///< Loads after the first: `txn` version of the Delta commit.
+  /// Data files that the last load wrote; what else is in the table came from somebody else.
+  std::vector<std::string> loaded_files;
+  std::optional<PendingLoad> pending_load;
   friend bool operator==(const TableDefinition&, const TableDefinition&) = default;
 };
 

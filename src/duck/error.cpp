@@ -139,6 +139,11 @@ std::string trim_message(std::string message, std::string& hint) {
 }  // namespace
 
 Error to_error(const duckdb::ErrorData& error, std::string_view sql) {
+  // Connections with errors_as_json wrap the whole error into the message of another one.
+  if (error.RawMessage().starts_with("{\"exception_type\"")) {
+    duckdb::ErrorData unwrapped(error.RawMessage());
+    if (!unwrapped.RawMessage().starts_with('{')) return to_error(unwrapped, sql);
+  }
   std::string hint;
   std::string message = trim_message(error.RawMessage(), hint);
   if (auto own = error.ExtraInfo().find(kHintKey); own != error.ExtraInfo().end())

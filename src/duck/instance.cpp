@@ -1,6 +1,7 @@
 #include "duck/instance.h"
 
 #include "duck/file_system.h"
+#include "duck/folder_file_system.h"
 
 #include <duckdb/common/virtual_file_system.hpp>
 #include <duckdb/main/client_data.hpp>
@@ -63,6 +64,17 @@ std::unique_ptr<duckdb::Connection> Instance::connect_trusted() {
   auto connection = connect();
   connection->context->client_data->client_file_system = make_file_system(*state_->files);
   return connection;
+}
+
+std::unique_ptr<duckdb::Connection> Instance::connect_within(const std::string& folder) {
+  auto connection = connect();
+  connection->context->client_data->client_file_system =
+      make_folder_file_system(*connection->context, folder);
+  return connection;
+}
+
+Result<std::string> Instance::readable_path(const std::string& folder, const std::string& path) {
+  return folder_path(*state_->database->instance, folder, path);
 }
 
 FileSystem& Instance::files() { return *state_->files; }

@@ -28,6 +28,12 @@ class Instance {
   /// As connect(), but its file access is not limited to the allowed directories: for files of
   /// ours, never for a statement of a user.
   std::unique_ptr<duckdb::Connection> connect_trusted();
+  /// As connect(), but its statements read the files of `folder` too, and paths that are not
+  /// absolute start there. They write no files.
+  std::unique_ptr<duckdb::Connection> connect_within(const std::string& folder);
+  /// The absolute path of what a statement of connect_within() calls `path`. Errors: permission
+  /// when it lies, symbolic links resolved, neither in `folder` nor in an allowed directory.
+  Result<std::string> readable_path(const std::string& folder, const std::string& path);
   /// The file layer everything goes through.
   FileSystem& files();
   /// From here on LOAD, INSTALL, engine settings and paths outside the allowed directories are
@@ -49,6 +55,16 @@ Error to_error(const duckdb::ErrorData& error, std::string_view sql = {});
 template <typename Body>
 auto guarded(Body&& body) -> Result<std::invoke_result_t<Body>>;
 Error current_exception_to_error();
+/// As guarded(), for a `body` that returns a Result or Status itself: what it returns, or what it
+/// throws. At the border of a module and at the bottom of a thread.
+template <typename Body>
+auto guarded_result(Body&& body) -> std::invoke_result_t<Body> {
+  try {
+    return body();
+  } catch (...) {
+    return current_exception_to_error();
+  }
+}
 
 /// As declared above.
 template <typename Body>

@@ -94,6 +94,15 @@ class DeltaTable final : public Table {
     return make_table_writer(now, file_bytes);
   }
 
+  Result<TableSnapshotPtr> preview(const std::vector<DataFile>& files) override {
+    SnapshotPtr base = current();
+    Commit commit{.add = files};
+    for (const DataFilePtr& file : base->files()) commit.remove.push_back(*file);
+    Replay replay(*base);
+    TRY(replay.apply(actions_of(commit, context_->clock.now().value), base->version() + 1, true));
+    return TRY(replay.finish());
+  }
+
   Result<TableSnapshotPtr> commit(const Commit& commit) override {
     std::lock_guard commits(commit_mutex_);
     return TRY(commit_locked(commit));

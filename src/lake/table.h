@@ -113,6 +113,8 @@ class Table {
   /// Errors: not_found (never was, or cleaned up).
   virtual Result<TableSnapshotPtr> at_version(int64_t version) = 0;
   virtual Result<std::unique_ptr<TableWriter>> writer(uint64_t file_bytes) = 0;
+  /// The newest version with `files` in place of its own: what is written, but not committed yet.
+  virtual Result<TableSnapshotPtr> preview(const std::vector<DataFile>& files) = 0;
   /// Commits as the next version; writes a checkpoint every 10 versions and `_last_checkpoint`.
   /// Durable when it returns. Errors: conflict (see Commit::read_version; or a file to remove is
   /// gone), already_exists (see Commit::Transaction), maybe_applied (read before retrying),

@@ -66,8 +66,10 @@ class PinnedTransactionManager final : public duckdb::TransactionManager {
       entries = catalog_.entries_of(snapshot);
     }
     PinPtr pin = TRY(core->pins.take(std::move(published)));
-    return std::make_unique<PinnedTransaction>(*this, context, core, std::move(pin),
-                                               std::move(entries));
+    auto transaction = std::make_unique<PinnedTransaction>(*this, context, core, std::move(pin),
+                                                           std::move(entries));
+    if (session) transaction->set_uncommitted(session->uncommitted);
+    return transaction;
   }
   void end(duckdb::Transaction& transaction) {
     Started gone;  // destroyed outside the lock
@@ -112,6 +114,12 @@ PinnedTransaction& PinnedTransaction::of(duckdb::ClientContext& context, duckdb:
 
 void PinnedTransaction::note_read(duckdb::ClientContext& context) {
   if (auto session = SessionState::of(context)) session->outcome->epoch = pin_->epoch().value;
+}
+
+std::shared_ptr<data::Scan> PinnedTransaction::uncommitted(ObjectId id) const {
+  if (!uncommitted_) return nullptr;
+  auto found = uncommitted_->find(id);
+  return found == uncommitted_->end() ? nullptr : found->second;
 }
 
 Result<RowWriter*> PinnedTransaction::held_writer(const catalog::ObjectPtr& object) {

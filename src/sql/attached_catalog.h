@@ -5,6 +5,7 @@
 #include "sql/entries.h"
 #include "sql/pin.h"
 #include "sql/row_writer.h"
+#include "sql/session_state.h"
 
 #include <map>
 #include <memory>
@@ -37,6 +38,9 @@ class PinnedTransaction final : public duckdb::Transaction {
   Result<RowWriter*> held_writer(const catalog::ObjectPtr& object);
   /// Writes what was held. The journal number, 0 when there was nothing.
   Result<EntryNumber> finish_held();
+  /// The rows of `id` that only this transaction's catalog knows; null: look at what is published.
+  std::shared_ptr<data::Scan> uncommitted(ObjectId id) const;
+  void set_uncommitted(UncommittedScans scans) { uncommitted_ = std::move(scans); }
   /// Tells the session that its statement read this epoch.
   void note_read(duckdb::ClientContext& context);
 
@@ -44,6 +48,7 @@ class PinnedTransaction final : public duckdb::Transaction {
   std::shared_ptr<Core> core_;
   PinPtr pin_;
   std::shared_ptr<EntrySet> entries_;
+  UncommittedScans uncommitted_;
   catalog::ObjectPtr held_object_;
   std::unique_ptr<RowWriter> held_writer_;
 };

@@ -110,8 +110,9 @@ CallRows change_rows(const std::vector<ProjectChange>& changes) {
   for (const ProjectChange& change : changes) {
     if (change.action == ProjectAction::keep) continue;
     rows.push_back({Value(std::string(action_name(change.action))),
-                    Value(std::string(catalog::kind_name(change.kind))), Value(change.name),
-                    Value(change.where), Value(change.why), Value::BOOLEAN(change.loses_data)});
+                    Value(std::string(catalog::kind_name(change.kind))),
+                    Value(change.schema + "." + change.name), Value(change.where),
+                    Value(change.why), Value::BOOLEAN(change.loses_data)});
   }
   return rows;
 }

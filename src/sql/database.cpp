@@ -1,7 +1,9 @@
 #include "sql/database.h"
 
+#include "base/log.h"
 #include "sql/attached_catalog.h"
 #include "sql/core.h"
+#include "sql/project_load.h"
 #include "sql/session.h"
 #include "sql/session_functions.h"
 #include "sql/tumble_function.h"
@@ -33,6 +35,10 @@ Result<std::unique_ptr<Database>> Database::open(Dependencies dependencies) {
   TRY(attach_catalog(core));
   TRY(register_tumble_function(core->deps.duck));
   TRY(register_session_functions(core->deps.duck, core->deps.version));
+  if (Status finished = finish_loads(*core); !finished) {
+    log_warn("sql", "rows of a project's files are not in yet; the next apply tries again",
+             "error={}", finished.error().to_string());
+  }
   return std::make_unique<DatabaseImpl>(std::move(core));
 }
 

@@ -16,15 +16,16 @@ Status fill_table(Core& core, const catalog::ObjectPtr& object, std::shared_ptr<
   return {};
 }
 
-/// Makes the Delta table. A new id names a directory that nobody used before.
-Status make_table(Core& core, const catalog::ObjectPtr& object, const RowSource& rows) {
+Result<std::shared_ptr<lake::Table>> create_table_files(Core& core,
+                                                        const catalog::ObjectPtr& object,
+                                                        const RowSource& rows) {
   const auto& definition = object->table();
   auto table = TRY(lake::Table::create(
       lake::make_local_store(core.deps.fs, definition.location), core.deps.duck, core.deps.clock,
       {.schema = catalog::stored_schema(definition),
        .partition_columns = catalog::stored_partition_columns(definition)}));
-  if (rows) TRY(fill_table(core, object, std::move(table), rows));
-  return {};
+  if (rows) TRY(fill_table(core, object, table, rows));
+  return table;
 }
 
 std::string names_of(const std::vector<catalog::ObjectPtr>& objects) {
@@ -57,18 +58,21 @@ Status drop_in(catalog::Transaction& transaction, const BindContext& context, co
 }  // namespace
 
 Result<catalog::ObjectPtr> create_in(Core& core, catalog::Transaction& transaction,
-                                     catalog::Object object, const RowSource& rows) {
+                                     catalog::Object object) {
   catalog::ObjectPtr created = TRY(transaction.create(std::move(object)));
   if (created->kind() != catalog::Kind::table) return created;
+  // A new id names a directory that nobody used before.
   catalog::Object located = *created;
   std::get<catalog::TableDefinition>(located.definition).location =
       join_path(core.deps.lake_directory, std::to_string(created->id.value));
-  created = TRY(transaction.replace(std::move(located)));
-  if (Status made = make_table(core, created, rows); !made) {
-    discard_table(core, *created);
-    return made.error();
-  }
-  return created;
+  return TRY(transaction.replace(std::move(located)));
+}
+
+Result<std::shared_ptr<lake::Table>> make_table(Core& core, const catalog::ObjectPtr& object,
+                                                const RowSource& rows) {
+  auto table = create_table_files(core, object, rows);
+  if (!table) discard_table(core, *object);
+  return table;
 }
 
 void discard_table(Core& core, const catalog::Object& object) {
@@ -99,10 +103,13 @@ Result<EntryNumber> run_create(const BindContext& context, const CreateStatement
           .with_hint("run it again");
     }
     BindContext inside{context.core, snapshot, context.schema};
-    created = TRY(create_in(core, transaction, TRY(define(inside, create, sql)), rows));
+    created = TRY(create_in(core, transaction, TRY(define(inside, create, sql))));
+    if (created->kind() == catalog::Kind::table) TRY(make_table(core, created, rows));
     return {};
   };
-  auto committed = core.deps.catalog.commit(body);
+  auto committed = core.deps.catalog.commit([&](catalog::Transaction& transaction) {
+    return duck::guarded_result([&] { return body(transaction); });
+  });
   if (!committed) {
     // When the outcome is unknown the table may exist.
     if (created && committed.error().code() != Code::maybe_applied) discard_table(core, *created);

@@ -19,11 +19,14 @@ using RowSource = std::function<Result<duckdb::DataChunk*>()>;
 Result<EntryNumber> run_create(const BindContext& context, const CreateStatement& create,
                                std::string_view sql, const RowSource& rows);
 
-/// Adds one defined object inside a catalog transaction, making the Delta table of a lake table
-/// (and filling it from `rows`, if set) on the way. On failure of the commit call discard_table()
-/// with the object.
+/// Adds one defined object inside a catalog transaction; a lake table gets its location, nothing is
+/// made there yet.
 Result<catalog::ObjectPtr> create_in(Core& core, catalog::Transaction& transaction,
-                                     catalog::Object object, const RowSource& rows);
+                                     catalog::Object object);
+/// Makes the Delta table of an object that create_in() gave, and fills it from `rows`, if set. On
+/// failure its files are gone; if the commit fails, call discard_table().
+Result<std::shared_ptr<lake::Table>> make_table(Core& core, const catalog::ObjectPtr& object,
+                                                const RowSource& rows);
 /// Removes the files of a table whose commit failed.
 void discard_table(Core& core, const catalog::Object& object);
 

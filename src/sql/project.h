@@ -13,8 +13,8 @@ namespace ziwa::sql {
 enum class ProjectAction : unsigned char {
   create,
   alter,     ///< In place; nothing is lost.
-  recreate,  ///< Dropped and made again: its rows are lost unless they can be computed again.
-  load,      ///< The file changed: the table's rows are replaced in one Delta commit.
+  recreate,  ///< Dropped and made again, because it changed or because what it depends on is.
+  load,      ///< The file changed: the rows of the last load are replaced in one Delta commit.
   drop,
   keep,
 };
@@ -26,6 +26,7 @@ std::string_view action_name(ProjectAction action);
 struct ProjectChange {
   ProjectAction action = ProjectAction::keep;
   catalog::Kind kind = catalog::Kind::topic;
+  std::string schema;
   std::string name;
   std::string where;  ///< "views.sql:3", or empty for a drop.
   std::string why;    ///< Empty for create and keep.
@@ -37,11 +38,13 @@ struct ProjectChange {
 Result<std::vector<ProjectChange>> diff_project(const std::shared_ptr<Core>& core,
                                                 const std::string& directory);
 
-/// Brings the catalog to what the project says, in one catalog transaction ordered by dependency:
-/// all of it or nothing. Touches only objects the project owns. A table that loads a file is filled
-/// before anybody sees it, once per content. Errors: invalid_argument and not_found with file and
-/// line; conflict when a name belongs to somebody else, or when data would be lost without
-/// `allow_drop` (the message lists what).
+/// Brings the catalog to what the project says, by exactly the changes of diff_project(): all of it
+/// or nothing, in one catalog commit, also when the machine dies. Files are read and written into
+/// the lake before that commit; a table that is loaded again gets its rows right after it, or at
+/// the next start. Touches only objects the project owns. Errors, with file and line: those of
+/// define() and open_load(); conflict when a name belongs to somebody else, when something else
+/// depends on what has to go, or when data would be lost without `allow_drop` (the message lists
+/// what).
 Result<std::vector<ProjectChange>> apply_project(const std::shared_ptr<Core>& core,
                                                  const std::string& directory, bool allow_drop);
 

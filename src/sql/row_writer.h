@@ -44,11 +44,24 @@ enum class TableWrite : unsigned char {
   create,  ///< The first rows of a table whose creation is not in the journal yet: no journal
            ///< number.
   append,
-  replace,  ///< The rows take the place of all that are there, in one Delta commit.
 };
 Result<std::unique_ptr<RowWriter>> make_table_writer(Core& core, const catalog::ObjectPtr& object,
                                                      std::shared_ptr<lake::Table> table,
                                                      TableWrite kind);
+
+/// Writes rows of a lake table, with what is derived from them, into files that nobody commits. One
+/// thread. Destroying it before finish() leaves no file.
+class TableFileWriter {
+ public:
+  virtual ~TableFileWriter() = default;
+  /// As RowWriter::write(); also internal when the rows are of other types than the table.
+  virtual Status write(duckdb::DataChunk& rows) = 0;
+  /// The files, synced.
+  virtual Result<std::vector<lake::DataFile>> finish() = 0;
+};
+Result<std::unique_ptr<TableFileWriter>> make_table_file_writer(Core& core,
+                                                                const catalog::ObjectPtr& object,
+                                                                lake::Table& table);
 
 /// Errors: invalid_argument naming the column, when a NOT NULL column of `schema` holds a NULL.
 Status check_not_null(const data::Schema& schema, duckdb::DataChunk& rows);

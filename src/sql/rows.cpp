@@ -57,11 +57,13 @@ Result<duckdb::DataChunk*> ReadyRows::next() {
   }
   chunk_.Reset();
   size_t count = 0;
-  for (; count < STANDARD_VECTOR_SIZE && at_ < rows_.size(); ++count, ++at_) {
-    for (size_t column = 0; column < columns_.size(); ++column)
-      chunk_.SetValue(column, count, rows_[at_][column]);
-  }
-  chunk_.SetCardinality(count);
+  TRY(duck::guarded([&] {
+    for (; count < STANDARD_VECTOR_SIZE && at_ < rows_.size(); ++count, ++at_) {
+      for (size_t column = 0; column < columns_.size(); ++column)
+        chunk_.SetValue(column, count, rows_[at_][column]);
+    }
+    chunk_.SetCardinality(count);
+  }));
   return &chunk_;
 }
 

@@ -44,6 +44,7 @@ Result<std::shared_ptr<data::Scan>> open_scan(PinnedTransaction& transaction,
   if (const auto* system = std::get_if<const SystemTable*>(&entry.target())) {
     return (*system)->open({transaction.core(), *published});
   }
+  if (auto scan = transaction.uncommitted(entry.object()->id)) return scan;
   return open_object(transaction.core(), *published, entry.object());
 }
 

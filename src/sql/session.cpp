@@ -181,7 +181,7 @@ Status SessionImpl::check_transaction(const PreparedStatement& prepared) {
 
 Result<std::unique_ptr<Prepared>> SessionImpl::prepare(std::string_view statement) {
   state_->cancelled = false;
-  auto prepared = prepare_checked(statement);
+  auto prepared = duck::guarded_result([&] { return prepare_checked(statement); });
   if (!prepared) return fail(prepared.error());
   return std::unique_ptr<Prepared>(std::move(*prepared));
 }
@@ -252,7 +252,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute(Prepared& prepared,
   state_->outcome = std::make_shared<StatementOutcome>();
   started_ns_ = core_->deps.clock.monotonic_ns();
   running_ = core_->statement_started(state_->id, statement.sql_);
-  auto rows = execute_checked(statement, parameters);
+  auto rows = duck::guarded_result([&] { return execute_checked(statement, parameters); });
   bool streaming = rows && statement.duck_ && !(*rows)->columns().empty();
   if (!streaming) {
     int64_t duration_us = (core_->deps.clock.monotonic_ns() - started_ns_) / 1000;

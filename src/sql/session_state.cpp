@@ -8,7 +8,9 @@ namespace ziwa::sql {
 Result<std::unique_ptr<duckdb::Connection>> open_connection(
     const duckdb::shared_ptr<SessionState>& state) {
   return duck::guarded([&] {
-    auto connection = state->core->deps.duck.connect();
+    auto& instance = state->core->deps.duck;
+    auto connection =
+        state->folder.empty() ? instance.connect() : instance.connect_within(state->folder);
     connection->context->registered_state->Insert(SessionState::kKey, state);
     // As text DuckDB puts the position into the message and forgets it.
     auto set = connection->Query("SET errors_as_json = true");
@@ -17,9 +19,6 @@ Result<std::unique_ptr<duckdb::Connection>> open_connection(
   });
 }
 
-Error error_of(const duckdb::ErrorData& error) {
-  bool as_json = error.RawMessage().starts_with('{');
-  return duck::to_error(as_json ? duckdb::ErrorData(error.RawMessage()) : error);
-}
+Error error_of(const duckdb::ErrorData& error) { return duck::to_error(error); }
 
 }  // namespace ziwa::sql

@@ -3,14 +3,19 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "catalog/catalog.h"
+#include "data/scan.h"
 #include "duck/catalog_api.h"
 
 #include <atomic>
+#include <map>
 #include <memory>
 
 namespace ziwa::sql {
 
 class Core;
+
+/// The rows of objects that only an uncommitted catalog transaction knows, or knows differently.
+using UncommittedScans = std::shared_ptr<const std::map<ObjectId, std::shared_ptr<data::Scan>>>;
 
 /// What one statement turned out to do; shared by the session, its rows and the operators that run.
 struct StatementOutcome {
@@ -31,6 +36,10 @@ class SessionState final : public duckdb::ClientContextState {
   /// Binds against this catalog instead of the published one: for statements of a transaction that
   /// is not committed yet.
   catalog::SnapshotPtr catalog;
+  /// What such a transaction has made, by object: nothing of it is published.
+  UncommittedScans uncommitted;
+  /// Files of this folder may be read, and relative paths start there; empty: no such folder.
+  std::string folder;
   std::atomic<bool> cancelled = false;
   /// Grows with each statement that DuckDB binds or runs; that ends rows of earlier ones which are
   /// still open.

@@ -8,29 +8,29 @@ namespace {
 
 constexpr uint64_t kFileBytes = 128u << 20;
 
-class TableRowWriter final : public RowWriter {
+class FileWriter final : public TableFileWriter {
  public:
-  TableRowWriter(Core& core, catalog::ObjectPtr object, std::shared_ptr<lake::Table> table,
-                 TableWrite kind)
-      : core_(core), object_(std::move(object)), table_(std::move(table)), kind_(kind) {}
+  FileWriter(Core& core, catalog::ObjectPtr object) : core_(core), object_(std::move(object)) {}
 
-  Status open() {
-    writer_ = TRY(table_->writer(kFileBytes));
-    std::vector<std::string> expressions = catalog::stored_expressions(object_->table());
-    if (expressions.empty()) return {};
+  Status open(lake::Table& table) {
+    writer_ = TRY(table.writer(kFileBytes));
     std::vector<duck::NamedType> inputs;
     for (const data::Column& column : object_->table().schema.columns) {
       inputs.push_back({column.name, TRY(duck::parse_type(column.type))});
       types_.push_back(inputs.back().type);
     }
+    std::vector<std::string> expressions = catalog::stored_expressions(object_->table());
+    if (expressions.empty()) return {};
     derive_ = TRY(duck::ExpressionProgram::compile(core_.deps.duck, inputs, expressions));
     derived_.Initialize(duckdb::Allocator::DefaultAllocator(), derive_->output_types());
-    for (const auto& type : derive_->output_types()) types_.push_back(type);
-    stored_.Initialize(duckdb::Allocator::DefaultAllocator(), types_);
+    auto stored_types = types_;
+    for (const auto& type : derive_->output_types()) stored_types.push_back(type);
+    stored_.Initialize(duckdb::Allocator::DefaultAllocator(), stored_types);
     return {};
   }
 
   Status write(duckdb::DataChunk& rows) override {
+    TRY(check_types(rows));
     rows.Flatten();
     TRY(check_not_null(object_->table().schema, rows));
     if (!derive_) return writer_->write(rows);
@@ -43,16 +43,50 @@ class TableRowWriter final : public RowWriter {
     return writer_->write(stored_);
   }
 
+  Result<std::vector<lake::DataFile>> finish() override { return TRY(writer_->finish()); }
+
+ private:
+  /// Vectors of another type would be taken for what they are not.
+  Status check_types(const duckdb::DataChunk& rows) const {
+    if (rows.ColumnCount() != types_.size()) {
+      return Error(Code::internal, "{} columns for table \"{}\", which has {}", rows.ColumnCount(),
+                   object_->name, types_.size());
+    }
+    for (size_t i = 0; i < types_.size(); ++i) {
+      if (rows.data[i].GetType() == types_[i]) continue;
+      return Error(Code::internal, "{} for column \"{}\" of table \"{}\", which is {}",
+                   rows.data[i].GetType().ToString(), object_->table().schema.columns[i].name,
+                   object_->name, types_[i].ToString());
+    }
+    return {};
+  }
+
+  Core& core_;
+  catalog::ObjectPtr object_;
+  std::unique_ptr<lake::TableWriter> writer_;
+  duckdb::vector<duckdb::LogicalType> types_;        ///< Of the table's own columns.
+  std::unique_ptr<duck::ExpressionProgram> derive_;  ///< Null: nothing is derived.
+  duckdb::DataChunk derived_;
+  duckdb::DataChunk stored_;
+};
+
+class TableRowWriter final : public RowWriter {
+ public:
+  TableRowWriter(Core& core, catalog::ObjectPtr object, std::shared_ptr<lake::Table> table,
+                 TableWrite kind)
+      : core_(core), object_(std::move(object)), table_(std::move(table)), kind_(kind) {}
+
+  Status open() {
+    files_ = TRY(make_table_file_writer(core_, object_, *table_));
+    return {};
+  }
+  Status write(duckdb::DataChunk& rows) override { return files_->write(rows); }
+
   Result<EntryNumber> finish() override {
     lake::Commit commit{
         .operation = kind_ == TableWrite::create ? "CREATE TABLE AS SELECT" : "WRITE",
-        .add = TRY(writer_->finish())};
-    if (kind_ == TableWrite::replace) {
-      lake::TableSnapshotPtr before = TRY(table_->refresh());
-      for (const auto& file : before->files()) commit.remove.push_back(*file);
-      commit.read_version = before->version();
-    }
-    if (commit.add.empty() && commit.remove.empty()) return EntryNumber();
+        .add = TRY(files_->finish())};
+    if (commit.add.empty()) return EntryNumber();
     lake::TableSnapshotPtr snapshot = TRY(table_->commit(commit));
     if (kind_ == TableWrite::create) return EntryNumber();
     return core_.deps.journal.submit_and_wait(
@@ -64,14 +98,18 @@ class TableRowWriter final : public RowWriter {
   catalog::ObjectPtr object_;
   std::shared_ptr<lake::Table> table_;
   TableWrite kind_;
-  std::unique_ptr<lake::TableWriter> writer_;
-  std::unique_ptr<duck::ExpressionProgram> derive_;  ///< Null: nothing is derived.
-  duckdb::DataChunk derived_;
-  duckdb::DataChunk stored_;
-  duckdb::vector<duckdb::LogicalType> types_;
+  std::unique_ptr<TableFileWriter> files_;
 };
 
 }  // namespace
+
+Result<std::unique_ptr<TableFileWriter>> make_table_file_writer(Core& core,
+                                                                const catalog::ObjectPtr& object,
+                                                                lake::Table& table) {
+  auto writer = std::make_unique<FileWriter>(core, object);
+  TRY(writer->open(table));
+  return writer;
+}
 
 Result<std::unique_ptr<RowWriter>> make_table_writer(Core& core, const catalog::ObjectPtr& object,
                                                      std::shared_ptr<lake::Table> table,

@@ -53,6 +53,8 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
 Result<std::unique_ptr<duckdb::Connection>> open_binder(const BindContext& context) {
   auto state = duckdb::make_shared_ptr<SessionState>(context.core);
   state->catalog = context.catalog;
+  state->uncommitted = context.uncommitted;
+  state->folder = context.folder;
   auto connection = TRY(open_connection(state));
   TRY(duck::guarded([&] {
     connection->BeginTransaction();

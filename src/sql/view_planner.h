@@ -3,6 +3,7 @@
 #include "catalog/catalog.h"
 #include "duck/expression.h"
 #include "sql/core.h"
+#include "sql/session_state.h"
 #include "sql/statement.h"
 #include "stream/plan.h"
 
@@ -17,6 +18,8 @@ struct BindContext {
   std::shared_ptr<Core> core;
   catalog::SnapshotPtr catalog;
   std::string schema;
+  std::string folder = {};            ///< See SessionState.
+  UncommittedScans uncommitted = {};  ///< See SessionState.
 };
 
 /// A connection of our own that is bound like `context` inside an open transaction, so that it

@@ -274,7 +274,9 @@ class ThreadedEngine final : public Engine {
       }
       if (command->exclusive && !failed_) finish_checkpoint(true);
       // What a failed step left can still be looked at, but not changed.
-      Status outcome = command->exclusive && failed_ ? unavailable() : command->run(*core_);
+      Status outcome = command->exclusive && failed_
+                           ? unavailable()
+                           : duck::guarded_result([&] { return command->run(*core_); });
       std::lock_guard lock(mutex_);
       command->outcome = std::move(outcome);
       command->done = true;
@@ -298,7 +300,7 @@ class ThreadedEngine final : public Engine {
         10 * took, std::chrono::milliseconds(options_.checkpoint_interval_ms),
         std::chrono::milliseconds(
             std::max(options_.checkpoint_interval_ms, options_.checkpoint_interval_max_ms)));
-    Status ended = core_->end_checkpoint(*checkpoint_);
+    Status ended = duck::guarded_result([&] { return core_->end_checkpoint(*checkpoint_); });
     checkpoint_.reset();
     if (!ended) return fail(ended.error());
     std::lock_guard lock(mutex_);
@@ -313,9 +315,11 @@ class ThreadedEngine final : public Engine {
       answers = checkpoints_wanted_;
     }
     if (forced) {
-      if (auto finished = core_->finish_sinks(true); !finished) return fail(finished.error());
+      if (auto finished = duck::guarded_result([&] { return core_->finish_sinks(true); });
+          !finished)
+        return fail(finished.error());
     }
-    auto begun = core_->begin_checkpoint();
+    auto begun = duck::guarded_result([&] { return core_->begin_checkpoint(); });
     if (!begun) return fail(begun.error());
     checkpoint_ = std::move(*begun);
     checkpoint_answers_ = answers;
@@ -351,10 +355,10 @@ class ThreadedEngine final : public Engine {
       run_commands();
     }
     finish_writing();
-    auto reopened = [&]() -> Result<std::unique_ptr<Core>> {
+    auto reopened = duck::guarded_result([&]() -> Result<std::unique_ptr<Core>> {
       TRY(deps_.store.recover());
       return Core::open(deps_, options_);
-    }();
+    });
     if (!reopened) {
       std::lock_guard lock(mutex_);
       if (failure_ == reopened.error().to_string()) return;
@@ -392,13 +396,13 @@ class ThreadedEngine final : public Engine {
       finish_checkpoint(false);
       run_commands();
       bool progress = false;
-      auto stepped = core_->step(options_.step_rows_max);
+      auto stepped = duck::guarded_result([&] { return core_->step(options_.step_rows_max); });
       if (!stepped) {
         fail(stepped.error());
         continue;
       }
       progress = *stepped;
-      auto moved = core_->advance_backfills();
+      auto moved = duck::guarded_result([&] { return core_->advance_backfills(); });
       if (!moved) {
         fail(moved.error());
         continue;
@@ -421,7 +425,7 @@ class ThreadedEngine final : public Engine {
     if (Status room = deps_.store.room(); !room) return refuse_checkpoint(room.error());
     forget_refusal();
     auto since = SteadyClock::now() - last_checkpoint_;
-    auto finished = core_->finish_sinks(false);
+    auto finished = duck::guarded_result([&] { return core_->finish_sinks(false); });
     if (!finished) return fail(finished.error());
     bool retry = core_->has_pending_files() && since >= kRetryCommitDelay;
     bool due = core_->dirty() && since >= checkpoint_interval_;
@@ -499,7 +503,8 @@ class ThreadedEngine final : public Engine {
         if (to_write_ == nullptr) return;
         checkpoint = std::exchange(to_write_, nullptr);
       }
-      core_->write_checkpoint(*checkpoint);
+      auto wrote = duck::guarded([&] { core_->write_checkpoint(*checkpoint); });
+      if (!wrote) checkpoint->outcome = wrote.error();
       std::lock_guard lock(mutex_);
       written_ = true;
       write_changed_.notify_all();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/thread_pool.h"
+#include "duck/instance.h"
 
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -31,7 +32,10 @@ auto run_on(ThreadPool& pool, Work work) -> boost::asio::awaitable<std::invoke_r
             std::move (*shared)(std::move(outcome));
           });
         };
-        Status queued = pool.submit([resume, job = std::move(job)]() mutable { resume(job()); });
+        Status queued = pool.submit([resume, job = std::move(job)]() mutable {
+          // Whoever waits gets an answer even if something throws.
+          resume(duck::guarded_result([&]() -> Outcome { return job(); }));
+        });
         if (!queued) resume(queued.error());
       },
       boost::asio::use_awaitable, std::move(work));

@@ -55,10 +55,20 @@ SqlRig::SqlRig(Streams streams) : directory_(temporary_directory()) {
   duck_ = need(duck::Instance::open(
       fs, {.temp_directory = directory_ + "/tmp", .allowed_directories = {files()}}));
   open_engine(streams);
-  auto table = [this](const catalog::Object& object) { return this->table(object); };
-  database_ = need(Database::open({fs, clock_, metrics_, settings_, *duck_, *catalog_, *journal_,
-                                   *log_, *engine_, table, directory_ + "/lake"}));
+  open_database();
   need(duck_->lock());
+}
+
+void SqlRig::open_database() {
+  auto table = [this](const catalog::Object& object) { return this->table(object); };
+  database_ =
+      need(Database::open({posix_file_system(), clock_, metrics_, settings_, *duck_, *catalog_,
+                           *journal_, *log_, *engine_, table, directory_ + "/lake"}));
+}
+
+void SqlRig::reopen_database() {
+  database_.reset();
+  open_database();
 }
 
 void SqlRig::open_engine(Streams streams) {

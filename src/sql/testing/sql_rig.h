@@ -29,10 +29,14 @@ class SqlRig {
   SqlRig& operator=(const SqlRig&) = delete;
 
   Database& database() { return *database_; }
+  /// The database as after a restart of the server; sessions must be gone.
+  void reopen_database();
   /// Only with Streams::fake.
   FakeEngine& fake_engine() { return static_cast<FakeEngine&>(*engine_); }
   catalog::Catalog& catalog() { return *catalog_; }
   log::Log& log() { return *log_; }
+  duck::Instance* duck() { return duck_.get(); }
+  const Clock& clock() const { return clock_; }
   journal::Journal& journal() { return *journal_; }
   const std::string& directory() const { return directory_; }
   /// A folder that COPY and file functions may use.
@@ -41,6 +45,7 @@ class SqlRig {
  private:
   void open_storage();
   void open_engine(Streams streams);
+  void open_database();
   Result<std::shared_ptr<lake::Table>> table(const catalog::Object& object);
 
   std::string directory_;
