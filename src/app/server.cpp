@@ -2,6 +2,7 @@
 
 #include "app/status.h"
 #include "base/log.h"
+#include "base/metric_table.h"
 
 #include <condition_variable>
 #include <mutex>
@@ -79,6 +80,7 @@ class RunningServer final : public Server {
     housekeeping_ = std::make_unique<Housekeeping>(*engines_, *report_, settings_);
     doors_ = TRY(Doors::open(*engines_, metrics_, clock_, settings_,
                              [this](const auto& doors) { return report_->json(doors); }));
+    show_gauges();
     const auto doors = doors_->status();
     auto open = [](const DoorStatus& door) { return door.blocked.empty(); };
     auto blocked = std::ranges::find_if_not(doors, open);
@@ -88,6 +90,29 @@ class RunningServer final : public Server {
   }
 
   std::vector<DoorStatus> doors() const override { return doors_->status(); }
+
+  void show_gauges() {
+    auto last = [this] { return engines_->journal().durable().value; };
+    auto epoch = [this] {
+      auto published = engines_->stream().published();
+      return published ? published->epoch.value : 0;
+    };
+    metrics_.gauge(metric::build_info, {{"version", std::string(program_version())}},
+                   [] { return 1.0; });
+    metrics_.gauge(metric::journal_last_entry, {}, [last] { return static_cast<double>(last()); });
+    metrics_.gauge(metric::stream_epoch, {}, [epoch] { return static_cast<double>(epoch()); });
+    metrics_.gauge(metric::stream_lag_entries, {}, [last, epoch] {
+      const auto seen = epoch();  // Before what it is compared with: both only grow.
+      return static_cast<double>(last() - seen);
+    });
+    for (const auto& door : doors_->status()) {
+      metrics_.gauge(metric::connections, {{"door", door.name}}, [this, name = door.name] {
+        for (const auto& one : doors_->status())
+          if (one.name == name) return static_cast<double>(one.connections);
+        return 0.0;
+      });
+    }
+  }
   Engines& engines() override { return *engines_; }
   std::string status_json() override {
     return report_->json(doors_ ? doors_->status() : std::vector<DoorStatus>());

@@ -82,11 +82,11 @@ struct Metrics::State {
 Metrics::Metrics() : state_(std::make_unique<State>()) {}
 Metrics::~Metrics() = default;
 
-Counter& Metrics::counter(const std::string& name, const std::string& help,
-                          const std::vector<MetricLabel>& labels) {
+Counter& Metrics::counter(const CounterSpec& spec, const std::vector<MetricLabel>& labels) {
   std::lock_guard lock(state_->mutex);
-  auto& inner = checked(name, [&]() -> prometheus::Counter& {
-    auto& family = prometheus::BuildCounter().Name(name).Help(help).Register(state_->registry);
+  auto& inner = checked(spec.name, [&]() -> prometheus::Counter& {
+    auto& family =
+        prometheus::BuildCounter().Name(spec.name).Help(spec.help).Register(state_->registry);
     return family.Add(to_map(labels));
   });
   auto& ours = state_->counters[&inner];
@@ -94,24 +94,23 @@ Counter& Metrics::counter(const std::string& name, const std::string& help,
   return *ours;
 }
 
-Histogram& Metrics::histogram(const std::string& name, const std::string& help,
-                              const std::vector<double>& bounds,
-                              const std::vector<MetricLabel>& labels) {
+Histogram& Metrics::histogram(const HistogramSpec& spec, const std::vector<MetricLabel>& labels) {
   std::lock_guard lock(state_->mutex);
-  auto& inner = checked(name, [&]() -> prometheus::Histogram& {
-    auto& family = prometheus::BuildHistogram().Name(name).Help(help).Register(state_->registry);
-    return family.Add(to_map(labels), bounds);
+  auto& inner = checked(spec.name, [&]() -> prometheus::Histogram& {
+    auto& family =
+        prometheus::BuildHistogram().Name(spec.name).Help(spec.help).Register(state_->registry);
+    return family.Add(to_map(labels), std::vector<double>(spec.bounds.begin(), spec.bounds.end()));
   });
   auto& ours = state_->histograms[&inner];
   if (ours == nullptr) ours = std::make_unique<PrometheusHistogram>(inner);
   return *ours;
 }
 
-void Metrics::gauge(const std::string& name, const std::string& help,
-                    const std::vector<MetricLabel>& labels, std::function<double()> read) {
+void Metrics::gauge(const GaugeSpec& spec, const std::vector<MetricLabel>& labels,
+                    std::function<double()> read) {
   std::lock_guard lock(state_->mutex);
-  auto& family = state_->gauges[name];
-  family.help = help;
+  auto& family = state_->gauges[spec.name];
+  family.help = spec.help;
   family.reads[to_map(labels)] = std::move(read);
 }
 

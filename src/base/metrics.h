@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,21 +30,33 @@ struct MetricLabel {
   std::string value;
 };
 
-/// All figures of one server; handed to each component, never global. Names are
-/// `ziwa_<module>_<what>_<unit>`. References stay valid for the life of the registry; the same name
-/// and labels give the same object.
+// Figures by name and what they say; all there are stand in schemas/metrics.yaml, from which
+// base/metric_table.h is generated.
+struct CounterSpec {
+  const char* name;
+  const char* help;
+};
+struct GaugeSpec {
+  const char* name;
+  const char* help;
+};
+struct HistogramSpec {
+  const char* name;
+  const char* help;
+  std::span<const double> bounds;
+};
+
+/// All figures of one server; handed to each component, never global. References stay valid for the
+/// life of the registry; the same figure and labels give the same object.
 class Metrics {
  public:
   Metrics();
   ~Metrics();
-  Counter& counter(const std::string& name, const std::string& help,
-                   const std::vector<MetricLabel>& labels = {});
-  Histogram& histogram(const std::string& name, const std::string& help,
-                       const std::vector<double>& bounds,
-                       const std::vector<MetricLabel>& labels = {});
+  Counter& counter(const CounterSpec& spec, const std::vector<MetricLabel>& labels = {});
+  Histogram& histogram(const HistogramSpec& spec, const std::vector<MetricLabel>& labels = {});
   /// A value read when somebody looks. `read` is called from the thread that renders.
-  void gauge(const std::string& name, const std::string& help,
-             const std::vector<MetricLabel>& labels, std::function<double()> read);
+  void gauge(const GaugeSpec& spec, const std::vector<MetricLabel>& labels,
+             std::function<double()> read);
   /// The Prometheus text exposition format 0.0.4.
   std::string render() const;
 

@@ -8,11 +8,14 @@ namespace {
 
 using ::testing::HasSubstr;
 
+constexpr double kBounds[] = {0.1, 1};
+constexpr CounterSpec kSpec = {"ziwa_x_total", "X"};
+
 TEST(Metrics, RendersWhatPrometheusReads) {
   Metrics metrics;
-  metrics.counter("ziwa_log_records_total", "Records", {{"topic", "a\"b"}}).add(3);
-  metrics.gauge("ziwa_log_lag_rows", "Lag", {}, [] { return 1.5; });
-  auto& seconds = metrics.histogram("ziwa_sql_seconds", "Time", {0.1, 1});
+  metrics.counter(CounterSpec{"ziwa_log_records_total", "Records"}, {{"topic", "a\"b"}}).add(3);
+  metrics.gauge({"ziwa_log_lag_rows", "Lag"}, {}, [] { return 1.5; });
+  auto& seconds = metrics.histogram({"ziwa_sql_seconds", "Time", kBounds});
   seconds.observe(0.05);
   seconds.observe(7);
   std::string text = metrics.render();
@@ -26,9 +29,9 @@ TEST(Metrics, RendersWhatPrometheusReads) {
 
 TEST(Metrics, TheSameNameAndLabelsAreTheSameCounter) {
   Metrics metrics;
-  auto& one = metrics.counter("ziwa_x_total", "X", {{"door", "kafka"}});
-  auto& same = metrics.counter("ziwa_x_total", "X", {{"door", "kafka"}});
-  auto& other = metrics.counter("ziwa_x_total", "X", {{"door", "http"}});
+  auto& one = metrics.counter(kSpec, {{"door", "kafka"}});
+  auto& same = metrics.counter(kSpec, {{"door", "kafka"}});
+  auto& other = metrics.counter(kSpec, {{"door", "http"}});
   EXPECT_EQ(&one, &same);
   EXPECT_NE(&one, &other);
   one.add();

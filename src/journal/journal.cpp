@@ -1,6 +1,7 @@
 #include "journal/journal.h"
 
 #include "base/log.h"
+#include "base/metric_table.h"
 #include "journal/journal_impl_internal.h"
 
 #include <algorithm>
@@ -41,11 +42,9 @@ FileJournal::FileJournal(FileSystem& fs, std::string path, const Clock& clock, M
       path_(std::move(path)),
       clock_(clock),
       options_(options),
-      syncs_(metrics.counter("ziwa_journal_syncs_total", "Group commits made durable")),
-      entries_(metrics.counter("ziwa_journal_entries_total", "Entries added to the order")),
-      sync_seconds_(metrics.histogram("ziwa_journal_sync_seconds",
-                                      "Time one group commit takes on the disk",
-                                      {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1})) {}
+      syncs_(metrics.counter(metric::journal_syncs_total)),
+      entries_(metrics.counter(metric::journal_entries_total)),
+      sync_seconds_(metrics.histogram(metric::journal_sync_seconds)) {}
 
 FileJournal::~FileJournal() {
   {

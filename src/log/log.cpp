@@ -2,6 +2,7 @@
 
 #include "base/checksum.h"
 #include "base/log.h"
+#include "base/metric_table.h"
 #include "log/log_impl_internal.h"
 #include "log/topic_config_internal.h"
 
@@ -46,16 +47,11 @@ FileLog::FileLog(FileSystem& fs, std::string path, const Clock& clock, Metrics& 
               .options = options,
               .cache = TailCache(options.cache_bytes),
               .files = FileCache(fs, options.open_files_max),
-              .appended_bytes =
-                  metrics.counter("ziwa_log_appended_bytes_total", "Bytes of batches appended"),
-              .appended_batches =
-                  metrics.counter("ziwa_log_appended_batches_total", "Batches appended"),
-              .fetched_bytes = metrics.counter("ziwa_log_fetched_bytes_total",
-                                               "Bytes of batches given to readers"),
-              .cache_hits =
-                  metrics.counter("ziwa_log_cache_hits_total", "Fetches answered from memory"),
-              .cache_misses =
-                  metrics.counter("ziwa_log_cache_misses_total", "Fetches that read a file")} {}
+              .appended_bytes = metrics.counter(metric::log_appended_bytes_total),
+              .appended_batches = metrics.counter(metric::log_appended_batches_total),
+              .fetched_bytes = metrics.counter(metric::log_fetched_bytes_total),
+              .cache_hits = metrics.counter(metric::log_cache_hits_total),
+              .cache_misses = metrics.counter(metric::log_cache_misses_total)} {}
 
 FileLog::~FileLog() {
   listening_.reset();

@@ -1,6 +1,7 @@
 #include "stream/core.h"
 
 #include "base/log.h"
+#include "base/metric_table.h"
 
 #include <functional>
 
@@ -15,9 +16,6 @@ constexpr std::string_view kViewPrefix = "view/";
 constexpr std::string_view kSinkPrefix = "sink/";
 constexpr std::string_view kIdlePrefix = "idle/";
 constexpr uint64_t kFormat = 1;
-
-const std::vector<double> kSecondsBounds = {0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
-                                            0.1,    0.2,   0.5,   1,     2,    5,    10};
 
 ObjectId id_at(std::string_view key, size_t position) {
   return ObjectId(load_be<uint64_t>(key.data() + position));
@@ -119,16 +117,11 @@ Core::Core(Engine::Dependencies dependencies, Engine::Options options)
     : deps_(std::move(dependencies)),
       options_(options),
       tables_(deps_.store),
-      rows_counter_(deps_.metrics.counter("ziwa_stream_records_total",
-                                          "Records that the main pipeline read")),
-      steps_counter_(
-          deps_.metrics.counter("ziwa_stream_steps_total", "Steps of the main pipeline")),
-      dead_counter_(deps_.metrics.counter("ziwa_stream_dead_letters_total",
-                                          "Records that became dead letters")),
-      step_seconds_(
-          deps_.metrics.histogram("ziwa_stream_step_seconds", "Time of one step", kSecondsBounds)),
-      checkpoint_seconds_(deps_.metrics.histogram("ziwa_stream_checkpoint_seconds",
-                                                  "Time of one checkpoint", kSecondsBounds)) {}
+      rows_counter_(deps_.metrics.counter(metric::stream_records_total)),
+      steps_counter_(deps_.metrics.counter(metric::stream_steps_total)),
+      dead_counter_(deps_.metrics.counter(metric::stream_dead_letters_total)),
+      step_seconds_(deps_.metrics.histogram(metric::stream_step_seconds)),
+      checkpoint_seconds_(deps_.metrics.histogram(metric::stream_checkpoint_seconds)) {}
 
 Result<std::unique_ptr<Core>> Core::open(Engine::Dependencies dependencies,
                                          Engine::Options options) {

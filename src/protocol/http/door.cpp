@@ -1,6 +1,7 @@
 #include "protocol/http/door.h"
 
 #include "base/log.h"
+#include "base/metric_table.h"
 #include "protocol/http/errors.h"
 #include "protocol/http/origin.h"
 #include "protocol/http/rest.h"
@@ -65,8 +66,7 @@ struct Door::State : std::enable_shared_from_this<State> {
       : dependencies(std::move(given)),
         options(chosen),
         rest(dependencies.database, dependencies.engine, {.rows_max = options.rows_max}),
-        requests(dependencies.metrics.counter("ziwa_http_requests_total",
-                                              "Requests that the HTTP door answered.")) {}
+        requests(dependencies.metrics.counter(metric::http_requests_total)) {}
 
   asio::awaitable<void> serve(std::shared_ptr<Connection> connection);
   asio::awaitable<bool> serve_one(Connection& connection, beast::flat_buffer& buffer);

@@ -1,5 +1,6 @@
 #include "protocol/kafka/broker.h"
 
+#include "base/metric_table.h"
 #include "protocol/kafka/api_table.h"
 
 namespace ziwa::kafka {
@@ -16,8 +17,8 @@ Broker::Broker(Parts parts, BrokerOptions options, groups::Coordinator::Options 
       topic_ids_(options_.cluster_id),
       groups_(parts_.clock, *parts_.group_storage, std::move(group_options)) {
   for (const Api& api : api_table()) {
-    request_counters_.push_back(&parts_.metrics.counter(
-        "ziwa_kafka_requests_total", "Requests by API.", {{.name = "api", .value = api.name}}));
+    request_counters_.push_back(&parts_.metrics.counter(metric::kafka_requests_total,
+                                                        {{.name = "api", .value = api.name}}));
   }
 }
 

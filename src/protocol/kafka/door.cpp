@@ -1,6 +1,7 @@
 #include "protocol/kafka/door.h"
 
 #include "base/log.h"
+#include "base/metric_table.h"
 #include "base/thread_pool.h"
 #include "log/groups/storage.h"
 #include "protocol/kafka/broker.h"
@@ -145,10 +146,8 @@ class TcpDoor final : public Door {
  public:
   TcpDoor(asio::io_context& io, const Deps& deps, const Options& options, BrokerOptions broker)
       : io_(io),
-        bytes_in_(deps.metrics.counter("ziwa_kafka_received_bytes_total",
-                                       "Bytes read from Kafka clients.")),
-        bytes_out_(
-            deps.metrics.counter("ziwa_kafka_sent_bytes_total", "Bytes written to Kafka clients.")),
+        bytes_in_(deps.metrics.counter(metric::kafka_received_bytes_total)),
+        bytes_out_(deps.metrics.counter(metric::kafka_sent_bytes_total)),
         limits_{.connection = {.request_bytes_max = options.request_bytes_max,
                                .unanswered_bytes_max = options.unanswered_bytes_max,
                                .in_flight_max = options.in_flight_max},

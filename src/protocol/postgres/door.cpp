@@ -1,6 +1,7 @@
 #include "protocol/postgres/door.h"
 
 #include "base/log.h"
+#include "base/metric_table.h"
 #include "protocol/listen/run_on.h"
 #include "protocol/postgres/conversation.h"
 #include "protocol/postgres/sqlstate.h"
@@ -51,8 +52,7 @@ struct Door::State : std::enable_shared_from_this<State> {
   State(Dependencies given, Options chosen)
       : dependencies(given),
         options(std::move(chosen)),
-        accepted(given.metrics.counter("ziwa_postgres_connections_total",
-                                       "Connections that clients of the Postgres door opened.")) {}
+        accepted(given.metrics.counter(metric::postgres_connections_total)) {}
 
   /// Gives it a process number and a secret.
   void name(Connection& connection);
