@@ -1,6 +1,7 @@
 #include "app/source_rows.h"
 
 #include "base/settings.h"
+#include "base/text.h"
 #include "duck/chunk.h"
 #include "duck/expression.h"
 #include "protocol/rows/scalar_text.h"
@@ -14,24 +15,6 @@ namespace {
 constexpr uint64_t kMemoryBytes = 2ull << 30;
 constexpr int kThreads = 2;
 constexpr std::string_view kPlace = "__ziwa_place";
-
-std::string quote_name(std::string_view name) {
-  std::string out = "\"";
-  for (char c : name) {
-    if (c == '"') out.push_back('"');
-    out.push_back(c);
-  }
-  return out + "\"";
-}
-
-std::string quote_text(std::string_view text) {
-  std::string out = "'";
-  for (char c : text) {
-    if (c == '\'') out.push_back('\'');
-    out.push_back(c);
-  }
-  return out + "'";
-}
 
 Result<std::string> reader_of(const std::string& file) {
   auto ends = [&](std::string_view suffix) { return file.ends_with(suffix); };

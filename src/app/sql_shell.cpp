@@ -1,4 +1,5 @@
 #include "app/sql_client.h"
+#include "base/text.h"
 
 #include <atomic>
 #include <cstdio>
@@ -95,12 +96,6 @@ std::string trimmed(std::string text) {
   size_t begin = 0;
   while (begin < text.size() && std::isspace(static_cast<unsigned char>(text[begin]))) ++begin;
   return text.substr(begin);
-}
-
-std::string quote_name(const std::string& name) {
-  std::string out = "\"";
-  for (char c : name) out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + "\"";
 }
 
 void run_statement(SqlClient& client, SqlPrinter& printer, const std::string& sql) {

@@ -1,17 +1,10 @@
+#include "base/text.h"
 #include "catalog/snapshot_internal.h"
 
 #include <ranges>
 
 namespace ziwa::catalog {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return result;
-}
 
 /// Appends `id` of `image` after everything in `image` that it depends on.
 void visit(const SnapshotImage& image, ObjectId id, std::set<ObjectId>& seen,

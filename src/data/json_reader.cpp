@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "data/json_reader_internal.h"
 #include "data/text_values_internal.h"
 
@@ -8,14 +9,6 @@ namespace ziwa::data {
 namespace {
 
 using simdjson::ondemand::json_type;
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return result;
-}
 
 std::string_view type_word(json_type type) {
   switch (type) {

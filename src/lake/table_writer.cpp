@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "duck/chunk.h"
 #include "lake/partition_value_internal.h"
 #include "lake/path_internal.h"
@@ -12,15 +13,6 @@ namespace ziwa::lake {
 namespace {
 
 constexpr size_t kFolderBytesMax = 120;  // of one partition folder; longer values go without
-
-std::string quoted(const std::string& name) {
-  std::string out = "\"";
-  for (char c : name) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + '"';
-}
 
 using PartitionValues = std::map<std::string, std::optional<std::string>>;
 
@@ -52,7 +44,7 @@ class Writer final : public TableWriter {
       inputs.push_back({name, columns.declared[i]});
       differ |= columns.declared[i] != columns.stored[i];
       casts.push_back(
-          fmt::format("CAST({} AS {})", quoted(name), duck::type_name(columns.stored[i])));
+          fmt::format("CAST({} AS {})", quote_name(name), duck::type_name(columns.stored[i])));
       stored_types_.push_back(columns.stored[i]);
       if (columns.is_partition[i]) {
         partition_columns_.push_back(i);

@@ -1,6 +1,8 @@
 #include "base/settings.h"
 #include "sql/statement_parser.h"
 
+#include "base/text.h"
+
 #include <array>
 #include <charconv>
 
@@ -16,14 +18,6 @@ constexpr std::array kUnits = {
     Unit{"minute", 60'000'000},    Unit{"hour", 3'600'000'000}, Unit{"day", 86'400'000'000},
     Unit{"week", 604'800'000'000},
 };
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 /// Words that end a column's type.
 bool starts_constraint(const Token& token) {

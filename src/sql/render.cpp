@@ -1,5 +1,7 @@
 #include "sql/render.h"
 
+#include "base/text.h"
+
 #include <algorithm>
 
 namespace ziwa::sql {
@@ -8,15 +10,6 @@ namespace {
 using duckdb::Expression;
 using duckdb::ExpressionClass;
 using duckdb::ExpressionType;
-
-std::string quote(std::string_view text, char mark) {
-  std::string out(1, mark);
-  for (char c : text) {
-    if (c == mark) out += mark;
-    out += c;
-  }
-  return out + mark;
-}
 
 Result<std::string> render_list(const duckdb::vector<duckdb::unique_ptr<Expression>>& expressions,
                                 size_t from, std::string_view separator, const NameColumn& name) {

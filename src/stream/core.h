@@ -88,7 +88,6 @@ class Core {
 
   /// Whether there is something that a checkpoint would save.
   bool dirty() const { return epoch_ != checkpoint_epoch_ || dirty_; }
-  Epoch checkpoint_epoch() const { return checkpoint_epoch_; }
   Result<std::unique_ptr<Checkpoint>> begin_checkpoint();
   /// Writes it durably, then puts pending files into their tables. Blocks. Any thread.
   void write_checkpoint(Checkpoint& checkpoint);
@@ -118,7 +117,6 @@ class Core {
   Status load_feed(ObjectId topic, std::string_view meta);
   Status load_objects(bool restored);
   Status load_idle_history();
-  Status erase_unknown();
   Status open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version);
   View::Dependencies view_dependencies();
   Dataflow::Resolve resolver() const;

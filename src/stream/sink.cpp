@@ -1,15 +1,10 @@
 #include "stream/sink.h"
 
+#include "base/text.h"
 #include "catalog/stored_columns.h"
 
 namespace ziwa::stream {
 namespace {
-
-std::string quoted(const std::string& name) {
-  std::string text = "\"";
-  for (char c : name) text += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return text + "\"";
-}
 
 std::string kept_row_key(ObjectId sink, uint64_t number) {
   std::string key = id_prefix(sink);
@@ -73,9 +68,9 @@ Status Sink::plan_columns(const Dependencies& dependencies) {
       return Error(Code::invalid_argument, "column \"{}\" of table \"{}\" is not in the source",
                    column.name, dependencies.into->name);
     }
-    expressions.push_back(
-        fmt::format("CAST({} AS {})",
-                    from ? quoted(dependencies.source.columns[*from].name) : "NULL", column.type));
+    expressions.push_back(fmt::format(
+        "CAST({} AS {})", from ? quote_name(dependencies.source.columns[*from].name) : "NULL",
+        column.type));
     declared.push_back({column.name, TRY(duck::parse_type(column.type))});
   }
   declared_ = TRY(duck::ExpressionProgram::compile(dependencies.instance, inputs, expressions));

@@ -1,6 +1,7 @@
 #include "protocol/http/rest_query.h"
 
 #include "base/settings.h"
+#include "base/text.h"
 
 #include <nlohmann/json.hpp>
 
@@ -124,15 +125,6 @@ Result<std::vector<std::optional<std::string>>> decode_cursor(std::string_view t
                                     : std::optional<std::string>(item.get<std::string>()));
   }
   return values;
-}
-
-std::string quote_name(std::string_view name) {
-  std::string out = "\"";
-  for (char c : name) {
-    if (c == '"') out.push_back('"');
-    out.push_back(c);
-  }
-  return out + "\"";
 }
 
 bool same_name(std::string_view a, std::string_view b) {
