@@ -9,19 +9,13 @@ namespace ziwa {
 
 std::string_view code_name(Code code) {
   switch (code) {
-    case Code::invalid_argument: return "invalid_argument";
-    case Code::not_found: return "not_found";
-    case Code::already_exists: return "already_exists";
-    case Code::conflict: return "conflict";
-    case Code::unsupported: return "unsupported";
-    case Code::permission: return "permission";
-    case Code::unavailable: return "unavailable";
-    case Code::exhausted: return "exhausted";
-    case Code::maybe_applied: return "maybe_applied";
-    case Code::corrupt: return "corrupt";
-    case Code::cancelled: return "cancelled";
-    case Code::io: return "io";
-    case Code::internal: return "internal";
+#define ZIWA_CODE(name, http, sqlstate, kafka) \
+  case Code::name:                             \
+    return #name;
+#define ZIWA_SQLSTATE(sqlstate, code)
+#include "base/error_table.inc"
+#undef ZIWA_CODE
+#undef ZIWA_SQLSTATE
   }
   return "internal";
 }

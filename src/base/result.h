@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/error_codes.h"
+
 #include <fmt/core.h>
 
 #include <expected>
@@ -11,25 +13,6 @@
 #include <utility>
 
 namespace ziwa {
-
-/// What a caller can do about an error. A code exists only because some caller acts on it;
-/// everything else a person needs is in the message, the hint and the position. Each door maps
-/// codes to its own in one table.
-enum class Code : unsigned char {
-  invalid_argument,  ///< The request is wrong and will always be: fix it.
-  not_found,         ///< The named thing does not exist.
-  already_exists,    ///< The named thing exists.
-  conflict,          ///< Another writer was first, or dependants exist: look again, then retry.
-  unsupported,       ///< Understood, and not built: the message says what is.
-  permission,        ///< Refused for this caller.
-  unavailable,       ///< Not now: retry later (starting, stopping, a slow peer, a limit in time).
-  exhausted,  ///< A named limit of memory, disk, size or count was reached; nothing was written.
-  maybe_applied,  ///< The outcome is unknown: read before retrying.
-  corrupt,        ///< Stored bytes are not what was written.
-  cancelled,      ///< The caller asked to stop.
-  io,             ///< The operating system refused.
-  internal,       ///< A bug of ours.
-};
 
 /// The stable name of `code` as users see it, e.g. "not_found".
 std::string_view code_name(Code code);

@@ -1,6 +1,7 @@
 #include "sql/entries.h"
 
 #include "base/checksum.h"
+#include "base/text.h"
 #include "duck/expression.h"
 #include "duck/file_system.h"
 #include "sql/core.h"
@@ -10,8 +11,6 @@
 
 namespace ziwa::sql {
 namespace {
-
-std::string lower(std::string_view text) { return duckdb::StringUtil::Lower(std::string(text)); }
 
 [[noreturn]] void refuse(std::string_view what, std::string hint) {
   duck::throw_error(

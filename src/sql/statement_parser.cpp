@@ -1,6 +1,7 @@
 #include "sql/statement_parser.h"
 
 #include "base/settings.h"
+#include "base/text.h"
 
 #include <algorithm>
 #include <array>
@@ -13,14 +14,6 @@ std::string upper(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
-  return out;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return out;
 }

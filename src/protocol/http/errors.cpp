@@ -6,32 +6,13 @@ namespace ziwa::protocol::http {
 
 unsigned status_of(Code code) {
   switch (code) {
-    case Code::invalid_argument:
-      return 400;
-    case Code::not_found:
-      return 404;
-    case Code::already_exists:
-      return 409;
-    case Code::conflict:
-      return 409;
-    case Code::unsupported:
-      return 501;
-    case Code::permission:
-      return 403;
-    case Code::unavailable:
-      return 503;
-    case Code::exhausted:
-      return 429;
-    case Code::maybe_applied:
-      return 500;
-    case Code::corrupt:
-      return 500;
-    case Code::cancelled:
-      return 503;
-    case Code::io:
-      return 500;
-    case Code::internal:
-      return 500;
+#define ZIWA_CODE(name, http, sqlstate, kafka) \
+  case Code::name:                             \
+    return http;
+#define ZIWA_SQLSTATE(sqlstate, code)
+#include "base/error_table.inc"
+#undef ZIWA_CODE
+#undef ZIWA_SQLSTATE
   }
   return 500;
 }

@@ -4,28 +4,13 @@ namespace ziwa::kafka {
 
 ErrorCode error_code_of(const Error& error) {
   switch (error.code()) {
-    case Code::invalid_argument:
-      return ErrorCode::invalid_request;
-    case Code::not_found:
-      return ErrorCode::unknown_topic_or_partition;
-    case Code::already_exists:
-      return ErrorCode::topic_already_exists;
-    case Code::conflict:
-    case Code::permission:
-      return ErrorCode::policy_violation;
-    case Code::unsupported:
-      return ErrorCode::invalid_request;
-    case Code::unavailable:
-    case Code::cancelled:
-      return ErrorCode::not_leader_or_follower;  // Clients look again and retry.
-    case Code::maybe_applied:
-      return ErrorCode::request_timed_out;
-    case Code::exhausted:
-    case Code::corrupt:
-    case Code::io:
-      return ErrorCode::kafka_storage_error;
-    case Code::internal:
-      return ErrorCode::unknown_server_error;
+#define ZIWA_CODE(name, http, sqlstate, kafka) \
+  case Code::name:                             \
+    return ErrorCode::kafka;
+#define ZIWA_SQLSTATE(sqlstate, code)
+#include "base/error_table.inc"
+#undef ZIWA_CODE
+#undef ZIWA_SQLSTATE
   }
   return ErrorCode::unknown_server_error;
 }

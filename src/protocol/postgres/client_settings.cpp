@@ -1,5 +1,7 @@
 #include "protocol/postgres/client_settings.h"
 
+#include "base/text.h"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -66,12 +68,6 @@ std::string reported_name(std::string_view name) {
   if (name == "timezone") return "TimeZone";
   if (name == "intervalstyle") return "IntervalStyle";
   return std::string(name);
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
-  return out;
 }
 
 bool is_word(char c) {

@@ -6,43 +6,18 @@ namespace ziwa::protocol::postgres {
 namespace {
 
 constexpr SqlState kTable[] = {
-    {"XX000", Code::internal},             // internal_error
-    {"42000", Code::invalid_argument},     // syntax_error_or_access_rule...
-    {"42601", Code::invalid_argument},     // syntax_error
-    {"42702", Code::invalid_argument},     // ambiguous_column
-    {"42703", Code::invalid_argument},     // undefined_column
-    {"42704", Code::invalid_argument},     // undefined_object
-    {"42803", Code::invalid_argument},     // grouping_error
-    {"42804", Code::invalid_argument},     // datatype_mismatch
-    {"42846", Code::invalid_argument},     // cannot_coerce
-    {"42883", Code::invalid_argument},     // undefined_function
-    {"42P02", Code::invalid_argument},     // undefined_parameter
-    {"22003", Code::invalid_argument},     // numeric_value_out_of_range
-    {"22007", Code::invalid_argument},     // invalid_datetime_format
-    {"22012", Code::invalid_argument},     // division_by_zero
-    {"22023", Code::invalid_argument},     // invalid_parameter_value
-    {"22P02", Code::invalid_argument},     // invalid_text_representation
-    {"23502", Code::invalid_argument},     // not_null_violation
-    {"42P01", Code::not_found},            // undefined_table
-    {"42P07", Code::already_exists},       // duplicate_table
-    {"40001", Code::conflict},             // serialization_failure
-    {kFailedTransaction, Code::conflict},  // in_failed_sql_transaction
-    {"0A000", Code::unsupported},          // feature_not_supported
-    {"42501", Code::permission},           // insufficient_privilege
-    {"57P03", Code::unavailable},          // cannot_connect_now
-    {kAdminShutdown, Code::unavailable},   // admin_shutdown
-    {"53000", Code::exhausted},            // insufficient_resources
-    {"53100", Code::exhausted},            // disk_full
-    {"53200", Code::exhausted},            // out_of_memory
+#define ZIWA_CODE(name, http, sqlstate, kafka) {sqlstate, Code::name},
+#define ZIWA_SQLSTATE(sqlstate, code) {sqlstate, Code::code},
+#include "base/error_table.inc"
+#undef ZIWA_CODE
+#undef ZIWA_SQLSTATE
+    // What only this door says.
+    {kAdminShutdown, Code::unavailable},
     {kTooManyConnections, Code::exhausted},
-    {"40003", Code::maybe_applied},                // statement_completion_unknown
-    {"XX001", Code::corrupt},                      // data_corrupted
-    {"57014", Code::cancelled},                    // query_canceled
-    {"58030", Code::io},                           // io_error
-    {kProtocolViolation, Code::invalid_argument},  // protocol_violation
-    {kNoSuchStatement, Code::not_found},           // invalid_sql_statement_name
-    {kNoSuchPortal, Code::not_found},              // invalid_cursor_name
-    {kDuplicateStatement, Code::already_exists},   // duplicate_prepared_statement
+    {kProtocolViolation, Code::invalid_argument},
+    {kNoSuchStatement, Code::not_found},
+    {kNoSuchPortal, Code::not_found},
+    {kDuplicateStatement, Code::already_exists},
     {kDuplicatePortal, Code::already_exists},
 };
 
@@ -109,7 +84,7 @@ std::span<const SqlState> sqlstates() { return kTable; }
 
 std::string_view sqlstate_of(Code code) {
   auto general = std::ranges::find(kTable, code, &SqlState::code);
-  return general == std::end(kTable) ? kTable[0].sqlstate : general->sqlstate;
+  return general == std::end(kTable) ? "XX000" : general->sqlstate;
 }
 
 std::string_view sqlstate_of(const Error& error) {

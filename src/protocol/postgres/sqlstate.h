@@ -8,7 +8,7 @@
 
 namespace ziwa::protocol::postgres {
 
-// SQLSTATEs that the door gives by itself; all there are stand in the one table in sqlstate.cpp.
+// SQLSTATEs that the door gives by itself; those of our codes stand in schemas/errors.yaml.
 inline constexpr std::string_view kProtocolViolation = "08P01";
 inline constexpr std::string_view kFailedTransaction = "25P02";
 inline constexpr std::string_view kNoSuchStatement = "26000";
