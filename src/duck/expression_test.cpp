@@ -128,7 +128,7 @@ TEST_F(ExpressionTest, RefusesWhatIsNotAScalarExpression) {
   EXPECT_EQ(refused("now()").code(), Code::unsupported);
   EXPECT_EQ(refused("a +").code(), Code::invalid_argument);
   EXPECT_EQ(refused("").code(), Code::invalid_argument);
-  EXPECT_EQ(refused("nosuch(a)").code(), Code::not_found);
+  EXPECT_EQ(refused("nosuch(a)").code(), Code::invalid_argument);
 }
 
 TEST(TypeTest, ParsesWhatItPrints) {

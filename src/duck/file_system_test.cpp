@@ -116,7 +116,7 @@ TEST_F(DuckFilesTest, ErrorsHaveCodesPositionsAndHints) {
   EXPECT_EQ(missing.position(), 18u);
   EXPECT_EQ(missing.message().find("LINE"), std::string::npos) << missing.message();
   Error column = failed("SELECT lenght('x')");
-  EXPECT_EQ(column.code(), Code::not_found);
+  EXPECT_EQ(column.code(), Code::invalid_argument);
   EXPECT_NE(column.hint().find("length"), std::string::npos) << column.to_string();
   EXPECT_EQ(failed("SELEC 1").position(), 0u);
   std::string lines = "SELECT 'ä', 1\n  -- x\nFROM range(1), nothere";
