@@ -1,6 +1,5 @@
 #include "sql/project.h"
 
-#include "base/log.h"
 #include "duck/catalog_api.h"
 #include "sql/entries.h"
 #include "sql/project_files.h"

@@ -1,6 +1,7 @@
 #include "sql/project_load.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "lake/object_store.h"
 #include "sql/rewrite.h"
 #include "sql/row_writer.h"
@@ -20,16 +21,9 @@ constexpr const char* kLoadApplication = "ziwa.load";
 /// How often a load tries again when others commit to the table meanwhile.
 constexpr int kCommitAttemptsMax = 100;
 
-std::string literal(const std::string& text) {
-  return "'" + StringUtil::Replace(text, "'", "''") + "'";
-}
-std::string quoted(const std::string& name) {
-  return "\"" + StringUtil::Replace(name, "\"", "\"\"") + "\"";
-}
-
 /// The table function that reads a file with this name. Errors: unsupported.
 Result<std::string> reader_of(const std::string& path) {
-  std::string name = StringUtil::Lower(path);
+  std::string name = lower(path);
   for (const char* packed : {".gz", ".zst"}) {
     if (name.ends_with(packed)) name.resize(name.size() - std::string_view(packed).size());
   }
@@ -141,7 +135,7 @@ class Caster {
 
  private:
   std::string cast_of(size_t column) const {
-    return fmt::format("CAST({} AS {})", quoted(names_[column]), duck::type_name(to_[column]));
+    return fmt::format("CAST({} AS {})", quote_name(names_[column]), duck::type_name(to_[column]));
   }
 
   /// The first row and column that cannot be cast.
@@ -245,7 +239,7 @@ Result<LoadQuery> plan_load(const BindContext& context, const CreateTable& creat
   if (create.query) return LoadQuery{.text = create.query->text, .file = file};
   std::string reader = TRY(reader_of(file));
   bool csv = reader == "read_csv";
-  std::string all = fmt::format("SELECT * FROM {}({}{})", reader, literal(file),
+  std::string all = fmt::format("SELECT * FROM {}({}{})", reader, quote_text(file),
                                 csv ? ", header = true, all_varchar = true" : "");
   auto described = describe_query(context, {.text = all, .position = 0});
   if (!described) {
@@ -257,14 +251,14 @@ Result<LoadQuery> plan_load(const BindContext& context, const CreateTable& creat
   std::string types;
   for (size_t i = 0; i < names.size(); ++i) {
     const char* comma = i > 0 ? ", " : "";
-    columns += comma + quoted(names[i]);
-    types += comma + literal(names[i]) + ": " + literal(table.table().schema.columns[i].type);
+    columns += comma + quote_name(names[i]);
+    types += comma + quote_text(names[i]) + ": " + quote_text(table.table().schema.columns[i].type);
   }
   // With its types given, the CSV reader names line and column of what does not fit, and '007'
   // stays text.
   std::string options = csv ? ", header = true, types = {" + types + "}" : "";
   return LoadQuery{
-      .text = fmt::format("SELECT {} FROM {}({}{})", columns, reader, literal(file), options),
+      .text = fmt::format("SELECT {} FROM {}({}{})", columns, reader, quote_text(file), options),
       .file = file};
 }
 

@@ -1,5 +1,6 @@
 #include "sql/project_order.h"
 
+#include "base/text.h"
 #include "duck/catalog_api.h"
 #include "sql/core.h"
 #include "sql/references.h"
@@ -106,8 +107,7 @@ class Sorter {
 }  // namespace
 
 ObjectKey object_key(std::string_view schema, std::string_view name) {
-  return {duckdb::StringUtil::Lower(std::string(schema)),
-          duckdb::StringUtil::Lower(std::string(name))};
+  return {lower(schema), lower(name)};
 }
 
 Result<std::vector<Declared>> parse_project(const ProjectFiles& files) {

@@ -1,5 +1,6 @@
 #include "sql/references.h"
 
+#include "base/text.h"
 #include "duck/file_system.h"
 #include "duck/instance.h"
 #include "duck/parser.h"
@@ -24,9 +25,9 @@ class Collector {
       duckdb::QueryNode& defined = *entry.second->query->node;
       Scope inside = scope;
       if (defined.type == duckdb::QueryNodeType::RECURSIVE_CTE_NODE)
-        inside.insert(StringUtil::Lower(entry.first));
+        inside.insert(lower(entry.first));
       query(defined, std::move(inside));
-      scope.insert(StringUtil::Lower(entry.first));
+      scope.insert(lower(entry.first));
     }
     auto each = [&](duckdb::unique_ptr<ParsedExpression>& child) { expression(*child, scope); };
     if (!node.modifiers.empty())
@@ -113,7 +114,7 @@ class Collector {
     expression(*ref.function, scope);
     if (ref.function->GetExpressionClass() != duckdb::ExpressionClass::FUNCTION) return;
     auto& call = ref.function->Cast<duckdb::FunctionExpression>();
-    std::string function_name = StringUtil::Lower(call.function_name);
+    std::string function_name = lower(call.function_name);
     if (function_name != "query" && function_name != "query_table") return;
     // They hide what is read in a text, and the order of a project follows from what is read.
     duck::throw_error(Error(Code::unsupported, "{}() cannot stand in a project", function_name)
@@ -122,7 +123,7 @@ class Collector {
 
   void name(const std::string& catalog, const std::string& schema, const std::string& table,
             const Scope& scope) {
-    if (catalog.empty() && schema.empty() && scope.contains(StringUtil::Lower(table))) return;
+    if (catalog.empty() && schema.empty() && scope.contains(lower(table))) return;
     // `db.t` is a table of the default schema.
     bool database_only = catalog.empty() && StringUtil::CIEquals(schema, "db");
     names.push_back({.schema = database_only ? "" : schema, .name = table, .position = 0});
