@@ -32,14 +32,17 @@ struct MetricLabel {
 
 // Figures by name and what they say; all there are stand in schemas/metrics.yaml, from which
 // base/metric_table.h is generated.
+/// A figure that only grows.
 struct CounterSpec {
   const char* name;
   const char* help;
 };
+/// A figure that goes up and down.
 struct GaugeSpec {
   const char* name;
   const char* help;
 };
+/// How often a value lay below each bound.
 struct HistogramSpec {
   const char* name;
   const char* help;
