@@ -1,5 +1,6 @@
 #include "app/testing/power_scenario.h"
 #include "base/log.h"
+#include "base/slowness.h"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +15,6 @@ namespace ziwa::app {
 namespace {
 
 using testing::in_parallel;
-using testing::kSlowness;
 using testing::PowerScenario;
 
 constexpr int kCutsPerDirectory = 20;

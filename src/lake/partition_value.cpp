@@ -101,6 +101,7 @@ Result<std::optional<std::string>> partition_text(const Value& value) {
 Result<Value> partition_value(const std::optional<std::string>& text, const LogicalType& type) {
   if (!text || text->empty()) return Value(type);
   if (type.id() == LogicalTypeId::BLOB) return Value::BLOB_RAW(TRY(text_as_bytes(*text)));
+  if (!Value::StringIsValid(*text)) return Error(Code::corrupt, "a partition value is not UTF-8");
   Value value(type.id() == LogicalTypeId::TIMESTAMP_TZ && !names_a_zone(*text) ? *text + "+00"
                                                                                : *text);
   if (!value.DefaultTryCastAs(type)) {

@@ -2,6 +2,7 @@
 // whole or not at all.
 #include "base/log.h"
 #include "base/sim_file.h"
+#include "base/slowness.h"
 #include "state/store.h"
 
 #include <gtest/gtest.h>
@@ -105,7 +106,7 @@ TEST(StorePower, SyncedBatchesSurviveAndOthersAreWholeOrNothing) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 10; ++i) {
     threads.emplace_back([&] {
-      for (uint64_t seed = next++; seed <= 50 && !HasFailure(); seed = next++) {
+      for (uint64_t seed = next++; seed <= 50 / kSlowness && !HasFailure(); seed = next++) {
         bool lost = false;
         live_and_die(seed, nullptr, lost);
       }
@@ -129,6 +130,7 @@ TEST(StorePower, EverySyncIsNeeded) {
            Case{"sorted file", [](const std::string& path) { return path.ends_with(".sst"); }},
        }) {
     bool lost = false;
+    if (kSlowness > 1) GTEST_SKIP() << "too slow under a sanitizer";
     for (uint64_t seed = 1; seed <= 60 && !lost; ++seed) live_and_die(seed, skip, lost);
     EXPECT_TRUE(lost) << "no seed noticed that the sync of the " << name << " was left out";
   }

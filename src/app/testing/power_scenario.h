@@ -38,13 +38,6 @@ class PowerScenario {
   int cuts_ = 0;
 };
 
-/// How many times slower than usual this build is, about.
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr int kSlowness = 10;
-#else
-inline constexpr int kSlowness = 1;
-#endif
-
 /// Runs `work(number)` for 0 .. count - 1 on several threads, until one says that it is enough.
 void in_parallel(size_t count, const std::function<bool(size_t)>& work);
 
