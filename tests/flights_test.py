@@ -66,6 +66,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, after_s: float) -> None:
         text=True,
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
+    assert process.stdout.readline().startswith("seed ")  # it runs: Python has read its modules
     time.sleep(after_s)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
