@@ -421,8 +421,8 @@ TEST(Dataflow, RowsThatFailAreCountedAndLeftOut) {
 }
 
 TEST(Dataflow, RefusesWhatItCannotKeep) {
-  duck::Instance& instance = *duck::Instance::open(posix_file_system(), {})->release();
-  StageContext context{.instance = instance, .errors = {}, .late = nullptr, .watermark = {}};
+  std::unique_ptr<duck::Instance> instance = duck::Instance::open(posix_file_system(), {}).value();
+  StageContext context{.instance = *instance, .errors = {}, .late = nullptr, .watermark = {}};
   auto compile = [&](const Plan& plan) {
     return Dataflow::compile(plan, context, [](ObjectId) -> Result<SourceObject> {
       SourceObject object;
