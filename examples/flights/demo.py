@@ -595,10 +595,11 @@ def main() -> int:
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
-    print(f"seed {seed}", flush=True)
-    work = pathlib.Path(tempfile.mkdtemp(prefix="ziwa-demo-"))
+    work = None
     keep = options.keep
     try:
+        print(f"seed {seed}", flush=True)
+        work = pathlib.Path(tempfile.mkdtemp(prefix="ziwa-demo-"))
         demo = Demo(
             os.path.abspath(options.binary),
             work,
@@ -614,9 +615,9 @@ def main() -> int:
         print(f"\n{interrupted or 'interrupted'}: ended, nothing is left behind", file=sys.stderr)
         return 130
     finally:
-        if keep:
+        if work is not None and keep:
             print(f"\nkept: {work}")
-        else:
+        elif work is not None:
             shutil.rmtree(work, ignore_errors=True)
     print(f"\nFAILED: {failure}" if failure else "\nAll answers are equal.")
     return 1 if failure else 0

@@ -1,5 +1,6 @@
 #include "app/command.h"
 #include "app/sql_client.h"
+#include "base/text.h"
 
 #include <cstdio>
 #include <fstream>
@@ -58,10 +59,7 @@ int run_project(const ProjectOptions& options, bool apply) {
   std::unique_ptr<char, decltype(&std::free)> path(realpath(options.project.c_str(), nullptr),
                                                    &std::free);
   if (!path) return report_error(errno_error(errno, options.project), options.json);
-  std::string quoted = "'";
-  for (const char* c = path.get(); *c != '\0'; ++c)
-    quoted += *c == '\'' ? "''" : std::string(1, *c);
-  quoted += "'";
+  std::string quoted = quote_text(path.get());
   std::string sql =
       apply ? "CALL ziwa.apply(" + quoted + (options.allow_drop ? ", 'allow_drop')" : ")")
             : "CALL ziwa.diff(" + quoted + ")";

@@ -2,6 +2,7 @@
 
 #include "app/doors.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "protocol/postgres/pg_catalog.h"
 
 namespace ziwa::app {
@@ -232,10 +233,8 @@ catalog::Catalog::Watcher Engines::stream_watcher() {
 
 Status Engines::apply_project(const std::string& directory, bool allow_drop) {
   auto session = TRY(database_->session());
-  std::string quoted = "'";
-  for (char c : directory) quoted += c == '\'' ? "''" : std::string(1, c);
-  auto rows =
-      TRY(session->query("CALL ziwa.apply(" + quoted + (allow_drop ? "', 'allow_drop')" : "')")));
+  auto rows = TRY(session->query("CALL ziwa.apply(" + quote_text(directory) +
+                                 (allow_drop ? ", 'allow_drop')" : ")")));
   while (TRY(rows->next()) != nullptr) {
   }
   return {};

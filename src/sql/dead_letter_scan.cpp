@@ -1,10 +1,9 @@
 #include "sql/dead_letter_scan.h"
 
-#include "data/record_codec.h"
+#include "catalog/topic_name.h"
 #include "duck/catalog_api.h"
-#include "duck/expression.h"
 #include "sql/system_tables_internal.h"
-#include "sql/topic_reader.h"
+#include "sql/topic_decoder.h"
 
 #include <algorithm>
 #include <optional>
@@ -16,17 +15,15 @@ using duckdb::Value;
 
 class DeadLetterStream final : public data::ScanStream {
  public:
-  DeadLetterStream(const log::Log& log, catalog::ObjectPtr topic, std::vector<size_t> columns,
+  DeadLetterStream(const log::Log& log, const catalog::Object& topic, std::vector<size_t> columns,
                    std::vector<Piece> pieces, std::shared_ptr<const RecordPlaces> known,
-                   std::unique_ptr<data::RecordCodec> codec,
-                   const duckdb::vector<duckdb::LogicalType>& types)
+                   std::unique_ptr<TopicDecoder> decoder)
       : log_(log),
-        topic_(std::move(topic)),
+        topic_(catalog::topic_name(topic)),
         columns_(std::move(columns)),
         pieces_(std::move(pieces)),
         known_(std::move(known)),
-        codec_(std::move(codec)),
-        decoded_(types) {}
+        decoder_(std::move(decoder)) {}
 
   Status next(duckdb::DataChunk& out) override {
     while (true) {
@@ -39,36 +36,17 @@ class DeadLetterStream final : public data::ScanStream {
         reader_.reset();
         continue;
       }
-      records = records.first(std::min<size_t>(records.size(), STANDARD_VECTOR_SIZE));
-      size_t consumed = decode(records);
-      if (consumed == 0)
-        return Error(Code::internal, "the codec of topic \"{}\" made no progress", topic_->name);
-      TRY(fill(records.first(consumed), out));
-      reader_->take(consumed);
+      auto taken = TRY(decoder_->decode(*reader_, records));
+      TRY(fill(taken, out));
+      reader_->take(taken.size());
       if (out.size() > 0) return {};
     }
   }
 
  private:
-  size_t decode(std::span<const log::RecordView> records) {
-    inputs_.clear();
-    for (const log::RecordView& record : records) {
-      inputs_.push_back({.offset = record.offset,
-                         .partition = reader_->id().partition,
-                         .timestamp = record.timestamp,
-                         .entry = {},
-                         .key = record.key,
-                         .value = record.value});
-    }
-    decoded_.rows.Reset();
-    rows_.clear();
-    rejected_.clear();
-    return codec_->decode(inputs_, decoded_, rows_, rejected_);
-  }
-
   Status fill(std::span<const log::RecordView> records, duckdb::DataChunk& out) {
     size_t row = 0;
-    for (const data::Rejected& rejected : rejected_) {
+    for (const data::Rejected& rejected : decoder_->rejected()) {
       if (known_->contains({rejected.partition, rejected.offset.value})) continue;
       auto record = std::ranges::lower_bound(records, rejected.offset, {},
                                              [](const auto& each) { return each.offset; });
@@ -84,7 +62,7 @@ class DeadLetterStream final : public data::ScanStream {
                          const log::RecordView& record) {
     switch (column) {
       case 0:
-        return text_value(topic_->name);
+        return text_value(topic_);
       case 1:
         return Value::INTEGER(rejected.partition);
       case 2:
@@ -100,17 +78,13 @@ class DeadLetterStream final : public data::ScanStream {
   }
 
   const log::Log& log_;
-  catalog::ObjectPtr topic_;
+  std::string topic_;  ///< Its name to Kafka clients.
   std::vector<size_t> columns_;
   std::vector<Piece> pieces_;
   std::shared_ptr<const RecordPlaces> known_;
-  std::unique_ptr<data::RecordCodec> codec_;
-  duck::Chunk decoded_;
+  std::unique_ptr<TopicDecoder> decoder_;
   size_t at_ = 0;
   std::optional<PieceReader> reader_;
-  std::vector<data::Record> inputs_;
-  std::vector<uint32_t> rows_;
-  std::vector<data::Rejected> rejected_;
 };
 
 class UnreadTopicScan final : public data::Scan {
@@ -126,14 +100,9 @@ class UnreadTopicScan final : public data::Scan {
 
   Result<std::vector<std::unique_ptr<data::ScanStream>>> open(const data::ScanRequest& request,
                                                               size_t) override {
-    const auto& definition = topic_->topic();
-    duckdb::vector<duckdb::LogicalType> types;
-    for (const data::Column& column : definition.schema.columns)
-      types.push_back(TRY(duck::parse_type(column.type)));
-    auto codec = TRY(data::make_record_codec(definition.schema, definition.format));
     std::vector<std::unique_ptr<data::ScanStream>> streams;
-    streams.push_back(std::make_unique<DeadLetterStream>(log_, topic_, request.columns, pieces_,
-                                                         known_, std::move(codec), types));
+    streams.push_back(std::make_unique<DeadLetterStream>(
+        log_, *topic_, request.columns, pieces_, known_, TRY(TopicDecoder::create(topic_))));
     return streams;
   }
 

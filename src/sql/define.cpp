@@ -249,6 +249,12 @@ Status check_same_columns(const catalog::Object& from, const catalog::Object& in
   return {};
 }
 
+Status check_sink(const BindContext& context, const catalog::Object& sink, size_t position) {
+  Status possible = context.core->deps.engine.validate_sink(sink, *context.catalog);
+  if (possible) return {};
+  return std::move(possible).error().at(position);
+}
+
 Result<catalog::Definition> define_sink(const BindContext& context, const CreateSink& create,
                                         std::vector<ObjectId>& depends_on) {
   catalog::ObjectPtr into = TRY(find_object(*context.catalog, create.into, context.schema));
@@ -258,10 +264,9 @@ Result<catalog::Definition> define_sink(const BindContext& context, const Create
                  catalog::kind_name(into->kind()))
         .at(create.into.position);
   }
-  if (from->kind() != catalog::Kind::topic) {
-    return Error(Code::unsupported, "a sink from a {} is not built",
+  if (from->kind() != catalog::Kind::topic && from->kind() != catalog::Kind::view) {
+    return Error(Code::unsupported, "a sink reads a topic or a view; \"{}\" is a {}", from->name,
                  catalog::kind_name(from->kind()))
-        .with_hint("a sink from a topic is")
         .at(create.from.position);
   }
   TRY(check_same_columns(*from, *into, create.from.position));
@@ -345,6 +350,7 @@ Result<catalog::Object> define(const BindContext& context, const CreateStatement
     case catalog::Kind::sink:
       object.definition =
           TRY(define_sink(context, std::get<CreateSink>(create), object.depends_on));
+      TRY(check_sink(context, object, std::get<CreateSink>(create).from.position));
       break;
   }
   return object;

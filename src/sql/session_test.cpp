@@ -1,4 +1,4 @@
-#include "sql/testing/sql_rig.h"
+#include "sql/testing/sql_test.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,33 +12,14 @@ using testing::all_rows;
 using ::testing::HasSubstr;
 using testing::TextRows;
 
-class SessionTest : public ::testing::Test {
+class SessionTest : public testing::SqlTest {
  protected:
-  void SetUp() override { session_ = open(); }
-  std::unique_ptr<Session> open() {
-    auto session = rig_.database().session();
-    EXPECT_TRUE(session) << session.error().to_string();
-    return session ? std::move(*session) : nullptr;
-  }
-  TextRows rows(std::string_view sql) {
-    auto result = all_rows(*session_, sql);
-    EXPECT_TRUE(result) << sql << ": " << (result ? "" : result.error().to_string());
-    return result.value_or(TextRows{});
-  }
-  Error error(std::string_view sql) {
-    auto result = all_rows(*session_, sql);
-    if (!result) return result.error();
-    ADD_FAILURE() << "worked: " << sql;
-    return Error(Code::internal, "worked");
-  }
+  SessionTest() : SqlTest(testing::SqlRig::Streams::fake) {}
   void make_topic() {
     rows(
         "CREATE TOPIC t (id BIGINT NOT NULL, name VARCHAR) WITH (partitions=2, partition_by='id')");
     rows("INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, NULL)");
   }
-
-  testing::SqlRig rig_{testing::SqlRig::Streams::fake};
-  std::unique_ptr<Session> session_;
 };
 
 TEST_F(SessionTest, OrdinaryQueriesRun) {

@@ -1,3 +1,4 @@
+#include "catalog/topic_name.h"
 #include "duck/expression.h"
 #include "sql/dead_letter_scan.h"
 #include "sql/system_tables_internal.h"
@@ -110,9 +111,7 @@ Result<std::shared_ptr<data::Scan>> open_late_rows(const SystemContext& context)
     if (late == context.published.late_rows.end() || !late->second) continue;
     auto scan = late->second->scan();
     TRY(check_columns(scan->schema(), std::span(late_schema().columns).subspan(1)));
-    parts.emplace_back(
-        object->schema == kDefaultSchema ? object->name : object->schema + "." + object->name,
-        std::move(scan));
+    parts.emplace_back(shown_name(*object), std::move(scan));
   }
   return std::make_shared<LabelledScan>(late_schema(), std::move(parts));
 }
@@ -184,14 +183,16 @@ Result<std::shared_ptr<data::Scan>> open_dead_letters(const SystemContext& conte
   }
   for (const auto& topic : unread) {
     parts.push_back(TRY(scan_dead_letters(context.core.deps.log, topic, context.published.epoch,
-                                          std::move(known[topic->name]))));
+                                          std::move(known[catalog::topic_name(*topic)]))));
   }
   return std::make_shared<ChainedScan>(dead_letter_schema(), std::move(parts));
 }
 
 std::string partition_text(const catalog::Snapshot* catalog, PartitionId id) {
   catalog::ObjectPtr object = catalog ? catalog->find(id.topic) : nullptr;
-  return fmt::format("{}/{}", object ? object->name : std::to_string(id.topic.value), id.partition);
+  return fmt::format("{}/{}",
+                     object ? catalog::topic_name(*object) : std::to_string(id.topic.value),
+                     id.partition);
 }
 
 /// What an entry says, in words.
@@ -209,9 +210,9 @@ struct EntryText {
   }
   std::pair<std::string, std::string> operator()(const journal::DeltaVersion& body) const {
     catalog::ObjectPtr table = catalog ? catalog->find(body.table) : nullptr;
-    return {"table",
-            fmt::format("{} version {}", table ? table->name : std::to_string(body.table.value),
-                        body.version)};
+    return {"table", fmt::format("{} version {}",
+                                 table ? shown_name(*table) : std::to_string(body.table.value),
+                                 body.version)};
   }
   std::pair<std::string, std::string> operator()(const journal::CatalogChange& body) const {
     return {"catalog", fmt::format("version {}", body.catalog_version)};
@@ -344,7 +345,7 @@ SystemTable idle_marks_table() {
       catalog::ObjectPtr topic = catalog ? catalog->find(mark->id.topic) : nullptr;
       return std::vector<Value>{
           big(entry.number.value), time_value(entry.time),
-          text_value(topic ? topic->name : std::to_string(mark->id.topic.value)),
+          text_value(topic ? catalog::topic_name(*topic) : std::to_string(mark->id.topic.value)),
           Value::INTEGER(mark->id.partition)};
     };
     return std::make_shared<JournalScan>(schema, context, row);

@@ -41,6 +41,10 @@ SystemTable dead_letters_table();
 SystemTable journal_table();
 SystemTable idle_marks_table();
 
+/// "name", or "schema.name" outside the default schema.
+inline std::string shown_name(const catalog::Object& object) {
+  return object.schema == kDefaultSchema ? object.name : object.schema + "." + object.name;
+}
 inline duckdb::Value text_value(std::string_view text) { return duckdb::Value(std::string(text)); }
 /// NULL for an empty text.
 inline duckdb::Value optional_text(std::string_view text) {

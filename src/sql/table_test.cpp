@@ -1,9 +1,7 @@
-#include "sql/testing/sql_rig.h"
+#include "sql/testing/sql_test.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <future>
 
 namespace ziwa::sql {
 namespace {
@@ -11,27 +9,9 @@ namespace {
 using testing::all_rows;
 using testing::TextRows;
 
-class TableTest : public ::testing::Test {
+class TableTest : public testing::SqlTest {
  protected:
-  void SetUp() override {
-    auto session = rig_.database().session();
-    ASSERT_TRUE(session) << session.error().to_string();
-    session_ = std::move(*session);
-  }
-  TextRows rows(std::string_view sql) {
-    auto result = all_rows(*session_, sql);
-    EXPECT_TRUE(result) << sql << ": " << (result ? "" : result.error().to_string());
-    return result.value_or(TextRows{});
-  }
-  Error error(std::string_view sql) {
-    auto result = all_rows(*session_, sql);
-    if (!result) return result.error();
-    ADD_FAILURE() << "worked: " << sql;
-    return Error(Code::internal, "worked");
-  }
-
-  testing::SqlRig rig_;
-  std::unique_ptr<Session> session_;
+  TableTest() : SqlTest(testing::SqlRig::Streams::real) {}
 };
 
 TEST_F(TableTest, CreateInsertSelect) {
@@ -111,19 +91,7 @@ TEST_F(TableTest, ATransactionKeepsTheTablesVersion) {
 TEST_F(TableTest, RecordsThatDoNotDecodeAreDeadLetters) {
   rows("CREATE TOPIC t (id BIGINT NOT NULL)");
   rows("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t");
-  auto id = rig_.catalog().snapshot()->find("public", "t")->id;
-  std::vector<log::NewRecord> records;
-  for (std::string_view value :
-       {R"({"id": 1})", R"({"id": "no"})", R"({"id": null})", R"({"id": 2})"}) {
-    records.push_back({.timestamp = TimestampMs(0), .key = {}, .value = as_bytes(value)});
-  }
-  std::promise<bool> done;
-  rig_.log().append(PartitionId{id, 0}, log::encode_batch(records),
-                    [&](Result<log::Appended> appended, log::AppendRefusal) {
-                      done.set_value(appended.has_value());
-                    });
-  ASSERT_TRUE(done.get_future().get());
-  rows(fmt::format("CALL ziwa.wait({})", rig_.journal().durable()));
+  append("t", {R"({"id": 1})", R"({"id": "no"})", R"({"id": null})", R"({"id": 2})"});
   EXPECT_EQ(rows("SELECT id, _offset FROM t ORDER BY id"), (TextRows{{"1", "0"}, {"2", "3"}}));
   EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"2"}}));
   EXPECT_EQ(rows("SELECT n FROM v"), (TextRows{{"2"}}));
@@ -134,31 +102,34 @@ TEST_F(TableTest, RecordsThatDoNotDecodeAreDeadLetters) {
 
 TEST_F(TableTest, DeadLettersAreThereWhetherOrNotSomethingReadsTheTopic) {
   rows("CREATE TOPIC t (id BIGINT NOT NULL)");
-  auto id = rig_.catalog().snapshot()->find("public", "t")->id;
-  auto append = [&](std::string_view value) {
-    std::vector<log::NewRecord> records = {
-        {.timestamp = TimestampMs(0), .key = {}, .value = as_bytes(value)}};
-    std::promise<bool> done;
-    rig_.log().append(PartitionId{id, 0}, log::encode_batch(records),
-                      [&](Result<log::Appended> appended, log::AppendRefusal) {
-                        done.set_value(appended.has_value());
-                      });
-    ASSERT_TRUE(done.get_future().get());
-    rows(fmt::format("CALL ziwa.wait({})", rig_.journal().durable()));
-  };
   const char* query =
       "SELECT topic, \"offset\", entry > 0, decode(value) FROM ziwa.dead_letters ORDER BY 2";
-  append("one");
-  append(R"({"id": 1})");
-  append("three");
+  append("t", {"one"});
+  append("t", {R"({"id": 1})"});
+  append("t", {"three"});
   const TextRows two = {{"t", "0", "true", "one"}, {"t", "2", "true", "three"}};
   EXPECT_EQ(rows(query), two);
   rows("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t");
   EXPECT_EQ(rows(query), two);
   rows("DROP MATERIALIZED VIEW v");
-  append("four");
+  append("t", {"four"});
   EXPECT_EQ(rows(query), (TextRows{two[0], two[1], {"t", "3", "true", "four"}}));
   EXPECT_EQ(rows("SELECT count(*) FROM ziwa.dead_letters"), (TextRows{{"3"}}));
+}
+
+TEST_F(TableTest, DeadLettersOfTopicsOfTheSameNameAreKeptApart) {
+  rows("CREATE TOPIC t (id BIGINT NOT NULL)");
+  rows("CREATE TOPIC other.t (id BIGINT NOT NULL)");
+  append("t", {"here"});
+  append("t", {"there"}, "other");
+  const char* query =
+      "SELECT topic, partition, \"offset\", decode(value) FROM ziwa.dead_letters ORDER BY 1";
+  const TextRows both = {{"other.t", "0", "0", "there"}, {"t", "0", "0", "here"}};
+  EXPECT_EQ(rows(query), both) << "no view reads them";
+  rows("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t");
+  EXPECT_EQ(rows(query), both) << "a view reads one of them";
+  rows("CREATE MATERIALIZED VIEW w AS SELECT count(*) AS n FROM other.t");
+  EXPECT_EQ(rows(query), both);
 }
 
 TEST_F(TableTest, ASinkDoesNotPutWhatMayBeNullIntoWhatMayNot) {

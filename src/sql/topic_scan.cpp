@@ -1,13 +1,12 @@
 #include "sql/topic_scan.h"
 
-#include "data/record_codec.h"
 #include "duck/catalog_api.h"
-#include "duck/expression.h"
 #include "sql/entries.h"
-#include "sql/topic_reader.h"
+#include "sql/topic_decoder.h"
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 namespace ziwa::sql {
 namespace {
@@ -31,22 +30,20 @@ Hidden hidden_of(const std::string& name) {
 struct Shape {
   catalog::ObjectPtr topic;
   data::Schema schema;  ///< topic_scan_schema().
-  duckdb::vector<duckdb::LogicalType> declared_types;
   bool raw() const { return topic->topic().schema.columns.empty(); }
 };
 
 class TopicStream final : public data::ScanStream {
  public:
   TopicStream(const log::Log& log, std::shared_ptr<const Shape> shape, std::vector<size_t> columns,
-              std::vector<Piece> pieces, std::unique_ptr<data::RecordCodec> codec)
+              std::vector<Piece> pieces, std::unique_ptr<TopicDecoder> decoder)
       : log_(log),
         shape_(std::move(shape)),
         columns_(std::move(columns)),
         pieces_(std::move(pieces)),
-        codec_(std::move(codec)) {
+        decoder_(std::move(decoder)) {
     for (size_t column : columns_)
       hidden_.push_back(hidden_of(shape_->schema.columns[column].name));
-    if (codec_) decoded_ = std::make_unique<duck::Chunk>(shape_->declared_types);
   }
 
   Status next(duckdb::DataChunk& out) override {
@@ -60,58 +57,45 @@ class TopicStream final : public data::ScanStream {
         reader_.reset();
         continue;
       }
-      records = records.first(std::min<size_t>(records.size(), STANDARD_VECTOR_SIZE));
-      size_t consumed = TRY(codec_ ? decode(records) : take_raw(records));
-      if (!rows_.empty()) TRY(fill(records, out));
-      reader_->take(consumed);
-      if (!rows_.empty()) return {};
+      if (decoder_) {
+        records = TRY(decoder_->decode(*reader_, records));
+      } else {
+        records = take_raw(records);
+      }
+      if (!rows().empty()) TRY(fill(records, out));
+      reader_->take(records.size());
+      if (!rows().empty()) return {};
     }
   }
 
  private:
-  Result<size_t> take_raw(std::span<const log::RecordView> records) {
-    rows_.resize(records.size());
-    for (size_t i = 0; i < rows_.size(); ++i) rows_[i] = static_cast<uint32_t>(i);
-    return records.size();
+  std::span<const log::RecordView> take_raw(std::span<const log::RecordView> records) {
+    records = records.first(std::min<size_t>(records.size(), STANDARD_VECTOR_SIZE));
+    raw_rows_.resize(records.size());
+    std::iota(raw_rows_.begin(), raw_rows_.end(), 0u);
+    return records;
   }
 
-  Result<size_t> decode(std::span<const log::RecordView> records) {
-    inputs_.clear();
-    for (const log::RecordView& record : records) {
-      inputs_.push_back({.offset = record.offset,
-                         .partition = reader_->id().partition,
-                         .timestamp = record.timestamp,
-                         .entry = {},
-                         .key = record.key,
-                         .value = record.value});
-    }
-    decoded_->rows.Reset();
-    rows_.clear();
-    rejected_.clear();
-    size_t consumed = codec_->decode(inputs_, *decoded_, rows_, rejected_);
-    if (consumed == 0)
-      return Error(Code::internal, "the codec of topic \"{}\" made no progress",
-                   shape_->topic->name);
-    return consumed;
-  }
+  /// Per row, the index of its record.
+  const std::vector<uint32_t>& rows() const { return decoder_ ? decoder_->records() : raw_rows_; }
 
   Status fill(std::span<const log::RecordView> records, duckdb::DataChunk& out) {
     for (size_t i = 0; i < columns_.size(); ++i) {
       if (hidden_[i] == Hidden::none) {
-        out.data[i].Reference(decoded_->rows.data[columns_[i]]);
+        out.data[i].Reference(decoder_->rows().data[columns_[i]]);
       } else {
         TRY(fill_hidden(hidden_[i], records, out.data[i]));
       }
     }
-    out.SetCardinality(rows_.size());
+    out.SetCardinality(rows().size());
     return {};
   }
 
   Status fill_hidden(Hidden kind, std::span<const log::RecordView> records,
                      duckdb::Vector& vector) {
     vector.SetVectorType(duckdb::VectorType::FLAT_VECTOR);
-    for (size_t row = 0; row < rows_.size(); ++row) {
-      const log::RecordView& record = records[rows_[row]];
+    for (size_t row = 0; row < rows().size(); ++row) {
+      const log::RecordView& record = records[rows()[row]];
       switch (kind) {
         case Hidden::partition:
           set(vector, row, reader_->id().partition);
@@ -160,11 +144,8 @@ class TopicStream final : public data::ScanStream {
   std::vector<Piece> pieces_;
   size_t at_ = 0;
   std::optional<PieceReader> reader_;
-  std::unique_ptr<data::RecordCodec> codec_;  ///< Null on a raw topic.
-  std::unique_ptr<duck::Chunk> decoded_;
-  std::vector<data::Record> inputs_;
-  std::vector<uint32_t> rows_;  ///< Per row, its index in the records at hand.
-  std::vector<data::Rejected> rejected_;
+  std::unique_ptr<TopicDecoder> decoder_;  ///< Null on a raw topic.
+  std::vector<uint32_t> raw_rows_;
 };
 
 using Bound = data::ScanRequest::Bound;
@@ -211,13 +192,12 @@ class TopicScan final : public data::Scan {
                                                               size_t parts_max) override {
     std::vector<std::vector<Piece>> buckets =
         deal(TRY(prune(request)), std::max<size_t>(parts_max, 1));
-    const auto& topic = shape_->topic->topic();
     std::vector<std::unique_ptr<data::ScanStream>> streams;
     for (auto& bucket : buckets) {
-      std::unique_ptr<data::RecordCodec> codec;
-      if (!shape_->raw()) codec = TRY(data::make_record_codec(topic.schema, topic.format));
+      std::unique_ptr<TopicDecoder> decoder;
+      if (!shape_->raw()) decoder = TRY(TopicDecoder::create(shape_->topic));
       streams.push_back(std::make_unique<TopicStream>(log_, shape_, request.columns,
-                                                      std::move(bucket), std::move(codec)));
+                                                      std::move(bucket), std::move(decoder)));
     }
     return streams;
   }
@@ -293,9 +273,6 @@ Result<std::shared_ptr<data::Scan>> make_topic_scan(log::Log& log, const catalog
   auto shape = std::make_shared<Shape>();
   shape->topic = topic;
   shape->schema = topic_scan_schema(topic->topic());
-  for (const data::Column& column : topic->topic().schema.columns) {
-    shape->declared_types.push_back(TRY(duck::parse_type(column.type)));
-  }
   std::vector<Piece> partitions = TRY(readable_pieces(log, *topic, epoch));
   return std::make_shared<TopicScan>(log, std::move(shape), std::move(partitions));
 }

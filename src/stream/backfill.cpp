@@ -339,6 +339,7 @@ Status Core::drop(const catalog::Object& object) {
       batch.remove(tables_.positions, "table/" + id_prefix(object.id));
       break;
     case catalog::Kind::topic: {
+      TRY(forget_topic(object.id));
       idle_history_.erase(object.id);
       auto idle = "idle/" + id_prefix(object.id);
       batch.remove_range(tables_.positions, idle, data::RowKeyEncoder::after_prefix(idle));

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/metric_table.h"
+#include "catalog/topic_name.h"
 
 #include <functional>
 
@@ -91,7 +92,7 @@ class DeadLetterScan final : public data::Scan {
           }
           ObjectId id(duckdb::FlatVector::GetData<uint64_t>(rows_.data[i])[row]);
           auto object = catalog_->find(id);
-          auto name = object == nullptr ? fmt::format("{}", id) : object->name;
+          auto name = object == nullptr ? fmt::format("{}", id) : catalog::topic_name(*object);
           duckdb::FlatVector::GetData<duckdb::string_t>(out.data[i])[row] =
               duckdb::StringVector::AddString(out.data[i], name);
         }
@@ -130,36 +131,55 @@ Result<std::unique_ptr<Core>> Core::open(Engine::Dependencies dependencies,
   return core;
 }
 
-Dataflow::Resolve Core::resolver() const {
-  auto catalog = deps_.catalog.snapshot();
-  return [this, catalog](ObjectId id) -> Result<SourceObject> {
-    auto object = catalog->find(id);
-    if (object == nullptr)
-      return Error(Code::not_found, "a plan reads object {}, which is gone", id);
-    switch (object->kind()) {
-      case catalog::Kind::topic:
-        return SourceObject{.schema = object->topic().schema, .topic = true, .append_only = true};
-      case catalog::Kind::table:
-        return SourceObject{.schema = object->table().schema, .topic = false, .append_only = false};
-      case catalog::Kind::view: {
-        auto view = views_.find(id);
-        bool append_only = view != views_.end() && view->second->append_only();
-        return SourceObject{
-            .schema = object->view().schema, .topic = false, .append_only = append_only};
-      }
-      case catalog::Kind::sink:
-        break;
-    }
-    return Error(Code::unsupported, "a view cannot read the {} \"{}\"",
-                 catalog::kind_name(object->kind()), object->name);
-  };
+Result<std::unique_ptr<Dataflow>> Core::compile(const Plan& plan,
+                                                const catalog::Snapshot& catalog) const {
+  StageContext context{
+      .instance = deps_.duck, .errors = {}, .late = nullptr, .watermark = [](ObjectId) {
+        return kNoWatermark;
+      }};
+  return Dataflow::compile(plan, context, [&](ObjectId id) { return source_object(id, catalog); });
+}
+
+/// Whether the rows of a view are only ever added.
+Result<bool> Core::only_grows(const catalog::Object& view, const catalog::Snapshot& catalog) const {
+  if (auto made = views_.find(view.id); made != views_.end()) return made->second->append_only();
+  Plan plan = TRY(decode_plan(view.view().plan));
+  return TRY(compile(plan, catalog))->append_only();
+}
+
+Result<SourceObject> Core::source_object(ObjectId id, const catalog::Snapshot& catalog) const {
+  auto object = catalog.find(id);
+  if (object == nullptr) return Error(Code::not_found, "a plan reads object {}, which is gone", id);
+  switch (object->kind()) {
+    case catalog::Kind::topic:
+      return SourceObject{.schema = object->topic().schema, .topic = true, .append_only = true};
+    case catalog::Kind::table:
+      return SourceObject{.schema = object->table().schema};
+    case catalog::Kind::view:
+      return SourceObject{.schema = object->view().schema,
+                          .append_only = TRY(only_grows(*object, catalog))};
+    case catalog::Kind::sink:
+      break;
+  }
+  return Error(Code::unsupported, "a view cannot read the {} \"{}\"",
+               catalog::kind_name(object->kind()), object->name);
+}
+
+Status Core::validate(const Plan& plan, const catalog::Snapshot& catalog) const {
+  TRY(compile(plan, catalog));
+  data::Schema schema;
+  for (const auto& column : plan.root().output)
+    schema.columns.push_back({column.id, column.name, column.type});
+  TRY(RowLayout::create(schema, plan.key));
+  return {};
 }
 
 View::Dependencies Core::view_dependencies() {
   return {.instance = deps_.duck,
           .store = deps_.store,
           .tables = tables_,
-          .resolve = resolver(),
+          .resolve = [this, catalog = deps_.catalog.snapshot()](
+                         ObjectId id) { return source_object(id, *catalog); },
           .topic_schema = [this](ObjectId id) -> const data::Schema* {
             auto object = deps_.catalog.snapshot()->find(id);
             return object == nullptr ? nullptr : &object->topic().schema;
@@ -187,7 +207,18 @@ std::shared_ptr<View> Core::make_view(const catalog::ObjectPtr& object) {
 }
 
 Result<std::shared_ptr<Sink>> Core::make_sink(const catalog::ObjectPtr& object,
-                                              const catalog::Snapshot& catalog) {
+                                              const catalog::Snapshot& catalog) const {
+  auto into = catalog.find(object->sink().into);
+  if (into == nullptr) {
+    return Error(Code::not_found, "sink \"{}\" writes a table that is gone", object->name);
+  }
+  return plan_sink(object, catalog, TRY(deps_.table(*into)));
+}
+
+/// `table` may be null when the sink is only to be checked.
+Result<std::shared_ptr<Sink>> Core::plan_sink(const catalog::ObjectPtr& object,
+                                              const catalog::Snapshot& catalog,
+                                              std::shared_ptr<lake::Table> table) const {
   auto from = catalog.find(object->sink().from);
   auto into = catalog.find(object->sink().into);
   if (from == nullptr || into == nullptr) {
@@ -198,7 +229,11 @@ Result<std::shared_ptr<Sink>> Core::make_sink(const catalog::ObjectPtr& object,
     return Error(Code::unsupported, "sink \"{}\" can read a topic or a view, not a {}",
                  object->name, catalog::kind_name(from->kind()));
   }
-  auto table = TRY(deps_.table(*into));
+  if (!topic && !TRY(only_grows(*from, catalog))) {
+    return Error(Code::unsupported,
+                 "view \"{}\" changes rows that it gave; a sink takes new rows only", from->name)
+        .with_hint("read the view itself, or sink a view that only filters and computes columns");
+  }
   auto sink =
       TRY(Sink::create(object, {.instance = deps_.duck,
                                 .clock = deps_.clock,
@@ -208,19 +243,11 @@ Result<std::shared_ptr<Sink>> Core::make_sink(const catalog::ObjectPtr& object,
                                 .into = into,
                                 .table = std::move(table)}));
   sink->of_view = !topic;
-  if (!topic) {
-    auto view = views_.find(from->id);
-    if (view != views_.end() && !view->second->append_only()) {
-      return Error(Code::unsupported,
-                   "view \"{}\" changes rows that it gave; a sink takes new rows only", from->name)
-          .with_hint("read the view itself, or sink a view that only filters and computes columns");
-    }
-  }
   return std::shared_ptr<Sink>(std::move(sink));
 }
 
-Status Core::validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog) {
-  TRY(make_sink(std::make_shared<const catalog::Object>(sink), catalog));
+Status Core::validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog) const {
+  TRY(plan_sink(std::make_shared<const catalog::Object>(sink), catalog, nullptr));
   return {};
 }
 
@@ -249,6 +276,7 @@ Status Core::load() {
     checkpoint_epoch_ = epoch_;
   }
   TRY(load_objects(main.has_value()));
+  TRY(forget_dropped_topics());
   for (const auto& [topic, feed] : main_.feeds) {
     for (int32_t p = 0; p < feed->partitions(); ++p) {
       deps_.log.hold({topic, p}, "stream", TRY(needed_from(topic, p, feed->position(p))));
@@ -256,6 +284,17 @@ Status Core::load() {
   }
   deps_.journal.hold("stream", epoch_.next());
   publish();
+  return {};
+}
+
+/// A topic may have been dropped after the last checkpoint.
+Status Core::forget_dropped_topics() {
+  std::set<ObjectId> topics;
+  for (const auto& [id, until] : dead_until_) topics.insert(id.topic);
+  auto catalog = deps_.catalog.snapshot();
+  for (ObjectId topic : topics) {
+    if (catalog->find(topic) == nullptr) TRY(forget_topic(topic));
+  }
   return {};
 }
 
@@ -282,6 +321,13 @@ Status Core::load_main(std::string_view meta) {
   snapshot_ = deps_.store.snapshot();
   dead_letters_->restore(snapshot_, dead, dead_changed);
   return load_idle_history();
+}
+
+std::string Core::idle_key(ObjectId topic, const IdleEvent& event) {
+  char tail[12];
+  store_be<uint64_t>(tail, event.entry.value);
+  store_be<int32_t>(tail + 8, event.partition);
+  return key_of(kIdlePrefix, topic) + std::string(tail, sizeof tail);
 }
 
 Status Core::load_idle_history() {
@@ -453,10 +499,7 @@ Result<std::unique_ptr<Checkpoint>> Core::begin_checkpoint() {
     batch.put(tables_.positions, key_of(kTablePrefix, id), as_text(out.view()));
   }
   for (const auto& [topic, event] : unsaved_idle_) {
-    char tail[12];
-    store_be<uint64_t>(tail, event.entry.value);
-    store_be<int32_t>(tail + 8, event.partition);
-    batch.put(tables_.positions, key_of(kIdlePrefix, topic) + std::string(tail, sizeof tail), "");
+    batch.put(tables_.positions, idle_key(topic, event), "");
   }
   unsaved_idle_.clear();
   for (const auto& [id, sink] : sinks_) {

@@ -74,8 +74,10 @@ class Core {
   bool backfilling() const { return !backfills_.empty(); }
   /// Views and sinks come and go. Ids of the new ones.
   Result<std::vector<ObjectId>> change(const std::vector<catalog::Change>& changes);
-  /// Whether a sink could run. Errors: as make_sink.
-  Status validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog);
+  /// Whether a view with this plan could run. Errors: what an operator refuses.
+  Status validate(const Plan& plan, const catalog::Snapshot& catalog) const;
+  /// Whether a sink could run. Errors: columns that do not fit, a view that changes its rows.
+  Status validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog) const;
   bool still_backfilling(const std::vector<ObjectId>& ids) const;
 
   /// Ends open files of sinks that are due (or of all). True: a checkpoint should follow at once.
@@ -116,14 +118,22 @@ class Core {
   Status load_main(std::string_view meta);
   Status load_feed(ObjectId topic, std::string_view meta);
   Status load_objects(bool restored);
+  Status forget_dropped_topics();
+  static std::string idle_key(ObjectId topic, const IdleEvent& event);
   Status load_idle_history();
   Status open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version);
   View::Dependencies view_dependencies();
-  Dataflow::Resolve resolver() const;
+  Result<std::unique_ptr<Dataflow>> compile(const Plan& plan,
+                                            const catalog::Snapshot& catalog) const;
+  Result<SourceObject> source_object(ObjectId id, const catalog::Snapshot& catalog) const;
+  Result<bool> only_grows(const catalog::Object& view, const catalog::Snapshot& catalog) const;
   Result<Offset> needed_from(ObjectId topic, int32_t partition, Offset position) const;
   std::shared_ptr<View> make_view(const catalog::ObjectPtr& object);
   Result<std::shared_ptr<Sink>> make_sink(const catalog::ObjectPtr& object,
-                                          const catalog::Snapshot& catalog);
+                                          const catalog::Snapshot& catalog) const;
+  Result<std::shared_ptr<Sink>> plan_sink(const catalog::ObjectPtr& object,
+                                          const catalog::Snapshot& catalog,
+                                          std::shared_ptr<lake::Table> table) const;
   void publish();
 
   // step.cpp
@@ -136,6 +146,13 @@ class Core {
   Status read_tables(const StepInput& input);
   void add_dead_letter(DeadLetter letter);
   Status flush_dead_letters();
+
+  // retention.cpp: what goes with the records.
+  Status forget_before(PartitionId id, Offset start, EntryNumber at);
+  Status forget_idle_marks(ObjectId topic, std::vector<IdleEvent>& history, int32_t partition,
+                           EntryNumber first);
+  Status forget_topic(ObjectId topic);
+  Status take_dead_letters(std::vector<data::ScanRequest::Bound> bounds);
 
   // backfill.cpp
   Status start_backfill(std::vector<std::shared_ptr<View>> views,

@@ -236,6 +236,79 @@ TEST(Core, RecordsThatDoNotDecodeAreDeadLettersOnce) {
   EXPECT_EQ(rig.scan(*rig.core().dead_letters(), {1, 2}).size(), 2u);
 }
 
+TEST(Core, DeadLettersGoWithTheRecords) {
+  StreamRig rig;
+  rig.open();
+  auto topic = rig.create_topic({.columns = kColumns});
+  auto other = rig.create_topic({.name = "other", .columns = kColumns});
+  auto one = rig.create_view("one", counts(topic));
+  rig.create_view("two", counts(other));
+  rig.produce(topic, 0, {"{a", record(1, "a"), "{b"});
+  rig.produce(topic, 0, {record(2, "a"), "{c"});
+  rig.produce(topic, 1, {"{d"});
+  rig.produce(other, 0, {"{e"});
+  rig.settle();
+  auto dead = [&] { return rig.scan(*rig.core().dead_letters(), {0, 1, 2, 5}); };
+  EXPECT_EQ(dead().size(), 5u);
+  rig.checkpoint();
+  ASSERT_TRUE(rig.log().delete_records({topic, 0}, Offset(3)));
+  rig.settle();
+  const Bag left = {{"t|0|4|{c", 1}, {"t|1|0|{d", 1}, {"other|0|0|{e", 1}};
+  EXPECT_EQ(dead(), left);
+  rig.crash();
+  rig.open();
+  rig.settle();
+  EXPECT_EQ(dead(), left) << "the journal says it again";
+  rig.checkpoint();
+  rig.crash();
+  rig.open();
+  rig.settle();
+  EXPECT_EQ(dead(), left) << "the checkpoint has it";
+  ASSERT_TRUE(rig.drop(one));
+  ASSERT_TRUE(rig.drop(topic));
+  EXPECT_EQ(dead(), (Bag{{"other|0|0|{e", 1}}));
+  rig.crash();  // The catalog is durable, the engine's state may be from before.
+  rig.open();
+  rig.settle();
+  EXPECT_EQ(dead(), (Bag{{"other|0|0|{e", 1}}));
+}
+
+TEST(Core, IdleMarksThatNobodyCanNeedAreForgotten) {
+  StreamRig rig;
+  rig.open();
+  auto topic = rig.create_topic(
+      {.columns = kColumns, .partitions = 2, .watermark = "ts", .idle_timeout_ms = 1'000});
+  auto view = rig.create_view("v", windows(topic));
+  auto marks = [&] {
+    int count = 0;
+    auto cursor = rig.store().cursor(rig.store().table("positions"));
+    for (cursor->seek("idle/"); cursor->valid() && cursor->key().starts_with("idle/");
+         cursor->next())
+      ++count;
+    return count;
+  };
+  for (int round = 0; round < 5; ++round) {
+    rig.produce(topic, 0, {record(round, "a", round)});
+    rig.settle();
+    rig.clock().advance(std::chrono::seconds(5));
+    rig.core().mark_idle();
+    rig.settle();
+    rig.checkpoint();
+  }
+  const auto answer = rig.view(view);
+  EXPECT_EQ(marks(), 6) << "five of partition 0 and one of the other";
+  ASSERT_TRUE(rig.log().delete_records({topic, 0}, Offset(4)));
+  rig.settle();
+  rig.checkpoint();
+  EXPECT_EQ(marks(), 3)
+      << "the last before the records that are left, what came after, the other's";
+  rig.crash();
+  rig.open();
+  rig.settle();
+  EXPECT_EQ(rig.view(view), answer);
+  EXPECT_EQ(marks(), 3);
+}
+
 TEST(Core, TimesFarAheadOfTheClockDoNotMoveTheWatermark) {
   StreamRig rig;
   rig.open();

@@ -59,32 +59,7 @@ class ThreadedEngine final : public Engine {
   }
 
   Status validate(const Plan& plan, const catalog::Snapshot& catalog) const override {
-    StageContext context{
-        .instance = deps_.duck, .errors = {}, .late = nullptr, .watermark = [](ObjectId) {
-          return kNoWatermark;
-        }};
-    auto compiled = Dataflow::compile(plan, context, [&](ObjectId id) -> Result<SourceObject> {
-      auto object = catalog.find(id);
-      if (object == nullptr) return Error(Code::not_found, "there is no object {}", id);
-      switch (object->kind()) {
-        case catalog::Kind::topic:
-          return SourceObject{.schema = object->topic().schema, .topic = true, .append_only = true};
-        case catalog::Kind::table:
-          return SourceObject{.schema = object->table().schema};
-        case catalog::Kind::view:
-          return SourceObject{.schema = object->view().schema};
-        case catalog::Kind::sink:
-          break;
-      }
-      return Error(Code::unsupported, "a view cannot read sink \"{}\"", object->name);
-    });
-    if (!compiled) return std::move(compiled).error();
-    std::vector<uint32_t> key = plan.key;
-    data::Schema schema;
-    for (const auto& column : plan.root().output)
-      schema.columns.push_back({column.id, column.name, column.type});
-    TRY(RowLayout::create(schema, key));
-    return {};
+    return ask([&](Core& core) { return core.validate(plan, catalog); });
   }
 
   Status validate_sink(const catalog::Object& sink,
@@ -585,8 +560,6 @@ class ThreadedEngine final : public Engine {
 };
 
 }  // namespace
-
-Status Engine::validate_sink(const catalog::Object&, const catalog::Snapshot&) const { return {}; }
 
 Result<std::unique_ptr<Engine>> Engine::open(Dependencies dependencies, Options options) {
   auto core = TRY(Core::open(dependencies, options));

@@ -116,7 +116,8 @@ class Engine {
   virtual Status validate(const Plan& plan, const catalog::Snapshot& catalog) const = 0;
   /// Checks that a sink could run over the objects of `catalog`: what it reads only grows, and its
   /// columns fit the table's.
-  virtual Status validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog) const;
+  virtual Status validate_sink(const catalog::Object& sink,
+                               const catalog::Snapshot& catalog) const = 0;
   /// For the catalog: views and sinks come and go with it. on_create returns when the view covers
   /// `entry`.
   virtual Status on_catalog_change(const std::vector<catalog::Change>& changes,

@@ -93,15 +93,40 @@ Status Sink::write(const TopicChunk& chunk) {
 }
 
 Status Sink::consume(size_t, Delta& delta) {
+  bool repeats = false;
   for (size_t row = 0; row < delta.size(); ++row) {
-    if (delta.weight(row) == 1) continue;
-    return Error(
-               Code::unsupported,
-               "the view changes or repeats rows that it gave before; a table takes new rows only")
-        .with_hint("a sink takes a topic, or a view that only filters and computes columns");
+    if (delta.weight(row) < 0) {
+      return Error(Code::unsupported,
+                   "the view takes back rows that it gave; a table takes new rows only")
+          .with_hint("a sink takes a topic, or a view that only filters and computes columns");
+    }
+    repeats = repeats || delta.weight(row) != 1;
   }
+  if (repeats) return consume_repeated(delta);
   TRY(keep_rows(delta.rows));
   return write_rows(delta.rows);
+}
+
+/// Each row as often as its weight says.
+Status Sink::consume_repeated(const Delta& delta) {
+  duckdb::DataChunk rows;
+  rows.Initialize(duckdb::Allocator::DefaultAllocator(), source_types_);
+  auto flush = [&]() -> Status {
+    TRY(keep_rows(rows));
+    TRY(write_rows(rows));
+    reset_chunk(rows);
+    return {};
+  };
+  for (size_t row = 0; row < delta.size(); ++row) {
+    for (Weight copy = 0; copy < delta.weight(row); ++copy) {
+      size_t to = rows.size();
+      for (size_t column = 0; column < source_types_.size(); ++column)
+        copy_value(delta.rows.data[column], row, rows.data[column], to);
+      rows.SetCardinality(to + 1);
+      if (rows.size() == STANDARD_VECTOR_SIZE) TRY(flush());
+    }
+  }
+  return flush();
 }
 
 Status Sink::write_all(data::Scan& scan) {

@@ -90,6 +90,7 @@ class Sink final : public Stage {
   explicit Sink(const Dependencies& dependencies)
       : store_(dependencies.store), tables_(dependencies.tables), clock_(dependencies.clock) {}
   Status plan_columns(const Dependencies& dependencies);
+  Status consume_repeated(const Delta& delta);
   Status write_rows(duckdb::DataChunk& rows);
   Status keep_rows(duckdb::DataChunk& rows);
 

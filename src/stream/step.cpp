@@ -20,10 +20,15 @@ struct Core::StepInput {
   size_t rows = 0;
   std::map<ObjectId, std::vector<TopicCut>> cuts;
   std::map<ObjectId, std::vector<IdleEvent>> idles;
+  struct Start {
+    Offset offset;  ///< Records before were deleted.
+    EntryNumber entry;
+  };
   std::set<PartitionId> decisions;  ///< Partitions in which a transaction ended.
   std::map<PartitionId, Offset> ends;
   std::map<ObjectId, int64_t> tables;
   std::map<ObjectId, Epoch> spoken;  ///< Last entry about a topic or table.
+  std::map<PartitionId, Start> starts;
 };
 
 void Core::collect_ends(const journal::Entry& entry, const std::vector<journal::PartitionEnd>& ends,
@@ -63,6 +68,9 @@ Status Core::collect(const std::vector<journal::Entry>& entries, size_t rows_max
                      if (feed != nullptr && mark.id.partition < feed->partitions()) {
                        input.idles[mark.id.topic].push_back(event);
                      }
+                   },
+                   [&](const journal::LogStart& moved) {
+                     input.starts[moved.start.id] = {moved.start.end, entry.number};
                    },
                    [&](const journal::DeltaVersion& delta) {
                      auto& version =
@@ -149,6 +157,7 @@ Result<bool> Core::step(size_t rows_max) {
   TRY(read_topics(input));
   TRY(read_tables(input));
   TRY(flush_dead_letters());
+  for (const auto& [id, start] : input.starts) TRY(forget_before(id, start.offset, start.entry));
   main_.finish(input.epoch, input.spoken);
   TRY(dead_letters_->apply(input.epoch));
   epoch_ = input.epoch;

@@ -36,6 +36,9 @@ class FakeEngine final : public stream::Engine {
     return Error(Code::unavailable, "epoch {} is not there yet", epoch);
   }
   Status validate(const stream::Plan&, const catalog::Snapshot&) const override { return {}; }
+  Status validate_sink(const catalog::Object&, const catalog::Snapshot&) const override {
+    return {};
+  }
   Status on_catalog_change(const std::vector<catalog::Change>&, EntryNumber) override { return {}; }
   std::vector<stream::ViewStatus> view_status() const override { return {}; }
   std::vector<stream::SinkStatus> sink_status() const override { return {}; }
