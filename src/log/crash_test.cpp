@@ -118,5 +118,51 @@ TEST_F(Crash, DyingAtAnyOneWriteOrSyncLosesNothing) {
   }
 }
 
+TEST_F(Crash, WhatIsAppendedTogetherIsThereTogether) {
+  const std::vector<PartitionId> ids = {{ObjectId(1), 0}, {ObjectId(1), 1}, {ObjectId(1), 2}};
+  constexpr int kGroups = 6;
+  // Every group puts two batches into each partition; small segments, so that they roll between.
+  auto life = [&](testing::LogRig& rig) {
+    int acknowledged = 0;
+    if (!rig.try_open()) return acknowledged;
+    if (!rig.log().create_topic(ObjectId(1), {.partitions = 3, .segment_bytes = 1'024}))
+      return acknowledged;
+    for (int group = 0; group < kGroups; ++group) {
+      std::vector<Log::PartitionBatches> parts;
+      for (PartitionId id : ids) {
+        std::string value = std::to_string(group) + std::string(150, '.');
+        parts.push_back({id, {rig.batch({value, value}), rig.batch({value})}});
+      }
+      if (rig.append_together(std::move(parts))) ++acknowledged;
+    }
+    return acknowledged;
+  };
+  testing::LogRig measure;
+  ASSERT_EQ(life(measure), kGroups);
+  uint64_t mutations = measure.fs->mutations();
+  EXPECT_GT(mutations, 40u);
+  int partly = 0;
+  for (uint64_t at = 1; at <= mutations + 1; ++at) {
+    for (uint64_t seed = 0; seed < 3; ++seed) {
+      testing::LogRig rig(at * 10 + seed);
+      rig.fs->die_after(at);
+      int acknowledged = life(rig);
+      rig.crash();
+      auto opened = rig.try_open();
+      ASSERT_TRUE(opened) << "died at " << at << ": " << opened.error().to_string();
+      if (!rig.log().info(ids[0])) {
+        EXPECT_EQ(acknowledged, 0);
+        continue;
+      }
+      size_t there = rig.values(ids[0]).size();
+      EXPECT_EQ(there % 3, 0u) << "died at " << at;
+      EXPECT_GE(there, static_cast<size_t>(acknowledged) * 3) << "died at " << at;
+      for (PartitionId id : ids) EXPECT_EQ(rig.values(id).size(), there) << "died at " << at;
+      partly += there > 0 && there < kGroups * 3 ? 1 : 0;
+    }
+  }
+  EXPECT_GT(partly, 20) << "most deaths must be between two groups";
+}
+
 }  // namespace
 }  // namespace ziwa::log

@@ -223,42 +223,80 @@ void FileLog::append(PartitionId id, ByteView batch, AppendDone done) {
   partition->append(batch, std::move(done));
 }
 
+void FileLog::append_together(std::vector<PartitionBatches> parts, journal::Journal::Done done) {
+  std::map<PartitionId, std::vector<Bytes>> batches;
+  std::vector<PartitionId> ids;
+  for (PartitionBatches& part : parts) {
+    ids.push_back(part.id);
+    std::ranges::move(part.batches, std::back_inserter(batches[part.id]));
+  }
+  auto writes = write_all(std::move(ids), [&](Partition& partition, PartitionId id) {
+    return partition.write_batches(batches[id]);
+  });
+  if (!writes) return done(std::move(writes).error());
+  journal::Dirty dirty;
+  journal::LogCommit commit{writes->adopt(dirty)};
+  submit(std::move(*writes), std::move(commit), std::move(dirty),
+         [done = std::move(done)](Result<EntryNumber> result) mutable {
+           if (result) return done(*result);
+           done(Error(Code::maybe_applied, "the batches may be in the log: {}",
+                      result.error().message()));
+         });
+}
+
 void FileLog::end_transaction(const std::string& transactional_id, int64_t producer_id,
                               int16_t producer_epoch, bool commit, std::vector<PartitionId> ids,
                               journal::Journal::Done done) {
-  if (auto started = check_started(); !started) return done(std::move(started).error());
+  auto writes = write_all(std::move(ids), [&](Partition& partition, PartitionId) {
+    return partition.write_marker(producer_id, producer_epoch, commit);
+  });
+  if (!writes) return done(std::move(writes).error());
+  journal::Dirty dirty;
+  journal::TransactionDecision decision{transactional_id, producer_id, producer_epoch, commit,
+                                        writes->adopt(dirty)};
+  submit(std::move(*writes), std::move(decision), std::move(dirty), std::move(done));
+}
+
+/// Writes to all of these partitions, or to none, and holds their append locks.
+Result<FileLog::Writes> FileLog::write_all(
+    std::vector<PartitionId> ids,
+    const std::function<Result<std::vector<Partition::Written>>(Partition&, PartitionId)>& write) {
+  TRY(check_started());
   // In one order everywhere, so that two of these cannot wait for each other.
   std::ranges::sort(ids);
   auto rest = std::ranges::unique(ids);
   ids.erase(rest.begin(), rest.end());
-  std::vector<PartitionPtr> partitions;
-  for (PartitionId id : ids) {
-    partitions.push_back(find(id));
-    if (!partitions.back()) return done(no_partition(id));
-  }
-  std::vector<std::unique_lock<std::mutex>> locks;
-  for (auto& partition : partitions) locks.push_back(partition->lock_appends());
-  std::vector<Partition::Marker> markers;
-  for (auto& partition : partitions) {
-    auto marker = partition->write_marker(producer_id, producer_epoch, commit);
-    if (marker) {
-      markers.push_back(std::move(*marker));
+  Writes writes;
+  for (PartitionId id : ids) writes.partitions.push_back(TRY(get(id)));
+  for (auto& partition : writes.partitions) writes.locks.push_back(partition->lock_appends());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    auto written = write(*writes.partitions[i], ids[i]);
+    if (written) {
+      writes.written.push_back(std::move(*written));
       continue;
     }
-    for (size_t i = 0; i < markers.size(); ++i) partitions[i]->take_back_write();
-    locks.clear();
-    return done(std::move(marker).error());
+    for (size_t done = 0; done < i; ++done) writes.partitions[done]->take_back_write();
+    return std::move(written).error();
   }
-  journal::TransactionDecision decision{transactional_id, producer_id, producer_epoch, commit, {}};
-  journal::Dirty dirty;
-  for (size_t i = 0; i < partitions.size(); ++i) {
-    decision.ends.push_back(partitions[i]->adopt_marker(std::move(markers[i]), dirty));
-  }
-  shared_.journal->submit(std::move(decision), std::move(dirty),
-                          [partitions, done = std::move(done)](Result<EntryNumber> result) mutable {
-                            for (auto& partition : partitions) partition->submitted(result);
-                            if (done) done(std::move(result));
-                          });
+  return writes;
+}
+
+std::vector<journal::PartitionEnd> FileLog::Writes::adopt(journal::Dirty& dirty) {
+  std::vector<journal::PartitionEnd> ends;
+  for (size_t i = 0; i < partitions.size(); ++i)
+    ends.push_back(partitions[i]->adopt_written(std::move(written[i]), dirty));
+  return ends;
+}
+
+/// Hands the adopted ends to the order as one entry, still under the append locks.
+void FileLog::submit(Writes writes, journal::Body body, journal::Dirty dirty,
+                     journal::Journal::Done done) {
+  auto finish = [partitions = writes.partitions,
+                 done = std::move(done)](Result<EntryNumber> result) mutable {
+    for (auto& partition : partitions) partition->submitted(result);
+    if (done) done(std::move(result));
+  };
+  shared_.journal->submit(std::move(body), std::move(dirty), std::move(finish));
 }
 
 Result<FetchedData> FileLog::fetch(PartitionId id, Offset from, size_t max_bytes,

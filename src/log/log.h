@@ -119,6 +119,15 @@ class Log {
   /// the caller's for refusals; it must not block. Errors: not_found, invalid_argument (bad batch),
   /// corrupt (CRC), exhausted (too large, disk full), unavailable.
   virtual void append(PartitionId id, ByteView batch, AppendDone done) = 0;
+  /// Appends batches to several partitions as one journal entry: after a power cut all of them are
+  /// there, or none. Batches of idempotent producers are refused. `done` as for append(); an error
+  /// of it is maybe_applied only when the order has failed.
+  struct PartitionBatches {
+    PartitionId id;
+    std::vector<Bytes> batches;
+  };
+  virtual void append_together(std::vector<PartitionBatches> parts,
+                               journal::Journal::Done done) = 0;
   /// Ends a transaction of `producer_id` on `partitions`: control batches and one
   /// TransactionDecision entry.
   virtual void end_transaction(const std::string& transactional_id, int64_t producer_id,

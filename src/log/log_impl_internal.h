@@ -3,6 +3,7 @@
 #include "log/log.h"
 #include "log/partition_internal.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,7 @@ class FileLog final : public Log {
   Status alter_topic(ObjectId topic, const TopicConfig& config) override;
   Status drop_unknown(const std::function<bool(ObjectId)>& exists) override;
   void append(PartitionId id, ByteView batch, AppendDone done) override;
+  void append_together(std::vector<PartitionBatches> parts, journal::Journal::Done done) override;
   void end_transaction(const std::string& transactional_id, int64_t producer_id,
                        int16_t producer_epoch, bool commit, std::vector<PartitionId> partitions,
                        journal::Journal::Done done) override;
@@ -54,6 +56,19 @@ class FileLog final : public Log {
     TopicConfig config;
     std::vector<PartitionPtr> partitions;
   };
+
+  /// Batches that are written to several partitions under their append locks.
+  struct Writes {
+    std::vector<PartitionPtr> partitions;
+    std::vector<std::unique_lock<std::mutex>> locks;
+    std::vector<std::vector<Partition::Written>> written;  ///< Per partition.
+    /// Makes them the ends of their partitions, which it returns.
+    std::vector<journal::PartitionEnd> adopt(journal::Dirty& dirty);
+  };
+  Result<Writes> write_all(
+      std::vector<PartitionId> ids,
+      const std::function<Result<std::vector<Partition::Written>>(Partition&, PartitionId)>& write);
+  void submit(Writes writes, journal::Body body, journal::Dirty dirty, journal::Journal::Done done);
 
   Status check_format();
   Status recover_topic(ObjectId id);

@@ -443,5 +443,58 @@ TEST_F(LogTest, ManyThreadsAppendAndReadAtOnce) {
   }
 }
 
+TEST_F(LogTest, AppendingTogetherIsOneEntryOrNothing) {
+  auto entry = rig.append_together({{kP1, {rig.batch({"b"})}},
+                                    {kP0, {rig.batch({"a1", "a2"}), rig.batch({"a3"})}},
+                                    {kP1, {rig.batch({"c"})}}});
+  ASSERT_TRUE(entry) << entry.error().to_string();
+  EXPECT_EQ(rig.values(kP0), (std::vector<std::string>{"a1", "a2", "a3"}));
+  EXPECT_EQ(rig.values(kP1), (std::vector<std::string>{"b", "c"}));
+  for (int64_t offset : {0, 1, 2}) EXPECT_EQ(rig.log().entry_of(kP0, Offset(offset)), *entry);
+  for (int64_t offset : {0, 1}) EXPECT_EQ(rig.log().entry_of(kP1, Offset(offset)), *entry);
+  rig.append(kP0, rig.batch({"next"}));
+  // One part that cannot be: none of them is.
+  auto nothing_changed = [&](const Result<EntryNumber>& refused, Code code) {
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code(), code) << refused.error().to_string();
+    EXPECT_EQ(rig.values(kP0).size(), 4u);
+    EXPECT_EQ(rig.values(kP1).size(), 2u);
+  };
+  nothing_changed(
+      rig.append_together({{kP0, {rig.batch({"x"})}}, {{ObjectId(99), 0}, {rig.batch({"y"})}}}),
+      Code::not_found);
+  Bytes torn = rig.batch({"torn"});
+  torn.back() ^= std::byte{1};
+  nothing_changed(rig.append_together({{kP0, {rig.batch({"x"})}}, {kP1, {rig.batch({"y"}), torn}}}),
+                  Code::corrupt);
+  nothing_changed(rig.append_together({{kP0, {rig.batch({"x"}, 7, 0, 0)}}}),
+                  Code::invalid_argument);
+  rig.append(kP0, rig.batch({"last"}));
+  rig.append(kP1, rig.batch({"last"}));
+  EXPECT_EQ(rig.values(kP0).back(), "last");
+  EXPECT_EQ(rig.values(kP1).size(), 3u);
+}
+
+TEST_F(LogTest, AFullDiskTakesNothingOfWhatIsAppendedTogether) {
+  rig.append(kP0, rig.batch({"before"}));
+  uint64_t used = 0;
+  for (const auto* dir :
+       {"data/journal", "data/log", "data/log/1", "data/log/1/0", "data/log/1/1"}) {
+    auto files = rig.fs->list(dir);
+    if (!files) continue;
+    for (const auto& file : *files) used += file.is_directory ? 0 : file.size;
+  }
+  const std::string big(2'000, 'x');
+  rig.fs->set_capacity(used + 3'000);  // Room for one part of two.
+  auto full = rig.append_together({{kP0, {rig.batch({big})}}, {kP1, {rig.batch({big})}}});
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code(), Code::exhausted);
+  EXPECT_EQ(rig.values(kP0).size(), 1u);
+  rig.fs->set_capacity(used + 100'000);
+  ASSERT_TRUE(rig.append_together({{kP0, {rig.batch({big})}}, {kP1, {rig.batch({big})}}}));
+  EXPECT_EQ(rig.values(kP0).size(), 2u);
+  EXPECT_EQ(rig.values(kP1).size(), 1u);
+}
+
 }  // namespace
 }  // namespace ziwa::log

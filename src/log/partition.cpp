@@ -96,13 +96,17 @@ void Partition::answer_repeated(const ProducerTable::Batch& first, Log::AppendDo
 std::optional<Partition::Refusal> Partition::append_fresh(BatchHeader header, ByteView batch,
                                                           Log::AppendDone& done) {
   int64_t now = shared_.clock.now().value;
-  auto written = write_batch(header, batch);
+  if (auto room = roll_if_full(header.last_offset_delta, batch.size()); !room)
+    return Refusal{std::move(room).error()};
+  Place place = end_of_log();
+  auto written = write_batch(header, batch, place);
   if (!written) return Refusal{std::move(written).error()};
   journal::Dirty dirty;
   journal::PartitionEnd end;
   {
     std::lock_guard lock(mutex_);
     end = adopt(header, std::move(*written), false, now, dirty);
+    ++in_flight_;
     enqueue({end.end.value,
              {Offset(header.base_offset), {}, TimestampMs(now), Offset(log_start_)},
              std::move(done)});
@@ -115,23 +119,27 @@ std::optional<Partition::Refusal> Partition::append_fresh(BatchHeader header, By
   return std::nullopt;
 }
 
-/// Writes the batch after the end of the log, where nobody sees it before adopt(). On an error the
-/// log is as before. Holds the append lock and not the other: readers and the sync thread do not
-/// wait for the disk.
+/// Writes the batch at `place`, where nobody sees it before adopt(), and moves `place` behind it.
+/// On an error the log is as before. Holds the append lock and not the other: readers and the sync
+/// thread do not wait for the disk.
 Result<std::shared_ptr<const CachedBatch>> Partition::write_batch(BatchHeader& header,
-                                                                  ByteView batch) {
-  TRY(roll_if_full(header, batch.size()));
-  std::shared_ptr<Segment> segment = growing();
+                                                                  ByteView batch, Place& place) {
   auto cached = std::make_shared<CachedBatch>();
   cached->bytes.assign(batch.begin(), batch.end());
-  header.base_offset = cached->base_offset = segment->end;
+  header.base_offset = cached->base_offset = place.offset;
   cached->last_offset = header.last_offset();
-  place_batch(cached->bytes, Offset(segment->end));
-  if (auto wrote = segment->file->write_at(segment->size, cached->bytes); !wrote) {
+  place_batch(cached->bytes, Offset(place.offset));
+  if (auto wrote = growing()->file->write_at(place.position, cached->bytes); !wrote) {
     take_back_write();
     return std::move(wrote).error().context("append");
   }
+  place = {header.last_offset() + 1, place.position + cached->bytes.size()};
   return std::shared_ptr<const CachedBatch>(std::move(cached));
+}
+
+Partition::Place Partition::end_of_log() const {
+  std::shared_ptr<Segment> segment = growing();
+  return {segment->end, segment->size};
 }
 
 /// Removes bytes that were written and not adopted.
@@ -157,7 +165,6 @@ journal::PartitionEnd Partition::adopt(const BatchHeader& header,
   while (!tail_.empty() && tail_.front().batch.expired()) tail_.pop_front();
   tail_.push_back({header.base_offset, header.last_offset(), batch});
   shared_.cache.add(std::move(batch));
-  ++in_flight_;
   // Earlier segments that are not ordered yet have submissions of their own.
   dirty.files.push_back(segment.file);
   if (std::exchange(directory_dirty_, false)) dirty.directories.push_back(directory_);
@@ -170,7 +177,8 @@ std::shared_ptr<Segment> Partition::growing() const {
   return segments_.back();
 }
 
-Status Partition::roll_if_full(const BatchHeader& header, size_t bytes) {
+/// Makes room in the growing segment for this many more records after the first, and bytes.
+Status Partition::roll_if_full(int64_t records, size_t bytes) {
   std::shared_ptr<Segment> segment = growing();
   uint64_t limit = 0;
   {
@@ -179,7 +187,7 @@ Status Partition::roll_if_full(const BatchHeader& header, size_t bytes) {
   }
   constexpr int64_t kRelativeMax = std::numeric_limits<int32_t>::max();
   bool full = segment->size > 0 && segment->size + bytes > limit;
-  if (!full && segment->end + header.last_offset_delta - segment->base <= kRelativeMax) return {};
+  if (!full && segment->end + records - segment->base <= kRelativeMax) return {};
   return roll();
 }
 
@@ -225,7 +233,8 @@ void Partition::track_producer(const BatchHeader& header, bool commits, int64_t 
   open_by_producer_.erase(at);
 }
 
-Result<Partition::Marker> Partition::write_marker(int64_t producer_id, int16_t epoch, bool commit) {
+Result<std::vector<Partition::Written>> Partition::write_marker(int64_t producer_id, int16_t epoch,
+                                                                bool commit) {
   {
     std::lock_guard lock(mutex_);
     TRY(check_open());
@@ -237,17 +246,44 @@ Result<Partition::Marker> Partition::write_marker(int64_t producer_id, int16_t e
   }
   TimestampMs now = shared_.clock.now();
   Bytes batch = encode_control_batch(commit, producer_id, epoch, now);
-  Marker marker;
-  marker.header = TRY(parse_batch_header(batch));
-  marker.commits = commit;
-  marker.time = now.value;
-  marker.batch = TRY(write_batch(marker.header, batch));
-  return marker;
+  Written marker{.header = TRY(parse_batch_header(batch)), .commits = commit, .time = now.value};
+  TRY(roll_if_full(marker.header.last_offset_delta, batch.size()));
+  Place place = end_of_log();
+  marker.batch = TRY(write_batch(marker.header, batch, place));
+  return std::vector{std::move(marker)};
 }
 
-journal::PartitionEnd Partition::adopt_marker(Marker marker, journal::Dirty& dirty) {
+Result<std::vector<Partition::Written>> Partition::write_batches(std::span<const Bytes> batches) {
+  std::vector<Written> written;
+  int64_t records = 0;
+  size_t bytes = 0;
+  for (const Bytes& batch : batches) {
+    Written next{.header = TRY(check_batch(batch)), .time = shared_.clock.now().value};
+    if (next.header.producer_id >= 0) return invalid("of a producer is appended alone");
+    auto verdict = judge(next.header, batch.size());
+    if (verdict.refused) return std::move(verdict.refused->error);
+    records += next.header.count;
+    bytes += batch.size();
+    written.push_back(std::move(next));
+  }
+  TRY(roll_if_full(records, bytes));
+  Place place = end_of_log();
+  for (size_t i = 0; i < batches.size(); ++i)
+    written[i].batch = TRY(write_batch(written[i].header, batches[i], place));
+  return written;
+}
+
+journal::PartitionEnd Partition::adopt_written(std::vector<Written> written,
+                                               journal::Dirty& dirty) {
   std::lock_guard lock(mutex_);
-  return adopt(marker.header, std::move(marker.batch), marker.commits, marker.time, dirty);
+  journal::PartitionEnd end{id_, Offset(next_offset_)};
+  for (Written& one : written) {
+    shared_.appended_bytes.add(static_cast<double>(one.batch->bytes.size()));
+    shared_.appended_batches.add();
+    end = adopt(one.header, std::move(one.batch), one.commits, one.time, dirty);
+  }
+  ++in_flight_;
+  return end;
 }
 
 void Partition::enqueue(Waiting waiting) {

@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -72,20 +73,21 @@ class Partition {
   // Appending (partition.cpp).
 
   void append(ByteView batch, Log::AppendDone done);
-  /// Lock of several partitions while one transaction ends in all of them.
+  /// Lock of several partitions while one entry moves the ends of all of them.
   std::unique_lock<std::mutex> lock_appends() { return std::unique_lock(append_mutex_); }
-  /// A control batch that is written and not yet part of the log.
-  struct Marker {
+  /// A batch that is written and not yet part of the log.
+  struct Written {
     BatchHeader header;
     std::shared_ptr<const CachedBatch> batch;
     bool commits = false;
     int64_t time = 0;
   };
-  /// Writes the control batch; the caller holds lock_appends() until adopt_marker() or
-  /// take_back_write(), one of which must follow.
-  Result<Marker> write_marker(int64_t producer_id, int16_t epoch, bool commit);
-  /// Makes it the end of the log, adds what must be synced to `dirty`, and returns the new end.
-  journal::PartitionEnd adopt_marker(Marker marker, journal::Dirty& dirty);
+  /// Writes a control batch, or batches one behind the other; the caller holds lock_appends() until
+  /// adopt_written() or take_back_write(), one of which must follow.
+  Result<std::vector<Written>> write_marker(int64_t producer_id, int16_t epoch, bool commit);
+  Result<std::vector<Written>> write_batches(std::span<const Bytes> batches);
+  /// Makes them the end of the log, adds what must be synced to `dirty`, and returns the new end.
+  journal::PartitionEnd adopt_written(std::vector<Written> written, journal::Dirty& dirty);
   void take_back_write();
   /// A submission of this partition is over: answers whom it covers.
   void submitted(const Result<EntryNumber>& result);
@@ -161,8 +163,15 @@ class Partition {
   journal::PartitionEnd adopt(const BatchHeader& header, std::shared_ptr<const CachedBatch> batch,
                               bool commits, int64_t time, journal::Dirty& dirty);
   std::shared_ptr<Segment> growing() const;
-  Status roll_if_full(const BatchHeader& header, size_t bytes);
-  Result<std::shared_ptr<const CachedBatch>> write_batch(BatchHeader& header, ByteView batch);
+  Status roll_if_full(int64_t records, size_t bytes);
+  /// Where the next batch goes.
+  struct Place {
+    int64_t offset = 0;
+    uint64_t position = 0;
+  };
+  Place end_of_log() const;
+  Result<std::shared_ptr<const CachedBatch>> write_batch(BatchHeader& header, ByteView batch,
+                                                         Place& place);
   Status roll();
   void track_producer(const BatchHeader& header, bool commits, int64_t time, Segment& segment);
   void enqueue(Waiting waiting);

@@ -20,13 +20,13 @@ class Appends {
     std::lock_guard lock(mutex_);
     ++running_;
   }
-  void done(Result<log::Appended> outcome) {
+  void done(const Result<EntryNumber>& outcome) {
     std::lock_guard lock(mutex_);
     if (!outcome) {
       if (!error_) error_ = outcome.error();
     } else {
       ++succeeded_;
-      last_ = std::max(last_, outcome->entry);
+      last_ = std::max(last_, *outcome);
     }
     if (--running_ == 0) idle_.notify_all();
   }
@@ -78,7 +78,6 @@ class TopicWriter final : public RowWriter {
         codec_(std::move(codec)),
         types_(std::move(types)) {
     pending_.resize(static_cast<size_t>(definition().partitions));
-    pending_bytes_.resize(pending_.size());
     if (!definition().partition_by.empty())
       key_column_ = definition().schema.find(definition().partition_by);
   }
@@ -102,15 +101,13 @@ class TopicWriter final : public RowWriter {
                      kTopicBufferBytes >> 20)
             .with_hint("insert outside BEGIN ... COMMIT");
       }
-      for (size_t partition = 0; partition < pending_.size(); ++partition)
-        TRY(append_batches(partition));
+      append_pending();
     }
     return {};
   }
 
   Result<EntryNumber> finish() override {
-    for (size_t partition = 0; partition < pending_.size(); ++partition)
-      TRY(append_batches(partition));
+    append_pending();
     return appends_->wait();
   }
 
@@ -143,12 +140,29 @@ class TopicWriter final : public RowWriter {
     size_t bytes =
         32 + (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
     buffered_ += bytes;
-    pending_bytes_[partition] += bytes;
     pending_[partition].push_back(std::move(record));
   }
 
-  Status append_batches(size_t partition) {
-    auto& records = pending_[partition];
+  /// All that is buffered, in one piece: after a power cut it is there or not.
+  void append_pending() {
+    std::vector<log::Log::PartitionBatches> parts;
+    for (size_t partition = 0; partition < pending_.size(); ++partition) {
+      if (pending_[partition].empty()) continue;
+      parts.push_back({PartitionId{topic_->id, static_cast<int32_t>(partition)},
+                       encoded_batches(pending_[partition])});
+      pending_[partition].clear();
+    }
+    buffered_ = 0;
+    if (parts.empty()) return;
+    appends_->start();
+    // The log may call back after this statement was given up.
+    core_.deps.log.append_together(
+        std::move(parts),
+        [appends = appends_](Result<EntryNumber> outcome) { appends->done(outcome); });
+  }
+
+  std::vector<Bytes> encoded_batches(const std::vector<PendingRecord>& records) const {
+    std::vector<Bytes> batches;
     std::vector<log::NewRecord> batch;
     size_t bytes = 0;
     TimestampMs now = core_.deps.clock.now();
@@ -158,28 +172,15 @@ class TopicWriter final : public RowWriter {
       if (record.value) next.value = view_of(*record.value);
       size_t size = (next.key ? next.key->size() : 0) + (next.value ? next.value->size() : 0);
       if (!batch.empty() && (bytes + size > kBatchBytes || batch.size() >= kBatchRecords)) {
-        append(partition, batch);
+        batches.push_back(log::encode_batch(batch));
         batch.clear();
         bytes = 0;
       }
       batch.push_back(next);
       bytes += size;
     }
-    if (!batch.empty()) append(partition, batch);
-    buffered_ -= pending_bytes_[partition];
-    pending_bytes_[partition] = 0;
-    records.clear();
-    return {};
-  }
-
-  void append(size_t partition, const std::vector<log::NewRecord>& batch) {
-    Bytes encoded = log::encode_batch(batch);
-    appends_->start();
-    // The log may call back after this statement was given up.
-    core_.deps.log.append(PartitionId{topic_->id, static_cast<int32_t>(partition)}, encoded,
-                          [appends = appends_](Result<log::Appended> outcome, log::AppendRefusal) {
-                            appends->done(std::move(outcome));
-                          });
+    if (!batch.empty()) batches.push_back(log::encode_batch(batch));
+    return batches;
   }
 
   Core& core_;
@@ -189,7 +190,6 @@ class TopicWriter final : public RowWriter {
   duckdb::vector<duckdb::LogicalType> types_;
   std::optional<size_t> key_column_;
   std::vector<std::vector<PendingRecord>> pending_;  ///< Per partition.
-  std::vector<size_t> pending_bytes_;
   size_t buffered_ = 0;
   size_t keyless_partition_ = 0;
   std::shared_ptr<Appends> appends_ = std::make_shared<Appends>();

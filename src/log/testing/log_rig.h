@@ -80,6 +80,14 @@ struct LogRig {
     EXPECT_TRUE(outcome.appended) << outcome.appended.error().to_string();
     return outcome.appended.value_or(Appended{});
   }
+  Result<EntryNumber> append_together(std::vector<Log::PartitionBatches> parts) {
+    std::promise<Result<EntryNumber>> promise;
+    auto future = promise.get_future();
+    log_->append_together(std::move(parts), [&promise](Result<EntryNumber> result) {
+      promise.set_value(std::move(result));
+    });
+    return future.get();
+  }
   Result<EntryNumber> end_transaction(int64_t producer, int16_t epoch, bool commit,
                                       std::vector<PartitionId> ids) {
     std::promise<Result<EntryNumber>> promise;
