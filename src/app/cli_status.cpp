@@ -2,6 +2,7 @@
 #include "app/doors.h"
 #include "app/http_get.h"
 #include "app/text_table.h"
+#include "base/json_depth.h"
 
 #include <nlohmann/json.hpp>
 
@@ -56,7 +57,8 @@ int run_status(const StatusOptions& options) {
     fmt::print("{}", *body);
     return kExitOk;
   }
-  auto report = json::parse(*body, nullptr, false);
+  json report;
+  if (!json_nests_deeper(*body)) report = json::parse(*body, nullptr, false);
   if (!report.is_object())
     return report_error(Error(Code::unavailable, "the answer is not a status report"), false);
   fmt::print("Ziwa {} on {}, up {} s, epoch {}, lag {}, {} records/s in\n",

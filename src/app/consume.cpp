@@ -2,6 +2,7 @@
 #include "app/kafka_client.h"
 #include "app/progress.h"
 #include "app/text_table.h"
+#include "base/json_depth.h"
 #include "protocol/rows/scalar_text.h"
 
 #include <nlohmann/json.hpp>
@@ -186,7 +187,9 @@ void Consuming::append_json(const rd_kafka_message_t& message) {
                  message.offset, rd_kafka_message_timestamp(&message, nullptr));
   append_text_or_null(out, message.key, message.key_len);
   out += ",\"value\":";
-  auto value = nlohmann::json::parse(bytes_of(message.payload, message.len), nullptr, false);
+  auto text = bytes_of(message.payload, message.len);
+  nlohmann::json value(nlohmann::json::value_t::discarded);  // Too deep a text goes as it is.
+  if (!json_nests_deeper(text)) value = nlohmann::json::parse(text, nullptr, false);
   if (message.payload != nullptr && !value.is_discarded()) {
     out += value.dump();
   } else {

@@ -1,3 +1,4 @@
+#include "base/json_depth.h"
 #include "lake/actions_internal.h"
 #include "lake/path_internal.h"
 
@@ -90,6 +91,9 @@ Metadata parse_metadata(const json& object) {
 }
 
 void parse_line(std::string_view line, Actions& actions) {
+  if (json_nests_deeper(line)) {
+    throw std::runtime_error(fmt::format("it nests deeper than {} levels", kJsonDepthMax));
+  }
   json object = json::parse(line);
   if (auto add = object.find("add"); add != object.end()) {
     actions.adds.push_back(parse_add(*add));

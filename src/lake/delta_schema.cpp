@@ -1,3 +1,4 @@
+#include "base/json_depth.h"
 #include "lake/delta_schema_internal.h"
 
 #include <algorithm>
@@ -14,6 +15,7 @@ constexpr const char* kIdKey = "ziwa.id";
 constexpr const char* kTypeKey = "ziwa.type";
 constexpr int kNestingMax = 64;
 constexpr size_t kColumnsMax = 10'000;
+constexpr size_t kSchemaDepthMax = 512;  ///< Of its JSON, before the limit on types counts.
 
 struct Primitive {
   const char* delta;
@@ -158,6 +160,9 @@ Result<LogicalType> stored_struct(const LogicalType& declared) {
 }  // namespace
 
 Result<TableColumns> parse_schema(const Metadata& metadata) {
+  if (json_nests_deeper(metadata.schema_string, kSchemaDepthMax)) {
+    return corrupt(fmt::format("it nests deeper than {} levels", kSchemaDepthMax));
+  }
   json root = json::parse(metadata.schema_string, nullptr, false);
   if (!root.is_object() || !root.contains("fields") || !root["fields"].is_array()) {
     return corrupt(metadata.schema_string.empty() ? "there is none" : "not a struct in JSON");

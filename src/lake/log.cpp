@@ -1,3 +1,4 @@
+#include "base/json_depth.h"
 #include "lake/log_internal.h"
 
 #include <algorithm>
@@ -96,6 +97,7 @@ std::optional<Checkpoint> choose_checkpoint(const Listing& listing, int64_t limi
 std::string listing_start(const TableContext& context) {
   auto content = context.store->get(fmt::format("{}_last_checkpoint", kLogFolder));
   if (!content.has_value()) return {};
+  if (json_nests_deeper(as_text(*content))) return {};
   auto hint = nlohmann::json::parse(as_text(*content), nullptr, false);
   if (!hint.is_object() || !hint.contains("version") || !hint["version"].is_number_integer())
     return {};

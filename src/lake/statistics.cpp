@@ -1,3 +1,4 @@
+#include "base/json_depth.h"
 #include "lake/partition_value_internal.h"
 #include "lake/statistics_internal.h"
 
@@ -213,7 +214,10 @@ bool FilePruner::may_match(const DataFile& file) const {
       continue;
     }
     if (file.stats.empty()) continue;
-    if (statistics.is_null()) statistics = json::parse(file.stats, nullptr, false);
+    if (statistics.is_null()) {
+      if (json_nests_deeper(file.stats)) return true;
+      statistics = json::parse(file.stats, nullptr, false);
+    }
     if (!statistics.is_object()) return true;
     const std::string& name = columns_.schema.columns[check.column].name;
     const json none = json::object();

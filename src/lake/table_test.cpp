@@ -457,6 +457,8 @@ TEST_F(TableTest, LogsThatAreBrokenAreCorrupt) {
   EXPECT_EQ(opened("{"), Code::corrupt);
   EXPECT_EQ(opened("[]\n7\n"), Code::corrupt);
   EXPECT_EQ(opened("{\"add\":7}"), Code::corrupt);
+  EXPECT_EQ(opened("{\"add\":" + std::string(200'000, '[') + std::string(200'000, ']') + "}"),
+            Code::corrupt);
   EXPECT_EQ(opened("{\"add\":{\"path\":7}}"), Code::corrupt);
   EXPECT_EQ(opened("{\"add\":{\"path\":\"x\",\"size\":\"big\"}}"), Code::corrupt);
   EXPECT_EQ(opened("{\"protocol\":{\"minReaderVersion\":\"one\"}}"), Code::corrupt);

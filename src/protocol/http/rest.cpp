@@ -1,5 +1,6 @@
 #include "protocol/http/rest.h"
 
+#include "base/json_depth.h"
 #include "duck/instance.h"
 #include "protocol/http/errors.h"
 #include "protocol/rows/json_rows.h"
@@ -275,6 +276,10 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
 }
 
 Result<Response> Rest::run(std::string_view body) {
+  if (json_nests_deeper(body)) {
+    return Error(Code::invalid_argument, "the body nests deeper than {} levels", kJsonDepthMax)
+        .with_hint("send nested values as texts and cast them in the statement");
+  }
   auto request = nlohmann::json::parse(body, nullptr, false);
   if (!request.is_object() || !request.contains("sql") || !request["sql"].is_string()) {
     return Error(Code::invalid_argument, "the body is {{\"sql\":\"...\",\"parameters\":[...]}}");

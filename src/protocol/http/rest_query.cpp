@@ -1,5 +1,6 @@
 #include "protocol/http/rest_query.h"
 
+#include "base/json_depth.h"
 #include "base/settings.h"
 #include "base/text.h"
 
@@ -116,7 +117,9 @@ Result<std::vector<OrderBy>> parse_order(std::string_view text) {
 
 Result<std::vector<std::optional<std::string>>> decode_cursor(std::string_view text) {
   Error bad(Code::invalid_argument, "after takes a cursor from the Link header as it is");
-  auto json = nlohmann::json::parse(TRY(decode_base64(text)), nullptr, false);
+  const std::string decoded = TRY(decode_base64(text));
+  if (json_nests_deeper(decoded)) return bad;
+  auto json = nlohmann::json::parse(decoded, nullptr, false);
   if (!json.is_array()) return bad;
   std::vector<std::optional<std::string>> values;
   for (const auto& item : json) {
