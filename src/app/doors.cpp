@@ -108,6 +108,7 @@ class OpenDoors final : public Doors {
     options.request_bytes_max = static_cast<size_t>(settings_.integer("kafka.request.bytes.max"));
     options.memory_bytes_max = static_cast<size_t>(settings_.integer("kafka.memory.max"));
     options.idle_ms = settings_.integer("kafka.connection.idle");
+    options.request_ms = settings_.integer("kafka.request.timeout");
     auto door = kafka::Door::start(io_,
                                    {.log = engines_.log(),
                                     .catalog = engines_.catalog(),

@@ -125,8 +125,7 @@ class BrokerTest : public ::testing::Test {
     Encoder out(version >= RequestMessage::kFlexibleFrom);
     request.encode(out, version);
     auto frame = std::make_shared<Frame>();
-    frame->size = out.view().size();
-    frame->bytes = std::make_unique<std::byte[]>(frame->size);
+    frame->resize(out.view().size());
     std::ranges::copy(out.view(), frame->bytes.get());
     Request raw;
     raw.frame = frame;

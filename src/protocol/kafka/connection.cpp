@@ -9,6 +9,9 @@ namespace ziwa::kafka {
 namespace {
 
 constexpr size_t kInputBytes = 16u << 10;
+/// Of a request when its connection holds nothing else: never refused, so that small requests are
+/// served whatever others hold.
+constexpr size_t kFirstPieceBytes = 64u << 10;
 constexpr size_t kSizeBytes = 4;
 constexpr size_t kFrameBytesMin = 8;  ///< API key, version, correlation id.
 
@@ -28,7 +31,18 @@ const char* foreign_protocol(int32_t size) {
 Connection::Connection(const Limits& limits, MemoryBudget& memory)
     : limits_(limits), memory_(memory), input_(kInputBytes) {}
 
-Connection::~Connection() { memory_.release(held_bytes_); }
+Connection::~Connection() {
+  memory_.end_favour(this);
+  memory_.release(held_bytes_);
+}
+
+void Frame::resize(size_t wanted) {
+  auto* larger = static_cast<std::byte*>(std::realloc(bytes.get(), std::max<size_t>(wanted, 1)));
+  CHECK(larger != nullptr, "no memory for {} bytes of a request", wanted);
+  bytes.release();  // It is part of `larger`.
+  bytes.reset(larger);
+  size = wanted;
+}
 
 bool Connection::wants_input() const {
   return !waits_for_memory_ && unanswered() < limits_.in_flight_max &&
@@ -53,11 +67,15 @@ Status Connection::received(size_t count) {
   }
   frame_filled_ += count;
   if (frame_filled_ < frame_->size) return {};
+  if (frame_filled_ < frame_announced_) {
+    waits_for_memory_ = !grow_frame();
+    return {};
+  }
   return finish_frame();
 }
 
 Status Connection::resume() {
-  waits_for_memory_ = false;
+  waits_for_memory_ = frame_ && frame_filled_ == frame_->size && !grow_frame();
   return parse();
 }
 
@@ -76,12 +94,15 @@ Result<bool> Connection::parse_one() {
   }
   const auto size = load_be<int32_t>(input_.data() + input_begin_);
   TRY(check_size(size));
-  if (!memory_.try_reserve(static_cast<size_t>(size))) {
+  const auto first = std::min(static_cast<size_t>(size), kFirstPieceBytes);
+  if (held_bytes_ == 0) {
+    memory_.add(first);
+  } else if (!memory_.try_grow(this, held_bytes_, first)) {
     waits_for_memory_ = true;
     return false;
   }
   begin_frame(static_cast<size_t>(size));
-  if (frame_filled_ == frame_->size) TRY(finish_frame());
+  if (frame_filled_ == frame_announced_) TRY(finish_frame());
   return true;
 }
 
@@ -94,18 +115,27 @@ Status Connection::check_size(int32_t size) const {
 }
 
 void Connection::begin_frame(size_t size) {
-  held_bytes_ += size;
+  const size_t first = std::min(size, kFirstPieceBytes);
+  held_bytes_ += first;
   input_begin_ += kSizeBytes;
   frame_ = std::make_shared<Frame>();
-  frame_->bytes =
-      std::make_unique_for_overwrite<std::byte[]>(size);  // Pages are touched only as bytes arrive.
-  frame_->size = size;
-  frame_filled_ = std::min(size, input_end_ - input_begin_);
+  frame_announced_ = size;
+  frame_->resize(first);
+  frame_filled_ = std::min(first, input_end_ - input_begin_);
   std::memcpy(frame_->bytes.get(), input_.data() + input_begin_, frame_filled_);
   input_begin_ += frame_filled_;
 }
 
+bool Connection::grow_frame() {
+  const size_t more = std::min(frame_->size, frame_announced_ - frame_->size);
+  if (!memory_.try_grow(this, held_bytes_, more)) return false;
+  held_bytes_ += more;
+  frame_->resize(frame_->size + more);
+  return true;
+}
+
 Status Connection::finish_frame() {
+  memory_.end_favour(this);
   Request request;
   request.frame = std::move(frame_);
   frame_.reset();

@@ -5,6 +5,7 @@
 #include "protocol/kafka/wire.h"
 
 #include <cstddef>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -16,8 +17,13 @@ namespace ziwa::kafka {
 
 /// The bytes of one request after the size field.
 struct Frame {
-  std::unique_ptr<std::byte[]> bytes;
+  struct Free {
+    void operator()(std::byte* bytes) const { std::free(bytes); }
+  };
+  std::unique_ptr<std::byte[], Free> bytes;  ///< Grows by realloc, which moves pages, not bytes.
   size_t size = 0;
+  /// Makes room for `size` bytes; those that are there stay.
+  void resize(size_t wanted);
   ByteView view() const { return {bytes.get(), size}; }
 };
 
@@ -58,6 +64,8 @@ class Connection {
   /// Is input held back because other connections have taken all memory? Then call resume() when
   /// some is released.
   bool waits_for_memory() const { return waits_for_memory_; }
+  /// The number of requests that have arrived whole.
+  uint64_t requests() const { return next_sequence_; }
   /// Has a request begun to arrive that is not whole yet?
   bool mid_request() const { return frame_ || input_end_ > input_begin_; }
   /// Is nothing going on: no request arriving, waiting or unanswered?
@@ -93,6 +101,8 @@ class Connection {
   Result<bool> parse_one();
   Status check_size(int32_t size) const;
   void begin_frame(size_t size);
+  /// Makes room for the next piece of the frame; false: no memory now.
+  bool grow_frame();
   Status finish_frame();
   size_t unanswered() const { return ready_.size() + in_flight_.size(); }
   void flush_answered();
@@ -102,7 +112,9 @@ class Connection {
   std::vector<std::byte> input_;  ///< Bytes not yet in a frame: [input_begin_, input_end_).
   size_t input_begin_ = 0;
   size_t input_end_ = 0;
-  std::shared_ptr<Frame> frame_;  ///< The frame that arrives directly, and how much of it is there.
+  /// The frame that arrives directly, with the room that it has so far.
+  std::shared_ptr<Frame> frame_;
+  size_t frame_announced_ = 0;
   size_t frame_filled_ = 0;
   bool waits_for_memory_ = false;
   size_t held_bytes_ = 0;    ///< Reserved in memory_: requests, and answers until they are sent.

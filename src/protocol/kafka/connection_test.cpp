@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace ziwa::kafka {
 namespace {
 
@@ -157,20 +159,96 @@ TEST_F(ConnectionTest, HandsOutNothingWhileAnswersPileUp) {
   EXPECT_TRUE(connection_.next());
 }
 
-TEST_F(ConnectionTest, WaitsForMemoryThatOthersHold) {
-  memory_.add(100'000);
-  Status status;
-  const std::string input = frame(0, 7, 1, std::string(60'000, 'x'));
-  feed(input, SIZE_MAX, status);
-  ASSERT_TRUE(status);
-  EXPECT_TRUE(connection_.waits_for_memory());
-  EXPECT_FALSE(connection_.wants_input());
+/// Connections that share a memory.
+class SharedMemoryTest : public ::testing::Test {
+ protected:
+  /// Feeds as much of `input` as the connection wants; what is left.
+  static std::string_view feed(Connection& connection, std::string_view input) {
+    while (!input.empty()) {
+      auto space = connection.space();
+      if (space.empty()) break;
+      const size_t count = std::min(space.size(), input.size());
+      std::memcpy(space.data(), input.data(), count);
+      EXPECT_TRUE(connection.received(count));
+      input.remove_prefix(count);
+    }
+    return input;
+  }
+  std::unique_ptr<Connection> connect() { return std::make_unique<Connection>(limits_, memory_); }
+
+  static constexpr size_t kMiB = 1 << 20;
+  Connection::Limits limits_{
+      .request_bytes_max = 100 * kMiB, .unanswered_bytes_max = 32 * kMiB, .in_flight_max = 4};
+  MemoryBudget memory_{256 * kMiB};
+};
+
+TEST_F(SharedMemoryTest, WhatIsOnlyAnnouncedCostsNothing) {
+  std::vector<std::unique_ptr<Connection>> liars;
+  const std::string announced("\x06\x40\x00\x00\x00\x00\x00\x07", 8);  // 100 MiB, 4 bytes there
+  for (int i = 0; i < 100; ++i) {
+    liars.push_back(connect());
+    EXPECT_EQ(feed(*liars.back(), announced), "");
+    EXPECT_TRUE(liars.back()->mid_request());
+  }
+  EXPECT_LT(memory_.used(), 7 * kMiB);
+  auto honest = connect();
+  EXPECT_EQ(feed(*honest, frame(0, 7, 1, std::string(10 * kMiB, 'x'))), "");
+  EXPECT_TRUE(honest->next());
+  liars.clear();
+  honest.reset();
+  EXPECT_EQ(memory_.used(), 0u);
+}
+
+TEST_F(SharedMemoryTest, LargeHalvesLeaveRoomForSmallRequestsAndOneGoesOn) {
+  const std::string large = frame(0, 7, 1, std::string(90 * kMiB, 'x'));
+  std::vector<std::unique_ptr<Connection>> hogs;
+  std::vector<std::string_view> left;
+  for (int i = 0; i < 6; ++i) {
+    hogs.push_back(connect());
+    left.push_back(feed(*hogs[i], std::string_view(large).substr(0, large.size() - 1)));
+  }
+  size_t waiting = std::ranges::count_if(hogs, [](auto& hog) { return hog->waits_for_memory(); });
+  EXPECT_GE(waiting, 3u);
+  EXPECT_LT(memory_.used(), (256 + 100) * kMiB);
+
+  auto small = connect();
+  EXPECT_EQ(feed(*small, frame(3, 1, 1)), "") << "small requests never wait";
+  EXPECT_TRUE(small->next());
+
+  // Each goes on when the one before has ended, whether it became a request or was given up.
+  int woken = 0;
+  auto handle = memory_.wait([&] { ++woken; });
+  while (std::ranges::any_of(hogs, [](auto& hog) { return hog->waits_for_memory(); })) {
+    auto going =
+        std::ranges::find_if(hogs, [](auto& hog) { return hog && !hog->waits_for_memory(); });
+    ASSERT_NE(going, hogs.end()) << "all wait for each other";
+    left.erase(left.begin() + (going - hogs.begin()));
+    hogs.erase(going);
+    for (size_t i = 0; i < hogs.size(); ++i) {
+      if (!hogs[i]->waits_for_memory()) continue;
+      ASSERT_TRUE(hogs[i]->resume());
+      left[i] = feed(*hogs[i], left[i]);
+    }
+  }
+  EXPECT_EQ(woken, 1);
+  hogs.clear();
+  small.reset();
+  EXPECT_EQ(memory_.used(), 0u);
+}
+
+TEST_F(SharedMemoryTest, ARequestLargerThanAllMemoryIsServedAlone) {
+  MemoryBudget little(kMiB);
+  const std::string large = frame(0, 7, 1, std::string(90 * kMiB, 'x'));
+  Connection first(limits_, little);
+  Connection second(limits_, little);
+  EXPECT_EQ(feed(first, large.substr(0, 50 * kMiB)), "");
+  EXPECT_NE(feed(second, large), "");
+  EXPECT_TRUE(second.waits_for_memory());
   bool woken = false;
-  auto handle = memory_.wait([&] { woken = true; });
-  memory_.release(100'000);
-  EXPECT_TRUE(woken);
-  ASSERT_TRUE(connection_.resume());
-  EXPECT_TRUE(connection_.wants_input());
+  auto handle = little.wait([&] { woken = true; });
+  EXPECT_EQ(feed(first, std::string_view(large).substr(50 * kMiB)), "");
+  EXPECT_TRUE(first.next());
+  EXPECT_TRUE(woken) << "it is the next one's turn";
 }
 
 TEST_F(ConnectionTest, RefusesWhatIsNotTheProtocol) {

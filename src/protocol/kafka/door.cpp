@@ -152,7 +152,8 @@ class TcpDoor final : public Door {
                                .unanswered_bytes_max = options.unanswered_bytes_max,
                                .in_flight_max = options.in_flight_max},
                 .idle_ms = options.idle_ms,
-                .stall_ms = options.stall_ms},
+                .stall_ms = options.stall_ms,
+                .request_ms = options.request_ms},
         loop_(std::make_shared<AsioLoop>(io, options.threads)),
         broker_(make_broker(deps, options, std::move(broker), loop_)) {}
   ~TcpDoor() override { stop(); }

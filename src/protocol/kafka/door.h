@@ -48,8 +48,9 @@ class Door {
     uint32_t batch_bytes_max = 1u << 20;  ///< The log's TopicConfig::batch_bytes_max.
     int64_t idle_ms = 10 * 60 * 1000;     ///< A connection without requests is closed after this.
     int64_t stall_ms =
-        60 * 1000;    ///< A request or answer that does not move on ends the connection.
-    int threads = 2;  ///< For cold reads and catalog changes.
+        60 * 1000;  ///< A request or answer that does not move on ends the connection.
+    int64_t request_ms = 30 * 1000;  ///< kafka.request.timeout: for a whole request.
+    int threads = 2;                 ///< For cold reads and catalog changes.
     bool auto_create_topics = false;
     int32_t default_partitions = 1;
     int32_t partitions_max = 1'000;

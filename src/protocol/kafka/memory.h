@@ -8,19 +8,32 @@
 
 namespace ziwa::kafka {
 
-/// What requests and responses of all connections may hold at once. Loop thread only. A connection
-/// that is refused waits for its turn; what is reserved is a whole frame, so whoever has its memory
-/// can always finish.
+/// What requests and responses of all connections may hold at once. Loop thread only.
+///
+/// A request is reserved piece by piece as its bytes arrive; what a client only announces costs
+/// nothing. A connection may grow as long as it holds no more than what is left for all others, so
+/// that a few large requests leave room for many small ones. Of those that are refused, one at a
+/// time goes on regardless, so that half requests never wait for each other: the most that is ever
+/// taken is the limit and one request, besides the first pieces (add()) of every connection.
 class MemoryBudget {
  public:
   explicit MemoryBudget(size_t bytes_max) : bytes_max_(bytes_max) {}
 
-  /// True, and `bytes` are taken, when they fit or nothing at all is taken (so the largest frame is
-  /// served some day).
-  bool try_reserve(size_t bytes) {
-    if (used_ != 0 && used_ + bytes > bytes_max_) return false;
+  /// True, and `bytes` are taken, when `owner`, which holds `held`, may have them.
+  bool try_grow(const void* owner, size_t held, size_t bytes) {
+    const bool fair = used_ + bytes <= bytes_max_ && held + bytes <= bytes_max_ - used_;
+    if (!fair) {
+      if (favoured_ != nullptr && favoured_ != owner) return false;
+      favoured_ = owner;
+    }
     used_ += bytes;
     return true;
+  }
+  /// `owner` has its request, or goes away: it is another's turn to go on regardless.
+  void end_favour(const void* owner) {
+    if (favoured_ != owner) return;
+    favoured_ = nullptr;
+    if (!waiting_.empty() && !waking_) wake();
   }
   /// Takes `bytes` that are already there (a response), over the limit if need be.
   void add(size_t bytes) { used_ += bytes; }
@@ -56,6 +69,7 @@ class MemoryBudget {
 
   const size_t bytes_max_;
   size_t used_ = 0;
+  const void* favoured_ = nullptr;
   bool waking_ = false;
   std::list<Waiter> waiting_;
 };

@@ -18,6 +18,7 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 constexpr size_t kPieceBytes = 256u << 10;
+constexpr int64_t kWatchEveryMs = 5'000;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
@@ -174,18 +175,35 @@ void Session::wait_for_memory() {
   });
 }
 
+std::optional<std::string> Session::overdue() {
+  const int64_t now = now_ms();
+  const int64_t quiet_ms = now - last_move_ms_;
+  // While it waits for memory of ours it is not the client that is slow.
+  const bool reading = connection_.mid_request() && connection_.wants_input();
+  if (quiet_ms >= limits_.stall_ms && (writing_ || reading))
+    return fmt::format("nothing moved for {} ms in the middle of a message", quiet_ms);
+  if (!reading) {
+    arriving_since_ms_.reset();
+  } else if (!arriving_since_ms_ || arriving_ != connection_.requests()) {
+    arriving_ = connection_.requests();
+    arriving_since_ms_ = now;
+  } else if (now - *arriving_since_ms_ >= limits_.request_ms) {
+    return fmt::format("a request was not whole after {} ms (kafka.request.timeout)",
+                       now - *arriving_since_ms_);
+  }
+  return std::nullopt;
+}
+
 /// Ends connections that are idle, or stuck in the middle of a request or an answer.
 void Session::watch() {
-  watchdog_.expires_after(std::chrono::milliseconds(std::min(limits_.idle_ms, limits_.stall_ms)));
+  const int64_t shortest = std::min({limits_.idle_ms, limits_.stall_ms, limits_.request_ms});
+  watchdog_.expires_after(
+      std::chrono::milliseconds(std::clamp<int64_t>(shortest / 4, 1, kWatchEveryMs)));
   watchdog_.async_wait([weak = weak_from_this()](error_code cancelled) {
     auto self = weak.lock();
     if (cancelled || !self || !self->open_) return;
+    if (auto reason = self->overdue()) return self->fail(*reason);
     const int64_t quiet_ms = self->now_ms() - self->last_move_ms_;
-    const bool reading = self->connection_.mid_request() && self->connection_.wants_input();
-    if (quiet_ms >= self->limits_.stall_ms && (self->writing_ || reading)) {
-      return self->fail(
-          fmt::format("nothing moved for {} ms in the middle of a message", quiet_ms));
-    }
     if (quiet_ms >= self->limits_.idle_ms && self->connection_.idle()) return self->close();
     self->watch();
   });

@@ -7,6 +7,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace ziwa::kafka {
@@ -18,6 +19,7 @@ class Session : public std::enable_shared_from_this<Session> {
     Connection::Limits connection;
     int64_t idle_ms = 0;
     int64_t stall_ms = 0;
+    int64_t request_ms = 0;
   };
   Session(boost::asio::ip::tcp::socket socket, std::shared_ptr<void> token,
           std::shared_ptr<Broker> broker, const Limits& limits, Counter& bytes_in,
@@ -35,6 +37,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void fail(const std::string& reason);
   void wait_for_memory();
   void watch();
+  /// Why the connection must end now, if it must.
+  std::optional<std::string> overdue();
   void received(size_t count);
   void sent(size_t count);
   int64_t now_ms() const;
@@ -52,6 +56,9 @@ class Session : public std::enable_shared_from_this<Session> {
   bool work_scheduled_ = false;
   bool writing_ = false;
   int64_t last_move_ms_ = 0;  ///< When a byte was last read or written.
+  /// The request that is arriving, and since when watch() sees it arrive.
+  uint64_t arriving_ = 0;
+  std::optional<int64_t> arriving_since_ms_;
   boost::asio::steady_timer may_read_;
   boost::asio::steady_timer may_write_;
   boost::asio::steady_timer watchdog_;
