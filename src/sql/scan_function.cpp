@@ -12,6 +12,8 @@ namespace {
 
 using Bound = data::ScanRequest::Bound;
 
+constexpr const char* kScanFunction = "ziwa_scan";
+
 /// What the transaction sees under an identity.
 Result<std::shared_ptr<data::Scan>> open_object(Core& core, const stream::Published& published,
                                                 const catalog::ObjectPtr& object) {
@@ -244,6 +246,47 @@ double progress(duckdb::ClientContext&, const duckdb::FunctionData*,
       100.0, 100.0 * static_cast<double>(shared.rows) / static_cast<double>(shared.rows_expected));
 }
 
+/// What tells two scans of one statement apart: without it the optimizer takes scans of like
+/// columns for one and the same.
+void serialize(duckdb::Serializer& serializer,
+               const duckdb::optional_ptr<duckdb::FunctionData> bind_data,
+               const duckdb::TableFunction&) {
+  const auto& bind = bind_data->Cast<ScanBind>();
+  serializer.WriteProperty(1, "catalog", bind.entry.catalog.GetName());
+  serializer.WriteProperty(2, "schema", bind.entry.ParentSchema().name);
+  serializer.WriteProperty(3, "name", bind.entry.name);
+  serializer.WriteList(4, "bounds", bind.bounds.size(),
+                       [&](duckdb::Serializer::List& list, duckdb::idx_t i) {
+                         const Bound& bound = bind.bounds[i];
+                         list.WriteObject([&](duckdb::Serializer& one) {
+                           one.WriteProperty(1, "column", static_cast<uint64_t>(bound.column));
+                           one.WriteProperty(2, "op", static_cast<uint8_t>(bound.op));
+                           one.WriteProperty(3, "value", *bound.value);
+                         });
+                       });
+}
+
+/// For copies of a plan within the transaction that made it.
+duckdb::unique_ptr<duckdb::FunctionData> deserialize(duckdb::Deserializer& deserializer,
+                                                     duckdb::TableFunction&) {
+  auto catalog = deserializer.ReadProperty<std::string>(1, "catalog");
+  auto schema = deserializer.ReadProperty<std::string>(2, "schema");
+  auto name = deserializer.ReadProperty<std::string>(3, "name");
+  auto& context = deserializer.Get<duckdb::ClientContext&>();
+  auto& table =
+      duckdb::Catalog::GetEntry<duckdb::TableCatalogEntry>(context, catalog, schema, name);
+  auto bind = duckdb::make_uniq<ScanBind>(dynamic_cast<TableEntry&>(table));
+  deserializer.ReadList(4, "bounds", [&](duckdb::Deserializer::List& list, duckdb::idx_t) {
+    list.ReadObject([&](duckdb::Deserializer& one) {
+      auto column = one.ReadProperty<uint64_t>(1, "column");
+      auto op = static_cast<Bound::Op>(one.ReadProperty<uint8_t>(2, "op"));
+      auto value = one.ReadProperty<duckdb::Value>(3, "value");
+      bind->bounds.push_back({column, op, std::make_shared<const duckdb::Value>(std::move(value))});
+    });
+  });
+  return bind;
+}
+
 duckdb::InsertionOrderPreservingMap<std::string> describe(
     duckdb::TableFunctionToStringInput& input) {
   const auto& bind = input.bind_data->Cast<ScanBind>();
@@ -258,6 +301,38 @@ duckdb::InsertionOrderPreservingMap<std::string> describe(
   }
   if (!columns.empty()) text["Bounds on"] = columns;
   return text;
+}
+
+duckdb::unique_ptr<duckdb::FunctionData> refuse_call(duckdb::ClientContext&,
+                                                     duckdb::TableFunctionBindInput&,
+                                                     duckdb::vector<duckdb::LogicalType>&,
+                                                     duckdb::vector<std::string>&) {
+  throw duckdb::BinderException("%s is how a table is read, not a function to call", kScanFunction);
+}
+
+/// The scan without what it scans.
+duckdb::TableFunction scan_function() {
+  duckdb::TableFunction function(std::string(kScanFunction), {}, run, refuse_call, init_global,
+                                 init_local);
+  function.projection_pushdown = true;
+  function.pushdown_complex_filter = pushdown;
+  function.cardinality = cardinality;
+  function.table_scan_progress = progress;
+  function.to_string = describe;
+  function.serialize = serialize;
+  function.deserialize = deserialize;
+  function.get_bind_info = [](const duckdb::optional_ptr<duckdb::FunctionData> data) {
+    return duckdb::BindInfo(data->Cast<ScanBind>().entry);
+  };
+  function.get_virtual_columns = [](duckdb::ClientContext&,
+                                    duckdb::optional_ptr<duckdb::FunctionData> data) {
+    return data->Cast<ScanBind>().entry.GetVirtualColumns();
+  };
+  function.get_row_id_columns = [](duckdb::ClientContext&,
+                                   duckdb::optional_ptr<duckdb::FunctionData>) {
+    return duckdb::vector<duckdb::column_t>{};
+  };
+  return function;
 }
 
 }  // namespace
@@ -276,28 +351,18 @@ bool ScanBind::Equals(const duckdb::FunctionData& other) const {
 duckdb::TableFunction make_scan_function(TableEntry& entry,
                                          duckdb::unique_ptr<duckdb::FunctionData>& bind_data) {
   bind_data = duckdb::make_uniq<ScanBind>(entry);
-  duckdb::TableFunction function("ziwa_scan", {}, run, nullptr, init_global, init_local);
-  function.projection_pushdown = true;
-  function.pushdown_complex_filter = pushdown;
-  function.cardinality = cardinality;
-  function.table_scan_progress = progress;
-  function.to_string = describe;
-  function.get_bind_info = [](const duckdb::optional_ptr<duckdb::FunctionData> data) {
-    return duckdb::BindInfo(data->Cast<ScanBind>().entry);
-  };
-  function.get_virtual_columns = [](duckdb::ClientContext&,
-                                    duckdb::optional_ptr<duckdb::FunctionData> data) {
-    return data->Cast<ScanBind>().entry.GetVirtualColumns();
-  };
-  function.get_row_id_columns = [](duckdb::ClientContext&,
-                                   duckdb::optional_ptr<duckdb::FunctionData>) {
-    return duckdb::vector<duckdb::column_t>{};
-  };
-  return function;
+  return scan_function();
+}
+
+Status register_scan_function(duck::Instance& instance) {
+  return duck::guarded([&] {
+    duckdb::ExtensionLoader loader(*instance.database().instance, "ziwa");
+    loader.RegisterFunction(scan_function());
+  });
 }
 
 catalog::ObjectPtr scanned_object(const duckdb::LogicalGet& get) {
-  if (get.function.name != "ziwa_scan" || !get.bind_data) return nullptr;
+  if (get.function.name != kScanFunction || !get.bind_data) return nullptr;
   return get.bind_data->Cast<ScanBind>().entry.object();
 }
 
