@@ -11,6 +11,8 @@
 #include <duckdb/parser/query_node/list.hpp>
 #include <duckdb/parser/query_node/recursive_cte_node.hpp>
 #include <duckdb/parser/query_node/set_operation_node.hpp>
+#include <duckdb/parser/statement/create_statement.hpp>
+#include <duckdb/parser/statement/explain_statement.hpp>
 #include <duckdb/parser/statement/select_statement.hpp>
 #include <duckdb/parser/tableref/list.hpp>
 #include <duckdb/parser/tableref/showref.hpp>

@@ -63,7 +63,7 @@ Result<CallRows> flush(CallContext& context, const Call& call) {
   Core& core = *context.bind.core;
   if (!call.arguments.empty()) {
     QualifiedName name = TRY(object_name(call.arguments[0], "sink"));
-    catalog::ObjectPtr sink = TRY(find_object(*context.bind.catalog, name, context.bind.schema));
+    catalog::ObjectPtr sink = TRY(find_object(*context.bind.catalog, name, context.bind.path));
     if (sink->kind() != catalog::Kind::sink) {
       return Error(Code::not_found, "\"{}\" is a {}, not a sink", sink->name,
                    catalog::kind_name(sink->kind()))
@@ -88,7 +88,14 @@ Result<CallRows> delete_records(CallContext& context, const Call& call) {
     }
     records.partition = static_cast<int32_t>(partition);
   }
-  if (call.arguments.size() > 2) records.before = TRY(integer(call.arguments[2]));
+  if (call.arguments.size() > 2) {
+    records.before = TRY(integer(call.arguments[2]));
+    if (records.before < -1) {
+      return Error(Code::invalid_argument, "{} is not an offset", records.before)
+          .with_hint("-1 means the end")
+          .at(call.arguments[2].position);
+    }
+  }
   CallRows rows;
   for (const DeletedRecords& deleted : TRY(run_delete_records(context.bind, records))) {
     rows.push_back({Value::INTEGER(deleted.partition), Value::BIGINT(deleted.start.value)});
@@ -140,17 +147,18 @@ const std::vector<CallFunction>& functions() {
       {"name", LogicalType::VARCHAR},   {"where", LogicalType::VARCHAR},
       {"why", LogicalType::VARCHAR},    {"loses_data", LogicalType::BOOLEAN}};
   static const std::vector<CallFunction> kFunctions = {
-      {"wait", "ziwa.wait(epoch [, timeout_ms])", 1, 2, kEpoch, wait},
-      {"checkpoint", "ziwa.checkpoint()", 0, 0, kEpoch, checkpoint},
-      {"flush", "ziwa.flush(['sink'])", 0, 1, kEpoch, flush},
+      {"wait", "ziwa.wait(epoch [, timeout_ms])", 1, 2, false, kEpoch, wait},
+      {"checkpoint", "ziwa.checkpoint()", 0, 0, false, kEpoch, checkpoint},
+      {"flush", "ziwa.flush(['sink'])", 0, 1, false, kEpoch, flush},
       {"delete_records",
        "ziwa.delete_records('topic' [, partition [, offset]])",
        1,
        3,
+       true,
        {{"partition", LogicalType::INTEGER}, {"log_start", LogicalType::BIGINT}},
        delete_records},
-      {"diff", "ziwa.diff('project folder')", 1, 1, kChanges, diff},
-      {"apply", "ziwa.apply('project folder' [, 'allow_drop'])", 1, 2, kChanges, apply},
+      {"diff", "ziwa.diff('project folder')", 1, 1, false, kChanges, diff},
+      {"apply", "ziwa.apply('project folder' [, 'allow_drop'])", 1, 2, true, kChanges, apply},
   };
   return kFunctions;
 }

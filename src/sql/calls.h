@@ -27,6 +27,7 @@ struct CallFunction {
   std::string_view signature;
   size_t arguments_min;
   size_t arguments_max;
+  bool writes;  ///< Commits by itself: refused inside a transaction.
   std::vector<duck::NamedType> columns;
   Result<CallRows> (*run)(CallContext& context, const Call& call);
 };

@@ -1,7 +1,6 @@
 #include "base/settings.h"
-#include "sql/statement_parser.h"
-
 #include "base/text.h"
+#include "sql/statement_parser.h"
 
 #include <array>
 #include <charconv>

@@ -39,7 +39,7 @@ std::string names_of(const std::vector<catalog::ObjectPtr>& objects) {
 
 Status drop_in(catalog::Transaction& transaction, const BindContext& context, const Drop& drop) {
   catalog::SnapshotPtr snapshot = transaction.snapshot();
-  catalog::ObjectPtr object = TRY(find_object(*snapshot, drop.name, context.schema));
+  catalog::ObjectPtr object = TRY(find_object(*snapshot, drop.name, context.path));
   if (object->kind() != drop.kind) {
     return Error(Code::not_found, "\"{}\" is a {}, not a {}", object->name,
                  catalog::kind_name(object->kind()), catalog::kind_name(drop.kind))
@@ -86,7 +86,7 @@ void discard_table(Core& core, const catalog::Object& object) {
 Result<EntryNumber> run_create(const BindContext& context, const CreateStatement& create,
                                std::string_view sql, const RowSource& rows) {
   Core& core = *context.core;
-  ObjectName name = TRY(resolve_name(name_of(create), context.schema));
+  ObjectName name = TRY(resolve_name(name_of(create), context.schema()));
   catalog::ObjectPtr created;
   auto body = [&](catalog::Transaction& transaction) -> Status {
     catalog::SnapshotPtr snapshot = transaction.snapshot();
@@ -102,7 +102,10 @@ Result<EntryNumber> run_create(const BindContext& context, const CreateStatement
       return Error(Code::conflict, "\"{}\" was dropped while the statement began", name.name)
           .with_hint("run it again");
     }
-    BindContext inside{context.core, snapshot, context.schema};
+    BindContext inside{.core = context.core,
+                       .catalog = snapshot,
+                       .path = context.path,
+                       .query_columns = context.query_columns};
     created = TRY(create_in(core, transaction, TRY(define(inside, create, sql))));
     if (created->kind() == catalog::Kind::table) TRY(make_table(core, created, rows));
     return {};
@@ -133,7 +136,7 @@ Result<EntryNumber> run_drop(const BindContext& context, const Drop& drop) {
 Result<std::vector<DeletedRecords>> run_delete_records(const BindContext& context,
                                                        const DeleteRecords& records) {
   Core& core = *context.core;
-  catalog::ObjectPtr topic = TRY(find_object(*context.catalog, records.topic, context.schema));
+  catalog::ObjectPtr topic = TRY(find_object(*context.catalog, records.topic, context.path));
   if (topic->kind() != catalog::Kind::topic) {
     return Error(Code::unsupported, "\"{}\" is a {}; records are deleted from topics", topic->name,
                  catalog::kind_name(topic->kind()))

@@ -8,6 +8,8 @@
 #include "sql/options.h"
 #include "sql/tokenizer.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -186,7 +188,9 @@ Status expect_value(const std::string& value, std::string_view only) {
 Result<catalog::Definition> define_table(const BindContext& context, const CreateTable& create) {
   catalog::TableDefinition table;
   if (create.query) {
-    table.schema = TRY(make_schema(TRY(describe_query(context, *create.query))));
+    auto columns = context.query_columns ? *context.query_columns
+                                         : TRY(describe_query(context, *create.query));
+    table.schema = TRY(make_schema(columns));
   } else {
     table.schema = TRY(define_columns(create.columns, false));
   }
@@ -257,8 +261,8 @@ Status check_sink(const BindContext& context, const catalog::Object& sink, size_
 
 Result<catalog::Definition> define_sink(const BindContext& context, const CreateSink& create,
                                         std::vector<ObjectId>& depends_on) {
-  catalog::ObjectPtr into = TRY(find_object(*context.catalog, create.into, context.schema));
-  catalog::ObjectPtr from = TRY(find_object(*context.catalog, create.from, context.schema));
+  catalog::ObjectPtr into = TRY(find_object(*context.catalog, create.into, context.path));
+  catalog::ObjectPtr from = TRY(find_object(*context.catalog, create.from, context.path));
   if (into->kind() != catalog::Kind::table) {
     return Error(Code::unsupported, "a sink writes into a table; \"{}\" is a {}", into->name,
                  catalog::kind_name(into->kind()))
@@ -318,20 +322,23 @@ Result<ObjectName> resolve_name(const QualifiedName& name, const std::string& cu
 }
 
 Result<catalog::ObjectPtr> find_object(const catalog::Snapshot& snapshot, const QualifiedName& name,
-                                       const std::string& current_schema) {
-  const std::string& schema = name.schema.empty() ? current_schema : name.schema;
-  if (catalog::ObjectPtr object = snapshot.find(schema, name.name)) return object;
+                                       const std::vector<std::string>& path) {
+  const auto schemas = name.schema.empty() ? path : std::vector<std::string>{name.schema};
+  for (const std::string& schema : schemas) {
+    if (catalog::ObjectPtr object = snapshot.find(schema, name.name)) return object;
+  }
   std::vector<std::string> names;
   for (const catalog::ObjectPtr& object : snapshot.all()) names.push_back(object->name);
   std::string nearest = nearest_name(name.name, names);
-  return Error(Code::not_found, "there is no \"{}\" in schema {}", name.name, schema)
+  return Error(Code::not_found, "there is no \"{}\" in schema {}", name.name,
+               fmt::join(schemas, " or "))
       .with_hint(nearest.empty() ? "" : "did you mean " + nearest + "?")
       .at(name.position);
 }
 
 Result<catalog::Object> define(const BindContext& context, const CreateStatement& create,
                                std::string_view sql) {
-  ObjectName name = TRY(resolve_name(name_of(create), context.schema));
+  ObjectName name = TRY(resolve_name(name_of(create), context.schema()));
   catalog::Object object;
   object.schema = name.schema;
   object.name = name.name;

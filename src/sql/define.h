@@ -25,9 +25,9 @@ struct ObjectName {
 };
 /// Errors: permission for schemas of the system.
 Result<ObjectName> resolve_name(const QualifiedName& name, const std::string& current_schema);
-/// Errors: not_found with a suggestion.
+/// The first of that name in the schemas of `path`. Errors: not_found with a suggestion.
 Result<catalog::ObjectPtr> find_object(const catalog::Snapshot& snapshot, const QualifiedName& name,
-                                       const std::string& current_schema);
+                                       const std::vector<std::string>& path);
 
 /// The name of what the statement makes.
 const QualifiedName& name_of(const CreateStatement& create);

@@ -64,7 +64,7 @@ class Writer {
   BindContext context() const {
     return {.core = core_,
             .catalog = transaction_.snapshot(),
-            .schema = std::string(kDefaultSchema),
+            .path = {std::string(kDefaultSchema)},
             .folder = files_.directory,
             .uncommitted =
                 std::make_shared<std::map<ObjectId, std::shared_ptr<data::Scan>>>(uncommitted_)};

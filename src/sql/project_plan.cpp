@@ -173,7 +173,7 @@ class Planner {
   BindContext context() const {
     return {.core = core_,
             .catalog = transaction_.snapshot(),
-            .schema = std::string(kDefaultSchema),
+            .path = {std::string(kDefaultSchema)},
             .folder = files_.directory};
   }
 

@@ -10,11 +10,11 @@ namespace ziwa::sql {
 namespace {
 
 /// Words that can follow a table in FROM and are not its alias.
-constexpr std::array<std::string_view, 28> kNotAnAlias = {
-    "WHERE",   "GROUP",      "ORDER",  "HAVING",  "LIMIT",       "OFFSET", "JOIN",
-    "INNER",   "LEFT",       "RIGHT",  "FULL",    "CROSS",       "ON",     "USING",
-    "UNION",   "INTERSECT",  "EXCEPT", "QUALIFY", "WINDOW",      "SELECT", "ASOF",
-    "NATURAL", "POSITIONAL", "SEMI",   "ANTI",    "TABLESAMPLE", "PIVOT",  "UNPIVOT"};
+constexpr std::array<std::string_view, 31> kNotAnAlias = {
+    "WHERE",  "GROUP",       "ORDER",  "HAVING",  "LIMIT", "OFFSET",  "JOIN",       "INNER",
+    "LEFT",   "RIGHT",       "FULL",   "CROSS",   "ON",    "USING",   "UNION",      "INTERSECT",
+    "EXCEPT", "QUALIFY",     "WINDOW", "SELECT",  "ASOF",  "NATURAL", "POSITIONAL", "SEMI",
+    "ANTI",   "TABLESAMPLE", "PIVOT",  "UNPIVOT", "FETCH", "FOR",     "EMIT"};
 
 constexpr std::array<std::string_view, 4> kOtherWindows = {"HOP", "CUMULATE", "SESSION", "SLIDE"};
 
@@ -25,11 +25,34 @@ bool may_be_alias(const Token& token) {
                       [&](std::string_view word) { return token.is(word); });
 }
 
-/// Where table functions stand: behind FROM, JOIN or a comma.
-bool follows_from(const std::vector<Token>& tokens, size_t at) {
-  return at > 0 &&
-         (tokens[at - 1].is("FROM") || tokens[at - 1].is("JOIN") || tokens[at - 1].is_symbol(","));
-}
+/// Says, token by token, where table functions stand: behind FROM, JOIN or a comma between tables.
+class FromLists {
+ public:
+  /// Goes past `token`; afterwards expects_table() is about the next one.
+  void pass(const Token& token) {
+    const bool comma = token.is_symbol(",");
+    const bool expected = expects_table_;
+    expects_table_ = token.is("FROM") || token.is("JOIN") || (comma && in_list_.back());
+    if (token.is_symbol("(")) {
+      in_list_.push_back(expected);
+      expects_table_ = expected;
+    } else if (token.is_symbol(")")) {
+      if (in_list_.size() > 1) in_list_.pop_back();
+    } else if (token.is("FROM")) {
+      in_list_.back() = true;
+    } else if (std::ranges::any_of(kEnds, [&](auto word) { return token.is(word); })) {
+      in_list_.back() = false;
+    }
+  }
+  bool expects_table() const { return expects_table_; }
+
+ private:
+  static constexpr std::array<std::string_view, 13> kEnds = {
+      "SELECT", "WHERE",   "GROUP", "HAVING",    "ORDER",  "LIMIT",    "OFFSET",
+      "WINDOW", "QUALIFY", "UNION", "INTERSECT", "EXCEPT", "RETURNING"};
+  std::vector<bool> in_list_ = {false};  ///< Per open parenthesis.
+  bool expects_table_ = false;
+};
 
 struct Argument {
   size_t first = 0;  ///< Token.
@@ -77,8 +100,11 @@ class Rewriter {
 
  private:
   Status rewrite(size_t first, size_t last) {
+    FromLists lists;
     for (size_t i = first; i < last; ++i) {
-      if (!tokens_[i + 1].is_symbol("(") || !follows_from(tokens_, i)) continue;
+      const bool table = lists.expects_table() && tokens_[i + 1].is_symbol("(");
+      lists.pass(tokens_[i]);
+      if (!table) continue;
       for (std::string_view other : kOtherWindows) {
         if (!tokens_[i].is(other)) continue;
         return Error(Code::unsupported, "the window {}(...) is not built", tokens_[i].text)

@@ -35,6 +35,36 @@ TEST(Rewrite, AnAliasIsKept) {
   EXPECT_TRUE(text.ends_with(" AS window_end FROM t) AS t)) w")) << text;
 }
 
+TEST(Rewrite, WhatFollowsATableIsNotAlwaysItsAlias) {
+  for (const char* tail : {"FETCH FIRST 1 ROW ONLY", "FOR UPDATE", "LIMIT 1"}) {
+    std::string text =
+        rewritten(fmt::format("SELECT t.id FROM tumble(t, ts, INTERVAL 1 DAY) {}", tail));
+    EXPECT_TRUE(text.ends_with(fmt::format(" FROM t) AS t {}", tail))) << text;
+  }
+}
+
+TEST(Rewrite, OnlyTablesOfAListAreWindows) {
+  for (const char* sql :
+       {"SELECT f(1, session(2)), hop(3) FROM t", "SELECT list_value(1, tumble(2))",
+        "SELECT * FROM t WHERE a IN (1, session(2)) AND f(x, hop(y))",
+        "SELECT a FROM t GROUP BY a, session(b)", "SELECT a FROM t ORDER BY a, hop(b)",
+        "SELECT * FROM t JOIN u ON f(a, session(b))",
+        "SELECT extract(year FROM a), session(b) FROM t"}) {
+    EXPECT_EQ(rewritten(sql), sql);
+  }
+  for (const char* sql : {"SELECT * FROM a, tumble(t, ts, INTERVAL 1 DAY)",
+                          "SELECT * FROM a JOIN b ON a.x = b.x, tumble(t, ts, INTERVAL 1 DAY)",
+                          "SELECT * FROM (SELECT 1, 2), tumble(t, ts, INTERVAL 1 DAY)",
+                          "SELECT * FROM f(1, 2) g, tumble(t, ts, INTERVAL 1 DAY)",
+                          "SELECT (SELECT 1 FROM a, tumble(t, ts, INTERVAL 1 DAY)), 2"}) {
+    EXPECT_NE(rewritten(sql).find("ziwa_tumble_start"), std::string::npos) << sql;
+  }
+  for (const char* sql :
+       {"SELECT * FROM a, session(t, ts, INTERVAL 1 DAY)", "SELECT * FROM a JOIN hop(t) ON true"}) {
+    EXPECT_EQ(rewrite_statement(sql).error().code(), Code::unsupported) << sql;
+  }
+}
+
 TEST(Rewrite, PositionsLeadBackToTheOriginal) {
   std::string sql = "SELECT a FROM tumble(t, ts, INTERVAL 1 MINUTE) WHERE wrong = 1";
   auto out = rewrite_statement(sql);

@@ -357,7 +357,7 @@ duckdb::TableFunction make_scan_function(TableEntry& entry,
 Status register_scan_function(duck::Instance& instance) {
   return duck::guarded([&] {
     duckdb::ExtensionLoader loader(*instance.database().instance, "ziwa");
-    loader.RegisterFunction(scan_function());
+    if (!loader.TryGetTableFunction(kScanFunction)) loader.RegisterFunction(scan_function());
   });
 }
 

@@ -27,7 +27,7 @@ struct ScanBind final : duckdb::TableFunctionData {
 duckdb::TableFunction make_scan_function(TableEntry& entry,
                                          duckdb::unique_ptr<duckdb::FunctionData>& bind_data);
 
-/// Lets DuckDB copy plans that scan our tables. Call once per instance.
+/// Lets DuckDB copy plans that scan our tables.
 Status register_scan_function(duck::Instance& instance);
 
 /// The catalog object that a scan of a plan reads; null when the scan is not ours or reads a system

@@ -1,7 +1,9 @@
 #include "sql/session.h"
 
+#include "base/text.h"
 #include "sql/attached_catalog.h"
 #include "sql/calls.h"
+#include "sql/permitted.h"
 #include "sql/rows.h"
 #include "sql/statement_parser.h"
 #include "sql/tokenizer.h"
@@ -75,10 +77,15 @@ std::vector<duck::NamedType> columns_of(const duckdb::vector<std::string>& names
 Error with_advice(const std::string& verb, Error error) {
   if (verb != "DROP" || error.code() != Code::not_found) return error;
   return std::move(error).with_hint(
-      "DROP MATERIALIZED VIEW drops a view that is kept up to date; DROP VIEW drops temporary ones");
+      "DROP MATERIALIZED VIEW drops a view that is kept up to date; DROP VIEW drops temporary "
+      "ones");
 }
 
 bool writes(const Statement& statement) {
+  if (const auto* call = std::get_if<Call>(&statement)) {
+    auto function = find_call(*call);
+    return function && (*function)->writes;
+  }
   return create_of(statement) || std::holds_alternative<Drop>(statement) ||
          std::holds_alternative<DeleteRecords>(statement);
 }
@@ -145,14 +152,34 @@ TransactionState SessionImpl::transaction_state() const {
   return failed_ ? TransactionState::failed : TransactionState::open;
 }
 
-std::string SessionImpl::current_schema() const {
-  const auto& entry =
-      duckdb::ClientData::Get(*connection_->context).catalog_search_path->GetDefault();
-  return entry.catalog == kDatabaseName ? entry.schema : std::string(kDefaultSchema);
+BindContext SessionImpl::bind_context() const {
+  std::vector<std::string> path;
+  const auto& search = *duckdb::ClientData::Get(*connection_->context).catalog_search_path;
+  for (const auto& entry : search.GetSetPaths()) path.push_back(entry.schema);
+  if (path.empty()) path.emplace_back(kDefaultSchema);
+  return {core_, core_->deps.catalog.snapshot(), std::move(path)};
 }
 
-BindContext SessionImpl::bind_context() const {
-  return {core_, core_->deps.catalog.snapshot(), current_schema()};
+bool SessionImpl::is_temporary(const QualifiedName& name) {
+  if (!name.schema.empty() || failed_) return false;
+  bool found = false;
+  connection_->context->RunFunctionInTransaction([&] {
+    found = duckdb::Catalog::GetEntry<duckdb::TableCatalogEntry>(
+                *connection_->context, TEMP_CATALOG, DEFAULT_SCHEMA, name.name,
+                duckdb::OnEntryNotFound::RETURN_NULL) != nullptr;
+  });
+  return found;
+}
+
+/// A temporary table stands before an object of ours with its name, as it does for SELECT.
+Status SessionImpl::prefer_temporary(Statement& statement) {
+  if (const auto* drop = std::get_if<Drop>(&statement)) {
+    if (drop->kind != catalog::Kind::table || !is_temporary(drop->name)) return {};
+    statement = Foreign{"DROP", "DROP TABLE temp.main." + quote_name(drop->name.name)};
+  } else if (const auto* records = std::get_if<DeleteRecords>(&statement)) {
+    if (is_temporary(records->topic)) statement = Foreign{"DELETE", {}};
+  }
+  return {};
 }
 
 Error SessionImpl::fail(Error error) {
@@ -190,6 +217,7 @@ Result<std::unique_ptr<PreparedStatement>> SessionImpl::prepare_checked(std::str
   auto prepared = std::make_unique<PreparedStatement>();
   prepared->sql_ = sql;
   prepared->statement_ = TRY(parse_statement(prepared->sql_));
+  TRY(prefer_temporary(prepared->statement_));
   if (const auto* call = std::get_if<Call>(&prepared->statement_)) {
     prepared->command_ = "CALL";
     prepared->columns_ = TRY(find_call(*call))->columns;
@@ -222,12 +250,14 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
   }
   TRY(settle());
   ++state_->generation;
-  prepared.duck_ =
-      TRY(duck::guarded([&] { return connection_->Prepare(prepared.rewritten_.text); }));
+  auto parsed = parse_permitted(*connection_, prepared.rewritten_.text, foreign.verb);
+  if (!parsed) return relocate(parsed.error(), &prepared.rewritten_, 0);
+  prepared.duck_ = TRY(duck::guarded([&] { return connection_->Prepare(std::move(*parsed)); }));
   if (prepared.duck_->HasError()) {
     return with_advice(foreign.verb,
                        relocate(error_of(prepared.duck_->error), &prepared.rewritten_, 0));
   }
+  TRY(check_modified(prepared.duck_->GetStatementProperties()));
   prepared.command_ = command_of(foreign.verb, prepared.duck_->GetStatementType());
   // DuckDB stands in one column of type UNKNOWN for a query it could not bind without values.
   const auto& types = prepared.duck_->GetTypes();
@@ -323,7 +353,13 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
   TRY(settle());
   ++state_->generation;
   duckdb::vector<duckdb::Value> values(parameters.begin(), parameters.end());
+  auto& search_path = *duckdb::ClientData::Get(*connection_->context).catalog_search_path;
+  auto path_before = search_path.GetSetPaths();
   auto result = TRY(duck::guarded([&] { return prepared.duck_->Execute(values, true); }));
+  if (Status ours = check_search_path(search_path); !ours) {
+    search_path.Set(path_before, duckdb::CatalogSetPathType::SET_DIRECTLY);
+    return std::move(ours).error();
+  }
   if (result->HasError())
     return with_advice(std::get<Foreign>(prepared.statement_).verb,
                        relocate(error_of(result->GetErrorObject()), &prepared.rewritten_, 0));
@@ -374,25 +410,31 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_own(PreparedStatement& prepar
                                      count);
 }
 
-/// The rows of CREATE TABLE AS: run on this session's connection, so that its settings, files and
-/// cancel() apply.
-Result<RowSource> SessionImpl::open_source(const TextSpan& query) {
+/// The rows of CREATE TABLE AS: run on this session's connection, so that its settings, temporary
+/// tables, files and cancel() apply.
+Result<SessionImpl::Source> SessionImpl::open_source(const TextSpan& query) {
   auto rewritten = rewrite_statement(query.text);
   if (!rewritten) return relocate(rewritten.error(), nullptr, query.position);
   TRY(settle());
   ++state_->generation;
-  auto result = TRY(duck::guarded([&] { return connection_->SendQuery(rewritten->text); }));
+  auto parsed = parse_permitted(*connection_, rewritten->text, "SELECT");
+  if (!parsed) return relocate(parsed.error(), &*rewritten, query.position);
+  if ((*parsed)->type != duckdb::StatementType::SELECT_STATEMENT)
+    return Error(Code::invalid_argument, "a SELECT is expected").at(query.position);
+  auto result = TRY(duck::guarded([&] { return connection_->SendQuery(std::move(*parsed)); }));
   if (result->HasError())
     return relocate(error_of(result->GetErrorObject()), &*rewritten, query.position);
+  auto columns = columns_of(result->names, result->types, result->properties);
   std::shared_ptr<duckdb::QueryResult> rows(std::move(result));
   std::shared_ptr<duckdb::unique_ptr<duckdb::DataChunk>> chunk =
       std::make_shared<duckdb::unique_ptr<duckdb::DataChunk>>();
-  return [rows, chunk]() -> Result<duckdb::DataChunk*> {
+  auto next = [rows, chunk]() -> Result<duckdb::DataChunk*> {
     auto fetched = duck::guarded([&] { *chunk = rows->Fetch(); });
     if (!fetched) return fetched.error();
     if (rows->HasError()) return error_of(rows->GetErrorObject());
     return *chunk && (*chunk)->size() > 0 ? chunk->get() : nullptr;
   };
+  return Source{std::move(next), std::move(columns)};
 }
 
 Result<std::unique_ptr<Rows>> SessionImpl::execute_create(const CreateStatement& create,
@@ -400,12 +442,13 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_create(const CreateStatement&
   BindContext context = bind_context();
   RowSource rows;
   const auto* table = std::get_if<CreateTable>(&create);
-  bool exists = core_->deps.catalog.snapshot()->find(
-                    name_of(create).schema.empty() ? context.schema : name_of(create).schema,
-                    name_of(create).name) != nullptr;
+  const QualifiedName& name = name_of(create);
+  bool exists = context.catalog->find(name.schema.empty() ? context.schema() : name.schema,
+                                      name.name) != nullptr;
   if (table && table->query && !exists) {
-    TRY(describe_query(context, *table->query));  // only a SELECT may run here
-    rows = TRY(open_source(*table->query));
+    auto source = TRY(open_source(*table->query));
+    rows = std::move(source.rows);
+    context.query_columns = std::move(source.columns);
   }
   auto written = run_create(context, create, prepared.sql_, rows);
   if (rows) {

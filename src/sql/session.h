@@ -55,6 +55,8 @@ class SessionImpl final : public Session {
 
   Result<std::unique_ptr<PreparedStatement>> prepare_checked(std::string_view sql);
   Status prepare_foreign(PreparedStatement& prepared);
+  Status prefer_temporary(Statement& statement);
+  bool is_temporary(const QualifiedName& name);
   Result<std::unique_ptr<Rows>> execute_checked(PreparedStatement& prepared,
                                                 const std::vector<duckdb::Value>& parameters);
   Status check_count(const PreparedStatement& prepared,
@@ -75,10 +77,13 @@ class SessionImpl final : public Session {
   /// older.
   Status settle();
   bool in_transaction() const { return !connection_->context->transaction.IsAutoCommit(); }
-  std::string current_schema() const;
   BindContext bind_context() const;
   Error fail(Error error);
-  Result<RowSource> open_source(const TextSpan& query);
+  struct Source {
+    RowSource rows;
+    std::vector<duck::NamedType> columns;
+  };
+  Result<Source> open_source(const TextSpan& query);
 
   std::shared_ptr<Core> core_;
   std::unique_ptr<duckdb::Connection> connection_;

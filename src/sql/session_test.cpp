@@ -444,5 +444,19 @@ TEST_F(SessionTest, RowsEndWhenTheSessionGoesOn) {
   EXPECT_TRUE((*second)->next());
 }
 
+TEST_F(SessionTest, ATransactionDoesNotWriteIntoATableThatWasDropped) {
+  rows("CREATE TABLE gone (a INT)");
+  for (bool again : {false, true}) {
+    rows("BEGIN");
+    rows("INSERT INTO gone VALUES (1)");
+    auto other = open();
+    ASSERT_TRUE(all_rows(*other, "DROP TABLE gone"));
+    if (again) ASSERT_TRUE(all_rows(*other, "CREATE TABLE gone (a INT)"));
+    EXPECT_EQ(error("COMMIT").code(), Code::conflict);
+    if (!again) rows("CREATE TABLE gone (a INT)");
+  }
+  EXPECT_EQ(rows("SELECT count(*) FROM gone"), (TextRows{{"0"}}));
+}
+
 }  // namespace
 }  // namespace ziwa::sql

@@ -111,7 +111,7 @@ struct Call {
 /// `DELETE FROM topic WHERE _offset < n [AND _partition = p]`
 struct DeleteRecords {
   QualifiedName topic;
-  int64_t before = 0;
+  int64_t before = 0;  ///< -1: the end.
   std::optional<int32_t> partition;
 };
 /// BEGIN, COMMIT or ROLLBACK. Not prepared by DuckDB: what COMMIT does depends on how the

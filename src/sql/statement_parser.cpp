@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 
 namespace ziwa::sql {
 namespace {
@@ -224,11 +225,17 @@ Result<Statement> parse_delete(TokenCursor& cursor) {
   const bool through = ahead.accept_symbol("=");
   DeleteRecords records;
   records.topic = std::move(*topic);
-  records.before = std::max<int64_t>(0, TRY(ahead.integer("an offset")) + (through ? 1 : 0));
+  const int64_t offset = TRY(ahead.integer("an offset"));
+  const bool last = offset == std::numeric_limits<int64_t>::max();
+  records.before = std::max<int64_t>(0, offset + (through && !last ? 1 : 0));
   if (ahead.accept("AND")) {
     TRY(ahead.expect("_PARTITION"));
     TRY(ahead.expect_symbol("="));
-    records.partition = static_cast<int32_t>(TRY(ahead.integer("a partition")));
+    const size_t position = ahead.peek().position;
+    const int64_t partition = TRY(ahead.integer("a partition"));
+    if (partition < 0 || partition > std::numeric_limits<int32_t>::max())
+      return Error(Code::invalid_argument, "{} is not a partition", partition).at(position);
+    records.partition = static_cast<int32_t>(partition);
   }
   TRY(ahead.expect_end());
   return records;

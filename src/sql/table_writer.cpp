@@ -87,6 +87,11 @@ class TableRowWriter final : public RowWriter {
         .operation = kind_ == TableWrite::create ? "CREATE TABLE AS SELECT" : "WRITE",
         .add = TRY(files_->finish())};
     if (commit.add.empty()) return EntryNumber();
+    // A transaction may have begun before the table was dropped.
+    if (kind_ != TableWrite::create && !core_.deps.catalog.snapshot()->find(object_->id)) {
+      return Error(Code::conflict, "table \"{}\" was dropped meanwhile", object_->name)
+          .with_hint("run it again");
+    }
     lake::TableSnapshotPtr snapshot = TRY(table_->commit(commit));
     if (kind_ == TableWrite::create) return EntryNumber();
     return core_.deps.journal.submit_and_wait(

@@ -14,6 +14,19 @@ bool is_word_start(char c) {
          static_cast<unsigned char>(c) >= 0x80;
 }
 bool is_word(char c) { return is_word_start(c) || is_digit(c); }
+/// The length of a Unicode blank at `at`, or 0: DuckDB's parser takes each for a space.
+size_t unicode_space(std::string_view sql, size_t at) {
+  auto byte = [&](size_t i) {
+    return at + i < sql.size() ? static_cast<unsigned char>(sql[at + i]) : 0u;
+  };
+  if (byte(0) == 0xC2 && byte(1) == 0xA0) return 2;  // no-break space
+  if (byte(0) == 0xE2 && byte(1) == 0x80 && byte(2) >= 0x80 && byte(2) <= 0x8D) return 3;
+  if (byte(0) == 0xE2 && byte(1) == 0x80 && byte(2) == 0xAF) return 3;
+  if (byte(0) == 0xE2 && byte(1) == 0x81 && (byte(2) == 0x9F || byte(2) == 0xA0)) return 3;
+  if (byte(0) == 0xE3 && byte(1) == 0x80 && byte(2) == 0x80) return 3;  // ideographic space
+  if (byte(0) == 0xEF && byte(1) == 0xBB && byte(2) == 0xBF) return 3;  // byte order mark
+  return 0;
+}
 char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
 /// Walks over a text piece by piece. Each read_ function stands on the first character and returns
@@ -27,6 +40,8 @@ class Scanner {
     while (at < sql_.size()) {
       if (is_space(sql_[at])) {
         ++at;
+      } else if (size_t blank = unicode_space(sql_, at); blank > 0) {
+        at += blank;
       } else if (starts(at, "--")) {
         while (at < sql_.size() && sql_[at] != '\n') ++at;
       } else if (starts(at, "/*")) {
@@ -77,7 +92,7 @@ class Scanner {
   }
 
   size_t read_word(size_t at) const {
-    while (at < sql_.size() && is_word(sql_[at])) ++at;
+    while (at < sql_.size() && is_word(sql_[at]) && unicode_space(sql_, at) == 0) ++at;
     return at;
   }
 

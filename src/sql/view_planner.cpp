@@ -58,9 +58,11 @@ Result<std::unique_ptr<duckdb::Connection>> open_binder(const BindContext& conte
   auto connection = TRY(open_connection(state));
   TRY(duck::guarded([&] {
     connection->BeginTransaction();
-    duckdb::CatalogSearchEntry entry(std::string(kDatabaseName), context.schema);
+    duckdb::vector<duckdb::CatalogSearchEntry> path;
+    for (const std::string& schema : context.path)
+      path.emplace_back(std::string(kDatabaseName), schema);
     duckdb::ClientData::Get(*connection->context)
-        .catalog_search_path->Set(std::move(entry), duckdb::CatalogSetPathType::SET_DIRECTLY);
+        .catalog_search_path->Set(std::move(path), duckdb::CatalogSetPathType::SET_DIRECTLY);
   }));
   return connection;
 }

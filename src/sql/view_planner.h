@@ -12,14 +12,18 @@
 
 namespace ziwa::sql {
 
-/// What a SELECT is bound against: a catalog that need not be committed, and the schema that bare
-/// names are looked up in.
+/// What a SELECT is bound against: a catalog that need not be committed, and the schemas that bare
+/// names are looked up in, in order.
 struct BindContext {
   std::shared_ptr<Core> core;
   catalog::SnapshotPtr catalog;
-  std::string schema;
+  std::vector<std::string> path;      ///< Schemas, never empty; objects are made in the first.
   std::string folder = {};            ///< See SessionState.
   UncommittedScans uncommitted = {};  ///< See SessionState.
+  /// Columns of the query of a CREATE TABLE AS that runs already.
+  std::optional<std::vector<duck::NamedType>> query_columns = {};
+
+  const std::string& schema() const { return path.front(); }
 };
 
 /// A connection of our own that is bound like `context` inside an open transaction, so that it

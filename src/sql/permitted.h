@@ -1,0 +1,25 @@
+#pragma once
+
+#include "duck/catalog_api.h"
+#include "sql/statement.h"
+
+#include <string>
+#include <string_view>
+
+namespace ziwa::sql {
+
+/// The one statement of `text`, judged by what DuckDB's own parser makes of it: whatever our
+/// tokenizer took for its verb, only what a session may run comes back. Errors: permission,
+/// unsupported; what the parser says.
+Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duckdb::Connection& connection,
+                                                                 const std::string& text,
+                                                                 std::string_view verb);
+
+/// Whether a bound statement changes nothing but our catalog and the session's temporary objects.
+/// Errors: permission.
+Status check_modified(const duckdb::StatementProperties& properties);
+
+/// Whether the session looks for names in our catalog only. Errors: permission.
+Status check_search_path(const duckdb::CatalogSearchPath& path);
+
+}  // namespace ziwa::sql

@@ -1,0 +1,197 @@
+#include "sql/testing/sql_test.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ziwa::sql {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TextRows;
+
+class PermittedTest : public testing::SqlTest {
+ protected:
+  PermittedTest() : SqlTest(testing::SqlRig::Streams::fake) {}
+  TextRows databases() {
+    return rows("SELECT database_name FROM duckdb_databases() WHERE NOT internal ORDER BY 1");
+  }
+};
+
+/// What DuckDB's parser takes for a space and ours might take for a letter.
+const std::vector<std::string> kBlanks = {" ",
+                                          "\xC2\xA0",
+                                          "\xE2\x80\x80",
+                                          "\xE2\x80\x83",
+                                          "\xE2\x80\x8B",
+                                          "\xE2\x80\xAF",
+                                          "\xE2\x81\x9F",
+                                          "\xE3\x80\x80",
+                                          "\xEF\xBB\xBF",
+                                          "/**/",
+                                          "--\n"};
+
+TEST_F(PermittedTest, NoBlankBeforeTheVerbLetsARefusedStatementThrough) {
+  const auto before = databases();
+  for (const std::string& blank : kBlanks) {
+    for (const char* statement : {"ATTACH ':memory:' AS mm",
+                                  "DETACH db",
+                                  "LOAD json",
+                                  "INSTALL json",
+                                  "CHECKPOINT",
+                                  "PRAGMA enable_profiling",
+                                  "BEGIN",
+                                  "COMMIT",
+                                  "SET threads = 1",
+                                  "SET GLOBAL TimeZone = 'UTC'",
+                                  "RESET threads",
+                                  "EXPORT DATABASE '/tmp/x'",
+                                  "IMPORT DATABASE '/tmp/x'",
+                                  "PREPARE p AS SELECT 1",
+                                  "VACUUM",
+                                  "ANALYZE",
+                                  "CALL pragma_version()",
+                                  "COPY FROM DATABASE db TO memory",
+                                  "ALTER TABLE t ADD COLUMN a INT",
+                                  "CREATE TABLE memory.main.x (a INT)",
+                                  "CREATE SCHEMA memory.s",
+                                  "CREATE VIEW memory.main.v AS SELECT 1",
+                                  "CREATE MACRO memory.main.m() AS 1",
+                                  "CREATE SEQUENCE memory.main.s",
+                                  "CREATE TYPE memory.main.e AS ENUM ('a')",
+                                  "CREATE SECRET s (TYPE s3)",
+                                  "UPDATE EXTENSIONS",
+                                  "USE memory",
+                                  "USE temp",
+                                  "USE system",
+                                  "SET search_path = 'memory'",
+                                  "SET search_path = 'public,memory.main'",
+                                  "SET schema = 'memory.main'",
+                                  "EXPLAIN ANALYZE LOAD json",
+                                  "EXPLAIN ANALYZE CREATE TABLE memory.main.y AS SELECT 1 AS a",
+                                  "EXPLAIN ANALYZE ATTACH ':memory:' AS m2",
+                                  "EXPLAIN ANALYZE INSERT INTO memory.main.z VALUES (1)"}) {
+      for (const char* end : {"", "\xC2\xA0"}) {
+        SCOPED_TRACE(fmt::format("{:?}", blank + statement + end));
+        auto done = testing::all_rows(*session_, blank + statement + end);
+        if (done) {
+          // What is a statement of ours (BEGIN, COMMIT) may pass; it is taken back.
+          EXPECT_TRUE(std::string_view(statement) == "BEGIN" ||
+                      std::string_view(statement) == "COMMIT");
+          testing::all_rows(*session_, "ROLLBACK").ignore("there may be none");
+        }
+        ASSERT_EQ(rows("SELECT current_database(), current_schema()"),
+                  (TextRows{{"db", "public"}}));
+      }
+    }
+    auto other = open();
+    ASSERT_TRUE(other);
+  }
+  EXPECT_EQ(databases(), before);
+  EXPECT_EQ(rows("SELECT count(*) FROM duckdb_tables() WHERE database_name NOT IN ('db', 'temp')"),
+            (TextRows{{"0"}}));
+}
+
+TEST_F(PermittedTest, WhatASessionMayRunStillRuns) {
+  rows("CREATE TOPIC t (a BIGINT)");
+  for (const std::string& blank : kBlanks) {
+    rows(blank + "SELECT" + blank + "1");
+    rows(blank + "INSERT INTO t VALUES (1)" + blank);
+  }
+  for (const char* statement : {"FROM t",
+                                "VALUES (1)",
+                                "TABLE t",
+                                "WITH c AS (SELECT 1) SELECT * FROM c",
+                                "(SELECT 1)",
+                                "SUMMARIZE t",
+                                "DESCRIBE t",
+                                "SHOW TABLES",
+                                "EXPLAIN SELECT * FROM t",
+                                "EXPLAIN ANALYZE SELECT * FROM t",
+                                "CREATE TEMP TABLE tt AS SELECT 1 AS a",
+                                "INSERT INTO tt VALUES (2)",
+                                "UPDATE tt SET a = 3",
+                                "DELETE FROM tt WHERE a = 3",
+                                "CREATE TEMP VIEW tv AS SELECT 1",
+                                "DROP VIEW tv",
+                                "CREATE TEMP MACRO tm(x) AS x + 1",
+                                "SELECT tm(1)",
+                                "SET search_path = 'public'",
+                                "RESET search_path",
+                                "USE db.public",
+                                "USE public",
+                                "PRAGMA table_info('t')",
+                                "SET VARIABLE v = 1",
+                                "PIVOT t ON a IN (1, 2) USING count(*)"}) {
+    SCOPED_TRACE(statement);
+    rows(statement);
+  }
+  EXPECT_THAT(error("PIVOT t ON a USING count(*)").hint(), HasSubstr("IN"));
+}
+
+TEST_F(PermittedTest, TemporaryTablesStandBeforeObjectsOfTheirName) {
+  rows("CREATE TABLE lake (a INT)");
+  rows("INSERT INTO lake VALUES (1)");
+  rows("CREATE TOPIC topic (a INT)");
+  rows("INSERT INTO topic VALUES (1), (2)");
+  rows("CREATE TEMP TABLE lake AS SELECT 99 AS a");
+  rows("CREATE TEMP TABLE topic AS SELECT 1 AS _offset");
+  rows("DELETE FROM topic WHERE _offset < 3");
+  EXPECT_EQ(rows("SELECT count(*) FROM topic"), (TextRows{{"0"}})) << "the temporary one";
+  EXPECT_EQ(rows("SELECT count(*) FROM public.topic"), (TextRows{{"2"}}));
+  EXPECT_EQ(rows("SELECT a FROM lake"), (TextRows{{"99"}}));
+  rows("DROP TABLE lake");
+  EXPECT_EQ(rows("SELECT a FROM lake"), (TextRows{{"1"}})) << "the temporary one went first";
+  rows("DROP TABLE lake");
+  EXPECT_EQ(error("SELECT a FROM lake").code(), Code::not_found);
+  rows("CREATE TEMP TABLE only_here (a INT)");
+  rows("DROP TABLE IF EXISTS only_here");
+  EXPECT_EQ(error("SELECT * FROM only_here").code(), Code::not_found);
+  rows("DROP TABLE IF EXISTS only_here");
+}
+
+TEST_F(PermittedTest, CreateTableAsSeesWhatTheSessionSees) {
+  rows("CREATE TEMP TABLE mine AS SELECT 7 AS a, 'x' AS b");
+  rows("CREATE TEMP MACRO twice(x) AS x * 2");
+  rows("CREATE TABLE made AS SELECT twice(a) AS a, b FROM mine");
+  EXPECT_EQ(rows("SELECT a, b FROM made"), (TextRows{{"14", "x"}}));
+  EXPECT_EQ(error("CREATE TABLE bad AS DELETE FROM made").code(), Code::invalid_argument);
+  EXPECT_EQ(error("CREATE TABLE bad AS \xC2\xA0 DROP TABLE made").code(), Code::permission);
+}
+
+TEST_F(PermittedTest, NamesAreLookedUpInEverySchemaOfThePath) {
+  rows("CREATE TOPIC first.only_first (a INT)");
+  rows("CREATE TOPIC only_public (a INT)");
+  rows("SET search_path = 'first,public'");
+  rows("SELECT * FROM only_first");
+  rows("SELECT * FROM only_public");
+  rows("CREATE MATERIALIZED VIEW v AS SELECT a FROM only_public");
+  EXPECT_EQ(rows("SELECT schema FROM ziwa.views"), (TextRows{{"first"}}));
+  rows("DROP MATERIALIZED VIEW v");
+  rows("DELETE FROM only_public WHERE _offset < 1");
+  rows("DROP TOPIC only_public");
+  rows("DROP TOPIC only_first");
+  EXPECT_EQ(error("DROP TOPIC only_first").code(), Code::not_found);
+}
+
+TEST_F(PermittedTest, RecordsAreDeletedWhereTheStatementSays) {
+  rows("CREATE TOPIC t (a INT)");
+  rows("INSERT INTO t SELECT * FROM range(10)");
+  const TextRows all = {{"10"}};
+  EXPECT_EQ(error("DELETE FROM t WHERE _offset < 100 AND _partition = 4294967296").code(),
+            Code::invalid_argument);
+  EXPECT_EQ(error("DELETE FROM t WHERE _offset < 100 AND _partition = -1").code(),
+            Code::invalid_argument);
+  EXPECT_EQ(error("CALL ziwa.delete_records('t', 0, -5)").code(), Code::invalid_argument);
+  rows("DELETE FROM t WHERE _offset < -5");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), all);
+  rows("BEGIN");
+  rows("SELECT count(*) FROM t");
+  EXPECT_EQ(error("CALL ziwa.delete_records('t')").code(), Code::unsupported);
+  rows("ROLLBACK");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), all);
+  rows("DELETE FROM t WHERE _offset <= 9223372036854775807");
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"0"}}));
+}
+
+}  // namespace
+}  // namespace ziwa::sql
