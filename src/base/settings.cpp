@@ -150,6 +150,20 @@ Error unknown(std::string_view what, std::string_view name, const std::vector<st
   return std::move(error).with_hint(fmt::format("did you mean \"{}\"?", nearest));
 }
 
+/// A map that holds no setting is a wrong name. So is one that holds itself (an anchor of YAML
+/// can), whose names would never end.
+Status check_group(const std::string& name) {
+  std::vector<std::string> known;
+  for (const auto& spec : Settings::specs()) {
+    if (spec.name.starts_with(name + ".")) return {};
+    for (size_t dot = spec.name.find('.'); dot != std::string::npos;
+         dot = spec.name.find('.', dot + 1)) {
+      known.push_back(spec.name.substr(0, dot));
+    }
+  }
+  return unknown("setting", name, known);
+}
+
 /// Names are dotted paths; a list is written with commas.
 Status flatten(const YAML::Node& node, const std::string& prefix, Settings& settings,
                std::string_view file_name) {
@@ -164,6 +178,8 @@ Status flatten(const YAML::Node& node, const std::string& prefix, Settings& sett
       std::string name =
           prefix.empty() ? entry.first.Scalar() : prefix + "." + entry.first.Scalar();
       if (entry.second.IsMap()) {
+        Status group = check_group(name);
+        if (!group) return std::move(group).error().context(here(entry.first));
         TRY(flatten(entry.second, name, settings, file_name));
         continue;
       }

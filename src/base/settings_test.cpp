@@ -50,6 +50,19 @@ TEST(Settings, AnUnknownNameIsAnErrorWithASuggestionAndALine) {
   EXPECT_EQ(far.error().hint(), "");
 }
 
+TEST(Settings, AMapOfNoSettingsIsAnError) {
+  Settings settings;
+  auto wrong = settings.load_yaml("doors:\n  htp: {port: 1}\n", "server.yaml");
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().message(), "server.yaml:2: unknown setting \"doors.htp\"");
+  EXPECT_EQ(wrong.error().hint(), "did you mean \"doors.http\"?");
+  EXPECT_FALSE(settings.load_yaml("dors: {}\n", "server.yaml"));
+  // A map that holds itself used to overrun the stack.
+  auto cycle = settings.load_yaml("doors: &a {kafka: *a}\n", "server.yaml");
+  ASSERT_FALSE(cycle);
+  EXPECT_THAT(cycle.error().message(), HasSubstr("unknown setting \"doors.kafka.kafka\""));
+}
+
 TEST(Settings, AWrongValueSaysWhatIsAccepted) {
   Settings settings;
   auto message = [&](std::string_view name, std::string_view value) {
