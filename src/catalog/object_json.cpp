@@ -1,6 +1,5 @@
 #include "catalog/object_json_internal.h"
-
-#include <nlohmann/json.hpp>
+#include "catalog/stored_json.h"
 
 namespace ziwa {
 // Found by nlohmann's lookup, which goes by the namespace of the type.
@@ -183,7 +182,7 @@ Result<std::string> encode_object(const Object& object) {
 
 Result<Object> decode_object(std::string_view text) {
   try {
-    auto json = nlohmann::json::parse(text);
+    auto json = parse_stored_json<nlohmann::json>(text);
     if (int format = json.at("format").get<int>(); format != kFormat) {
       return Error(Code::unsupported, "catalog object of format {}; this program reads format {}",
                    format, kFormat)

@@ -84,6 +84,9 @@ TEST(ObjectJson, RefusesWhatIsNotAnObject) {
   EXPECT_EQ(with("\"format\":1", "\"format\":2"), Code::unsupported);
   EXPECT_EQ(with("\"kind\":\"topic\"", "\"kind\":\"lamp\""), Code::corrupt);
   EXPECT_EQ(with("\"partitions\":4", "\"partitions\":\"4\""), Code::corrupt);
+  // Taking these as integers would be undefined.
+  EXPECT_EQ(with("\"partitions\":4", "\"partitions\":1e300"), Code::corrupt);
+  EXPECT_EQ(with("\"version\":3", "\"version\":3.5"), Code::corrupt);
   Object wrong = topic();
   wrong.sql = "\xff";
   EXPECT_EQ(encode_object(wrong).error().code(), Code::invalid_argument);

@@ -1,7 +1,8 @@
 #include "stream/plan.h"
 
+#include "catalog/stored_json.h"
+
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <set>
 
@@ -285,14 +286,20 @@ std::string explain_operator(const Operator& op) {
                     op);
 }
 
-void explain_node(const Plan& plan, uint32_t id, size_t depth, std::string& out) {
+/// A node that several read is drawn once, or the text would double with each of them.
+void explain_node(const Plan& plan, uint32_t id, size_t depth, std::set<uint32_t>& drawn,
+                  std::string& out) {
   for (const auto& node : plan.nodes) {
     if (node.id != id) continue;
     out.append(depth * 2, ' ');
+    if (!drawn.insert(id).second) {
+      out += fmt::format("node {}, as above\n", id);
+      continue;
+    }
     out += explain_operator(node.op) + "  ->";
     for (const auto& column : node.output) out += fmt::format(" c{}:{}", column.id, column.name);
     out += '\n';
-    for (uint32_t input : node.inputs) explain_node(plan, input, depth + 1, out);
+    for (uint32_t input : node.inputs) explain_node(plan, input, depth + 1, drawn, out);
   }
 }
 
@@ -315,18 +322,17 @@ std::string encode_plan(const Plan& plan) {
 }
 
 Result<Plan> decode_plan(std::string_view text) {
-  auto json = Json::parse(text, nullptr, false);
-  if (json.is_discarded()) return Error(Code::corrupt, "a stored plan is not JSON");
   try {
-    return decode_json(json);
-  } catch (const Json::exception& error) {
+    return decode_json(catalog::parse_stored_json<Json>(text));
+  } catch (const std::exception& error) {
     return Error(Code::corrupt, "a stored plan does not hold what it should: {}", error.what());
   }
 }
 
 std::string explain_plan(const Plan& plan) {
   std::string out;
-  if (!plan.nodes.empty()) explain_node(plan, plan.root().id, 0, out);
+  std::set<uint32_t> drawn;
+  if (!plan.nodes.empty()) explain_node(plan, plan.root().id, 0, drawn, out);
   return out;
 }
 

@@ -75,7 +75,7 @@ TEST(Plan, GoldenText) {  // Plans lie in catalogs: this text must decode for ev
 TEST(Plan, RefusesBadText) {
   for (const char* text :
        {"", "{}", "[]", "null", R"({"version":1,"time_zone":"UTC","key":[],"nodes":[]})",
-        R"({"version":1,"time_zone":"UTC","key":[],"nodes":[{"id":1}]})",
+        R"({"version":1e300})", R"({"version":1,"time_zone":"UTC","key":[],"nodes":[{"id":1}]})",
         R"({"version":1,"time_zone":"UTC","key":[],"nodes":[{"id":1,"inputs":[1],
                               "output":[{"id":1,"name":"a","type":"BIGINT"}],"op":"filter","predicate":"c1"}]})"}) {
     auto decoded = decode_plan(text);
@@ -94,6 +94,20 @@ TEST(Plan, ExplainsAsATree) {
   auto text = explain_plan(sample_plan());
   EXPECT_TRUE(text.starts_with("distinct")) << text;
   EXPECT_THAT(text, testing::HasSubstr("aggregate count_star, sum(c1) FILTER (c1 > 2) by c1"));
+}
+
+TEST(Plan, ExplainsASharedNodeOnce) {  // Else sixty nodes would draw 2^60 lines.
+  Plan plan;
+  plan.nodes.push_back(
+      {.id = 0, .output = {{1, "a", "BIGINT"}}, .op = SourceNode{ObjectId(1), {"a"}}});
+  for (uint32_t id = 1; id < 60; ++id) {
+    plan.nodes.push_back({.id = id,
+                          .inputs = {id - 1, id - 1},
+                          .output = {{id + 1, "a", "BIGINT"}},
+                          .op = UnionAllNode{}});
+  }
+  auto text = explain_plan(plan);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 119);
 }
 
 }  // namespace
