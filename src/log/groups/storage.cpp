@@ -46,7 +46,8 @@ std::string encode_offset(const GroupOffset& offset) {
 }
 
 Result<std::string> decode_group_key(std::string_view key) {
-  ByteReader in(as_bytes(key.substr(1)));
+  ByteReader in(as_bytes(key));
+  in.le<uint8_t>();
   std::string group_id(in.sized());
   TRY(in.status("a key of table groups"));
   return group_id;
@@ -54,7 +55,8 @@ Result<std::string> decode_group_key(std::string_view key) {
 
 Result<std::pair<std::string, GroupOffset>> decode_offset(std::string_view key,
                                                           std::string_view value) {
-  ByteReader key_in(as_bytes(key.substr(1)));
+  ByteReader key_in(as_bytes(key));
+  key_in.le<uint8_t>();
   std::string group_id(key_in.sized());
   GroupOffset offset;
   offset.partition.topic = ObjectId(key_in.be<uint64_t>());

@@ -180,6 +180,8 @@ TEST(StoredFormTest, KeysAndValuesAreGolden) {
   EXPECT_EQ(decoded->second.partition, kPartition);
   EXPECT_EQ(decoded->second.offset, Offset(300));
   EXPECT_FALSE(decode_offset(offset_key("ab", kPartition), "\x02"));
+  EXPECT_FALSE(decode_offset("", encode_offset(offset)));
+  EXPECT_FALSE(decode_group_key(""));
   EXPECT_FALSE(
       decode_offset("o\x05"
                     "a",
