@@ -12,6 +12,9 @@ template <typename T>
 T value_of(const json& value) {
   if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
     if (!value.is_number_integer()) throw std::runtime_error("a number is not whole");
+    bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<uint64_t>())
+                                           : std::in_range<T>(value.get<int64_t>());
+    if (!fits) throw std::runtime_error("a number is out of range");
   }
   return value.get<T>();
 }
@@ -106,7 +109,7 @@ void parse_line(std::string_view line, Actions& actions) {
   } else if (auto transaction = object.find("txn"); transaction != object.end()) {
     actions.transactions.push_back(
         {.app_id = transaction->at("appId").get<std::string>(),
-         .version = transaction->at("version").get<int64_t>(),
+         .version = value_of<int64_t>(transaction->at("version")),
          .updated_ms = optional_field<int64_t>(*transaction, "lastUpdated")});
   } else if (auto sidecar = object.find("sidecar"); sidecar != object.end()) {
     actions.sidecars.push_back(decode_path(sidecar->at("path").get<std::string>()));
