@@ -1,8 +1,8 @@
 #include "protocol/http/rest.h"
 
-#include "base/json_depth.h"
 #include "duck/instance.h"
 #include "protocol/http/errors.h"
+#include "protocol/http/sql_request.h"
 #include "protocol/rows/json_rows.h"
 #include "stream/plan.h"
 
@@ -276,30 +276,7 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
 }
 
 Result<Response> Rest::run(std::string_view body) {
-  if (json_nests_deeper(body)) {
-    return Error(Code::invalid_argument, "the body nests deeper than {} levels", kJsonDepthMax)
-        .with_hint("send nested values as texts and cast them in the statement");
-  }
-  auto request = nlohmann::json::parse(body, nullptr, false);
-  if (!request.is_object() || !request.contains("sql") || !request["sql"].is_string()) {
-    return Error(Code::invalid_argument, "the body is {{\"sql\":\"...\",\"parameters\":[...]}}");
-  }
-  RestSql sql;
-  auto statements = sql::Session::split(request["sql"].get_ref<const std::string&>());
-  if (statements.size() != 1) {
-    return Error(Code::invalid_argument, "the body holds one statement, not {}", statements.size());
-  }
-  sql.text = statements[0].text;
-  const auto parameters = request.value("parameters", nlohmann::json::array());
-  if (!parameters.is_array()) return Error(Code::invalid_argument, "parameters is a list");
-  for (const auto& parameter : parameters) {
-    if (parameter.is_null()) {
-      sql.parameters.emplace_back();
-    } else {
-      sql.parameters.emplace_back(parameter.is_string() ? parameter.get<std::string>()
-                                                        : parameter.dump());
-    }
-  }
+  RestSql sql = TRY(parse_sql_request(body));
   auto session = TRY(database_.session());
   Answer answer = TRY(execute(*session, sql));
   nlohmann::json columns = nlohmann::json::array();

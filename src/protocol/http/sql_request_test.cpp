@@ -1,0 +1,44 @@
+#include "protocol/http/sql_request.h"
+
+#include "base/json_depth.h"
+
+#include <gtest/gtest.h>
+
+namespace ziwa::protocol::http {
+namespace {
+
+TEST(SqlRequest, ReadsAStatementAndItsParameters) {
+  auto sql = parse_sql_request(R"({"sql":" SELECT $1; ","parameters":["a",null,1.5,[1,{"x":2}]]})");
+  ASSERT_TRUE(sql) << sql.error().to_string();
+  EXPECT_EQ(sql->text, "SELECT $1");
+  ASSERT_EQ(sql->parameters.size(), 4u);
+  EXPECT_EQ(sql->parameters[0], "a");
+  EXPECT_EQ(sql->parameters[1], std::nullopt);
+  EXPECT_EQ(sql->parameters[2], "1.5");
+  EXPECT_EQ(sql->parameters[3], "[1,{\"x\":2}]");
+}
+
+TEST(SqlRequest, RefusesWhatIsNoRequest) {
+  for (const char* body :
+       {"", "[]", "{}", "{\"sql\":1}", R"({"sql":""})", R"({"sql":"SELECT 1; SELECT 2"})",
+        R"({"sql":"SELECT 1","parameters":{}})", R"({"sql":"SELECT 1","parameters":null})"}) {
+    auto sql = parse_sql_request(body);
+    ASSERT_FALSE(sql) << body;
+    EXPECT_EQ(sql.error().code(), Code::invalid_argument) << body;
+  }
+}
+
+TEST(SqlRequest, RefusesDeepNesting) {
+  auto nested = [](size_t depth) {
+    return R"({"sql":"SELECT $1","parameters":[)" + std::string(depth, '[') +
+           std::string(depth, ']') + "]}";
+  };
+  EXPECT_TRUE(parse_sql_request(nested(kJsonDepthMax - 2)));
+  auto deep = parse_sql_request(nested(1'000'000));
+  ASSERT_FALSE(deep);
+  EXPECT_EQ(deep.error().code(), Code::invalid_argument);
+  EXPECT_FALSE(parse_sql_request(nested(kJsonDepthMax - 1)));
+}
+
+}  // namespace
+}  // namespace ziwa::protocol::http
