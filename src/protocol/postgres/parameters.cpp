@@ -85,6 +85,37 @@ Result<Value> decimal_value(const std::string& text) {
   return Error(Code::invalid_argument, "{}", message);
 }
 
+// DuckDB believes its values: one out of range makes it read outside its tables.
+
+/// Days since 2000; the ends of the range are infinite.
+Result<Value> binary_date(ByteView bytes) {
+  auto days = TRY(fixed<int32_t>(bytes, "date"));
+  if (days == std::numeric_limits<int32_t>::max()) return Value::DATE(duckdb::date_t::infinity());
+  if (days == std::numeric_limits<int32_t>::min()) return Value::DATE(duckdb::date_t::ninfinity());
+  // DuckDB's range begins earlier: no smallest day to check.
+  if (days > Value::MaximumValue(LogicalType::DATE).GetValueUnsafe<int32_t>() - kEpochDays) {
+    return not_binary("date");
+  }
+  return Value::DATE(duckdb::date_t(days + kEpochDays));
+}
+
+Result<Value> binary_time(ByteView bytes) {
+  auto us = TRY(fixed<int64_t>(bytes, "time"));
+  if (us < 0 || us > duckdb::Interval::MICROS_PER_DAY) return not_binary("time");
+  return Value::TIME(duckdb::dtime_t(us));
+}
+
+/// Microseconds since 2000; the ends of the range are infinite.
+Result<duckdb::timestamp_t> binary_timestamp(ByteView bytes) {
+  auto us = TRY(fixed<int64_t>(bytes, "timestamp"));
+  if (us == std::numeric_limits<int64_t>::max()) return duckdb::timestamp_t::infinity();
+  if (us == std::numeric_limits<int64_t>::min()) return duckdb::timestamp_t::ninfinity();
+  if (us > Value::MaximumValue(LogicalType::TIMESTAMP).GetValueUnsafe<int64_t>() - kEpochUs) {
+    return not_binary("timestamp");
+  }
+  return duckdb::timestamp_t(us + kEpochUs);
+}
+
 Result<Value> binary_scalar(ByteView bytes, uint32_t type_oid) {
   switch (type_oid) {
     case oid::kBool:
@@ -103,21 +134,14 @@ Result<Value> binary_scalar(ByteView bytes, uint32_t type_oid) {
       return decimal_value(TRY(numeric_text(bytes)));
     case oid::kBytea:
       return Value::BLOB_RAW(std::string(as_text(bytes)));
-    case oid::kDate: {
-      auto days = TRY(fixed<int32_t>(bytes, "date"));
-      if (days > std::numeric_limits<int32_t>::max() - kEpochDays) return not_binary("date");
-      return Value::DATE(duckdb::date_t(days + kEpochDays));
-    }
+    case oid::kDate:
+      return binary_date(bytes);
     case oid::kTime:
-      return Value::TIME(duckdb::dtime_t(TRY(fixed<int64_t>(bytes, "time"))));
+      return binary_time(bytes);
     case oid::kTimestamp:
-    case oid::kTimestampTz: {
-      auto us = TRY(fixed<int64_t>(bytes, "timestamp"));
-      if (us > std::numeric_limits<int64_t>::max() - kEpochUs) return not_binary("timestamp");
-      us += kEpochUs;
-      if (type_oid == oid::kTimestampTz) return Value::TIMESTAMPTZ(duckdb::timestamp_tz_t(us));
-      return Value::TIMESTAMP(duckdb::timestamp_t(us));
-    }
+      return Value::TIMESTAMP(TRY(binary_timestamp(bytes)));
+    case oid::kTimestampTz:
+      return Value::TIMESTAMPTZ(duckdb::timestamp_tz_t(TRY(binary_timestamp(bytes))));
     case oid::kInterval: {
       if (bytes.size() != 16) return not_binary("interval");
       return Value::INTERVAL(load_be<int32_t>(bytes.data() + 12),

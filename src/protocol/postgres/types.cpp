@@ -153,17 +153,21 @@ void append_numeric(std::string& out, const duckdb::LogicalType& type, const voi
   append_numeric_binary(out, digits);
 }
 
+/// Postgres counts from 2000: the first thirty years that DuckDB has do not fit, and are as good as
+/// infinitely early.
 void append_binary_timestamp(std::string& out, int64_t us) {
   constexpr int64_t kInfinity = std::numeric_limits<int64_t>::max();
+  constexpr int64_t kMinimum = std::numeric_limits<int64_t>::min();
   if (us == kInfinity) return put_be(out, kInfinity);
-  if (us == -kInfinity) return put_be(out, std::numeric_limits<int64_t>::min());
+  if (us < kMinimum + kEpochUs) return put_be(out, kMinimum);
   put_be(out, us - kEpochUs);
 }
 
 void append_binary_date(std::string& out, int32_t days) {
   constexpr int32_t kInfinity = std::numeric_limits<int32_t>::max();
+  constexpr int32_t kMinimum = std::numeric_limits<int32_t>::min();
   if (days == kInfinity) return put_be(out, kInfinity);
-  if (days == -kInfinity) return put_be(out, std::numeric_limits<int32_t>::min());
+  if (days < kMinimum + kEpochDays) return put_be(out, kMinimum);
   put_be(out, days - kEpochDays);
 }
 

@@ -109,5 +109,42 @@ TEST(Types, bad_parameters_are_refused) {
   EXPECT_EQ(code("abcd", true, 600, LogicalType::UNKNOWN), Code::unsupported);
 }
 
+template <typename T>
+Result<Value> binary(T number, uint32_t type_oid, const LogicalType& type) {
+  std::byte bytes[sizeof number];
+  store_be(bytes, number);
+  return decode_parameter(ByteView(bytes), true, type_oid, type);
+}
+
+// DuckDB reads outside its tables when such a value becomes text: the server used to crash.
+TEST(Types, times_out_of_range_are_refused) {
+  for (int64_t us : {int64_t{-1}, int64_t{86'400'000'001}, std::numeric_limits<int64_t>::max()}) {
+    EXPECT_FALSE(binary(us, oid::kTime, LogicalType::VARCHAR)) << us;
+  }
+  EXPECT_EQ(binary(int64_t{86'400'000'000}, oid::kTime, LogicalType::TIME)->ToString(), "24:00:00");
+  for (auto type_oid : {oid::kTimestamp, oid::kTimestampTz}) {
+    EXPECT_FALSE(binary(std::numeric_limits<int64_t>::max() - 1, type_oid, LogicalType::TIMESTAMP));
+    EXPECT_TRUE(binary(std::numeric_limits<int64_t>::min() + 1, type_oid, LogicalType::TIMESTAMP));
+  }
+  EXPECT_FALSE(binary(std::numeric_limits<int32_t>::max() - 1, oid::kDate, LogicalType::DATE));
+  EXPECT_TRUE(binary(std::numeric_limits<int32_t>::min() + 1, oid::kDate, LogicalType::DATE));
+}
+
+TEST(Types, the_ends_of_time_travel) {
+  for (const auto& value :
+       {Value::DATE(duckdb::date_t::infinity()), Value::DATE(duckdb::date_t::ninfinity()),
+        Value::TIMESTAMP(duckdb::timestamp_t::infinity()),
+        Value::TIMESTAMP(duckdb::timestamp_t::ninfinity())}) {
+    std::string bytes = wire(value, 1);
+    auto back = decode_parameter(as_bytes(bytes), true, wire_type(value.type()).oid, value.type());
+    ASSERT_TRUE(back) << back.error().to_string();
+    EXPECT_EQ(*back, value);
+  }
+  // Postgres's form begins thirty years later than DuckDB's range.
+  auto minus_infinity = [](size_t size) { return "\x80" + std::string(size - 1, '\0'); };
+  EXPECT_EQ(wire(Value::MinimumValue(LogicalType::TIMESTAMP), 1), minus_infinity(8));
+  EXPECT_EQ(wire(Value::MinimumValue(LogicalType::DATE), 1), minus_infinity(4));
+}
+
 }  // namespace
 }  // namespace ziwa::protocol::postgres
