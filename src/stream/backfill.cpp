@@ -1,12 +1,22 @@
 #include "base/log.h"
 #include "stream/core.h"
 
+#include <atomic>
 #include <functional>
 
-// Private pipelines: how new views and sinks come up to the main one, and catalog changes that make
-// or end them.
+// Private pipelines: how new views and sinks come up to the main one.
 namespace ziwa::stream {
 namespace {
+
+constexpr int64_t kRetryFirstNs = 1'000'000'000;
+constexpr int kRetryDoublings = 6;  ///< Of the time between tries: at most about a minute.
+
+/// Numbers of all engines of the process: one that opens its state again must not take away the
+/// holds of its next life.
+uint64_t next_backfill() {
+  static std::atomic<uint64_t> next = 1;
+  return next++;
+}
 
 std::string holder_of(const Backfill& backfill) {
   return "stream.backfill." + std::to_string(backfill.number);
@@ -14,15 +24,10 @@ std::string holder_of(const Backfill& backfill) {
 
 }  // namespace
 
-Status Core::start_backfill(std::vector<std::shared_ptr<View>> views,
-                            std::vector<std::shared_ptr<Sink>> sinks) {
+void Core::start_backfill(std::vector<std::shared_ptr<View>> views,
+                          std::vector<std::shared_ptr<Sink>> sinks) {
   auto backfill = std::make_unique<Backfill>();
-  backfill->number = next_backfill_++;
-  auto catalog = deps_.catalog.snapshot();
-  std::map<ObjectId, std::string> positions;  // A sink goes on where its files end.
-  for (const auto& sink : sinks) {
-    if (!sink->feed_position.empty()) positions[sink->from()] = sink->feed_position;
-  }
+  backfill->number = next_backfill();
   for (auto& view : views) {
     view->state = View::State::backfilling;
     backfill->pipeline.add(std::move(view));
@@ -31,11 +36,25 @@ Status Core::start_backfill(std::vector<std::shared_ptr<View>> views,
     sink->state = Sink::State::backfilling;
     backfill->pipeline.add(std::move(sink));
   }
+  Status opened = open_feeds(*backfill);
+  if (!opened && !may_pass(opened.error())) return give_up(*backfill, opened.error());
+  backfills_.push_back(std::move(backfill));
+  if (!opened) postpone(*backfills_.back(), opened.error());
+}
+
+/// A feed for each topic that is read, at the first record or where the sink's files end.
+Status Core::open_feeds(Backfill& backfill) {
+  auto& pipeline = backfill.pipeline;
+  auto catalog = deps_.catalog.snapshot();
+  std::map<ObjectId, std::string> positions;
   std::set<ObjectId> sources;
-  for (const auto& view : backfill->pipeline.views) {
+  for (const auto& sink : pipeline.sinks) {
+    if (!sink->feed_position.empty()) positions[sink->from()] = sink->feed_position;
+    sources.insert(sink->from());
+  }
+  for (const auto& view : pipeline.views) {
     for (const auto* source : view->sources()) sources.insert(source->object());
   }
-  for (const auto& sink : backfill->pipeline.sinks) sources.insert(sink->from());
   for (ObjectId id : sources) {
     auto object = catalog->find(id);
     if (object == nullptr || object->kind() != catalog::Kind::topic) continue;
@@ -48,19 +67,32 @@ Status Core::start_backfill(std::vector<std::shared_ptr<View>> views,
       TRY(feed->seek_to_start());
     }
     for (int32_t p = 0; p < feed->partitions(); ++p) {
-      deps_.log.hold({id, p}, holder_of(*backfill), feed->position(p));
+      deps_.log.hold({id, p}, holder_of(backfill), feed->position(p));
     }
     ByteWriter start;
     feed->save(start);
-    for (const auto& sink : backfill->pipeline.sinks) {
+    for (const auto& sink : pipeline.sinks) {
       if (sink->from() == id && sink->feed_position.empty()) {
         sink->feed_position = as_text(start.view());
       }
     }
-    backfill->pipeline.feeds[id] = std::move(feed);
+    auto& kept = pipeline.feeds[id] = std::move(feed);
+    TRY(check_kept(*kept, object->name));
   }
-  backfill->pipeline.set_wants_blobs();
-  backfills_.push_back(std::move(backfill));
+  pipeline.set_wants_blobs();
+  return {};
+}
+
+/// Whether the log still has what a feed goes on with.
+Status Core::check_kept(const TopicFeed& feed, const std::string& name) const {
+  for (int32_t p = 0; p < feed.partitions(); ++p) {
+    auto info = TRY(deps_.log.info({feed.topic(), p}));
+    if (feed.position(p) >= info.log_start) continue;
+    return Error(Code::corrupt,
+                 "data_lost: records {} to {} of topic \"{}\"/{} were deleted unread",
+                 feed.position(p), info.log_start, name, p)
+        .with_hint("DROP it; a new one begins with the records that are left");
+  }
   return {};
 }
 
@@ -68,18 +100,15 @@ Result<bool> Core::advance_backfills() {
   bool progress = false;
   for (size_t i = 0; i < backfills_.size();) {
     auto& backfill = *backfills_[i];
+    if (!ready(backfill)) {
+      ++i;
+      continue;
+    }
     auto joined = advance(backfill);
-    if (!joined) {
-      // The records or the table cannot be read: these views fail, the others go on.
-      for (const auto& view : backfill.pipeline.views) {
-        view->state = View::State::failed;
-        view->error = joined.error().to_string();
-      }
-      for (const auto& sink : backfill.pipeline.sinks) {
-        sink->state = Sink::State::failed;
-        sink->error = joined.error().to_string();
-      }
-      log_error("stream", "a backfill has failed", "error={}", joined.error().to_string());
+    if (!joined && may_pass(joined.error())) {
+      postpone(backfill, joined.error());
+      ++i;
+      continue;
     }
     if (joined && !*joined) {
       progress = progress || !waits_for_others(backfill);
@@ -87,18 +116,103 @@ Result<bool> Core::advance_backfills() {
       continue;
     }
     progress = true;
-    let_go(backfill);
+    if (joined) {
+      let_go(backfill);
+    } else {
+      give_up(backfill, joined.error());
+    }
     backfills_.erase(backfills_.begin() + static_cast<ptrdiff_t>(i));
   }
   return progress;
 }
 
+/// The records or the table cannot be read, and never will.
+void Core::give_up(Backfill& backfill, const Error& error) {
+  for (const auto& view : backfill.pipeline.views) {
+    backfill.pipeline.fail(*view, error);
+    view->release();
+  }
+  for (const auto& sink : backfill.pipeline.sinks) backfill.pipeline.fail(*sink, error);
+  let_go(backfill);
+  dirty_ = true;
+}
+
+/// An error that may pass: all is read again in a while, and until then the records are held.
+void Core::postpone(Backfill& backfill, const Error& error) {
+  int64_t wait_ns = kRetryFirstNs << std::min(backfill.tries++, kRetryDoublings);
+  backfill.retry_at_ns = deps_.clock.monotonic_ns() + wait_ns;
+  auto text = fmt::format("{}; it begins again every {} s, and the log keeps its records",
+                          error.to_string(), wait_ns / 1'000'000'000);
+  log_warn("stream", "a backfill has stopped and will begin again", "error={}", text);
+  for (const auto& view : backfill.pipeline.views) {
+    view->release();
+    view->error = text;
+  }
+  for (const auto& sink : backfill.pipeline.sinks) {
+    sink->restart();
+    sink->error = text;
+  }
+}
+
+/// Whether a backfill can go on now.
+bool Core::ready(Backfill& backfill) {
+  if (!backfill.retry_at_ns) return true;
+  if (deps_.clock.monotonic_ns() < *backfill.retry_at_ns) return false;
+  // It would only fill the disk again.
+  if (Status room = deps_.store.room(); !room) {
+    postpone(backfill, room.error());
+    return false;
+  }
+  backfill.retry_at_ns.reset();
+  begin_again(backfill);
+  return !backfill.retry_at_ns;
+}
+
+void Core::begin_again(Backfill& backfill) {
+  auto views = std::exchange(backfill.pipeline.views, {});
+  auto sinks = std::exchange(backfill.pipeline.sinks, {});
+  backfill.cuts.clear();
+  backfill.cuts_until.clear();
+  backfill.tables.clear();
+  for (const auto& old : views) {
+    remove_later([id = old->id(), this](auto& batch) { View::erase(id, tables_, batch); });
+    auto view = make_view(deps_.catalog.snapshot()->find(old->id()));
+    if (view == nullptr) {
+      views_.erase(old->id());
+      continue;
+    }
+    views_[old->id()] = view;
+    view->error = old->error;
+    backfill.pipeline.add(std::move(view));
+  }
+  for (const auto& sink : sinks) backfill.pipeline.add(sink);
+  // Views that are gone leave feeds, whose holds go when the backfill ends.
+  Status opened = open_feeds(backfill);
+  if (!opened) postpone(backfill, opened.error());
+}
+
+std::optional<int64_t> Core::next_retry_ns() const {
+  std::optional<int64_t> next;
+  for (const auto& backfill : backfills_) {
+    if (!backfill->retry_at_ns) continue;
+    next = next ? std::min(*next, *backfill->retry_at_ns) : *backfill->retry_at_ns;
+  }
+  if (!broken_tables_.empty()) {
+    int64_t tables = tables_tried_ns_ + kBrokenTableRetryNs;
+    next = next ? std::min(*next, tables) : tables;
+  }
+  return next;
+}
+
 void Core::let_go(const Backfill& backfill) {
   for (const auto& [topic, feed] : backfill.pipeline.feeds) {
-    if (feed == nullptr) continue;
-    for (int32_t p = 0; p < feed->partitions(); ++p) {
-      deps_.log.hold({topic, p}, holder_of(backfill), std::nullopt);
-    }
+    if (feed != nullptr) let_go(backfill, topic, feed->partitions());
+  }
+}
+
+void Core::let_go(const Backfill& backfill, ObjectId topic, int32_t partitions) {
+  for (int32_t p = 0; p < partitions; ++p) {
+    deps_.log.hold({topic, p}, holder_of(backfill), std::nullopt);
   }
 }
 
@@ -178,9 +292,13 @@ Status Core::read_backfill_tables(Backfill& backfill) {
     if (!backfill.pipeline.reads(id)) continue;
     auto& version = backfill.tables.try_emplace(id, -1).first->second;
     if (version >= table.snapshot->version()) continue;
-    for (auto& change : TRY(table.table->changes(version, table.snapshot->version()))) {
-      TRY(backfill.pipeline.push(id, *change.rows, change.weight));
+    auto changes = table.table->changes(version, table.snapshot->version());
+    if (!changes && may_pass(changes.error())) return std::move(changes).error();
+    if (!changes) {
+      backfill.pipeline.fail_readers(id, std::move(changes).error().context("data_lost"));
+      continue;
     }
+    for (auto& change : *changes) TRY(backfill.pipeline.push(id, *change.rows, change.weight));
     version = table.snapshot->version();
   }
   return {};
@@ -221,9 +339,9 @@ Result<bool> Core::advance(Backfill& backfill) {
   TRY(flush_dead_letters());
   TRY(dead_letters_->apply(epoch_));
   if (!caught_up || waits_for_others(backfill)) {
-    backfill.pipeline.finish(epoch_);
+    dirty_ = TRY(backfill.pipeline.finish(epoch_)) || dirty_;
     TRY(spill(backfill));
-    return false;
+    return backfill.pipeline.views.empty() && backfill.pipeline.sinks.empty();
   }
   TRY(join(backfill));
   return true;
@@ -232,16 +350,30 @@ Result<bool> Core::advance(Backfill& backfill) {
 /// Rows of a long backfill go to the store at once. Should the process die, no position says that
 /// they are a view, and the next start removes them.
 Status Core::spill(Backfill& backfill) {
+  if (checkpoint_running_) return {};
   for (const auto& view : backfill.pipeline.views) {
-    RowTable& contents = view->contents();
-    if (contents.memory_bytes() < options_.spill_bytes || checkpoint_running_) continue;
-    auto base = contents.base();
-    auto frozen = contents.freeze();
-    if (frozen == nullptr) continue;
-    state::WriteBatch batch;
-    TRY(RowTable::write(base, *frozen, batch));
-    TRY(deps_.store.write(std::move(batch), false));
-    contents.thaw(deps_.store.snapshot());
+    for (RowTable* table : {&view->contents(), &view->late()}) {
+      if (table->memory_bytes() < options_.spill_bytes) continue;
+      TRY(remove_now());  // What an earlier try left under the same keys.
+      auto base = table->base();
+      auto frozen = table->freeze();
+      if (frozen == nullptr) continue;
+      state::WriteBatch batch;
+      TRY(RowTable::write(base, *frozen, batch));
+      TRY(deps_.store.write(std::move(batch), false));
+      table->thaw(deps_.store.snapshot());
+    }
+  }
+  return {};
+}
+
+/// From now on the main hold covers what a sink has not written.
+Status Core::hold_for_sink(const TopicFeed& feed) {
+  for (int32_t p = 0; p < feed.partitions(); ++p) {
+    PartitionId id{feed.topic(), p};
+    auto at = held_.find(id);
+    Offset held = at == held_.end() ? feed.position(p) : at->second;
+    hold_records(id, TRY(needed_from(feed.topic(), p, held)));
   }
   return {};
 }
@@ -249,7 +381,12 @@ Status Core::spill(Backfill& backfill) {
 /// Everything of the private pipeline has reached the main epoch: it becomes part of the main one.
 Status Core::join(Backfill& backfill) {
   auto& from = backfill.pipeline;
+  auto catalog = deps_.catalog.snapshot();
   for (const auto& view : from.views) {
+    for (const auto* source : view->sources()) {
+      Status there = check_source(*catalog->find(source->object()));
+      if (!there && view->state != View::State::failed) from.fail(*view, there.error());
+    }
     std::set<ObjectId> done;
     for (const auto* source : view->sources()) {
       auto* read = main_.view(source->object());
@@ -259,31 +396,39 @@ Status Core::join(Backfill& backfill) {
     }
   }
   for (const auto& sink : from.sinks) {
+    Status there = check_source(*catalog->find(sink->from()));
+    if (!there) from.fail(*sink, there.error());
     auto* read = main_.view(sink->from());
-    if (read == nullptr) continue;
-    TRY(sink->write_all(*read->contents().version()->scan()));
+    if (read == nullptr || !there) continue;
+    TRY(from.guard(*sink, sink->write_all(*read->contents().version()->scan())));
   }
-  from.finish(epoch_);
+  TRY(from.finish(epoch_));
+  std::vector<ObjectId> moved;
   for (auto& [topic, feed] : from.feeds) {
     if (main_.feeds.contains(topic)) continue;
     for (int32_t p = 0; p < feed->partitions(); ++p) {
       PartitionId id{topic, p};
       last_active_ns_[id] = deps_.clock.monotonic_ns();
-      deps_.log.hold(id, holder_of(backfill), std::nullopt);
-      deps_.log.hold(id, "stream", feed->position(p));
+      hold_records(id, feed->position(p));
       unstable_.insert(id);  // Looked at in the next step.
     }
+    moved.push_back(topic);
     main_.feeds[topic] = std::move(feed);
   }
   for (const auto& view : from.views) {
-    if (view->state == View::State::backfilling) view->state = View::State::running;
+    view->state = View::State::running;
+    view->error.clear();
     main_.add(view);
   }
   for (const auto& sink : from.sinks) {
-    if (sink->state == Sink::State::backfilling) sink->state = Sink::State::running;
+    sink->state = Sink::State::running;
+    sink->error.clear();
     main_.add(sink);
+    if (auto* feed = main_.feed(sink->from())) TRY(hold_for_sink(*feed));
   }
+  for (ObjectId topic : moved) let_go(backfill, topic, main_.feed(topic)->partitions());
   sort_views();
+  drop_unused_feeds();  // Those that came with a view that has failed.
   main_.set_wants_blobs();
   dirty_ = true;
   publish();
@@ -304,119 +449,6 @@ void Core::sort_views() {
   };
   for (const auto& view : main_.views) place(view);
   main_.views = std::move(sorted);
-}
-
-Status Core::drop(const catalog::Object& object) {
-  main_.remove(object.id);
-  for (auto& backfill : backfills_) backfill->pipeline.remove(object.id);
-  std::erase_if(backfills_, [&](const auto& backfill) {
-    bool empty = backfill->pipeline.views.empty() && backfill->pipeline.sinks.empty();
-    if (empty) let_go(*backfill);
-    return empty;
-  });
-  for (const auto& feed : main_.drop_unused_feeds()) {
-    for (int32_t p = 0; p < feed->partitions(); ++p) {
-      deps_.log.hold({feed->topic(), p}, "stream", std::nullopt);
-    }
-    state::WriteBatch batch;
-    batch.remove(tables_.positions, "feed/" + id_prefix(feed->topic()));
-    TRY(deps_.store.write(std::move(batch), false));
-  }
-  state::WriteBatch batch;
-  switch (object.kind()) {
-    case catalog::Kind::view:
-      views_.erase(object.id);
-      broken_views_.erase(object.id);
-      View::erase(object.id, tables_, batch);
-      break;
-    case catalog::Kind::sink:
-      sinks_.erase(object.id);
-      broken_sinks_.erase(object.id);
-      Sink::erase(object.id, tables_, batch);
-      break;
-    case catalog::Kind::table:
-      lake_tables_.erase(object.id);
-      batch.remove(tables_.positions, "table/" + id_prefix(object.id));
-      break;
-    case catalog::Kind::topic: {
-      TRY(forget_topic(object.id));
-      idle_history_.erase(object.id);
-      auto idle = "idle/" + id_prefix(object.id);
-      batch.remove_range(tables_.positions, idle, data::RowKeyEncoder::after_prefix(idle));
-      break;
-    }
-  }
-  return deps_.store.write(std::move(batch), false);
-}
-
-Result<std::vector<ObjectId>> Core::change(const std::vector<catalog::Change>& changes) {
-  CHECK(!checkpoint_running_, "the catalog changes while a checkpoint is written");
-  std::vector<std::shared_ptr<View>> views;
-  std::vector<std::shared_ptr<Sink>> sinks;
-  std::vector<ObjectId> made;
-  for (const auto& change : changes) {
-    if (change.after == nullptr) {
-      TRY(drop(*change.before));
-      continue;
-    }
-    const auto& object = change.after;
-    bool is_new = change.before == nullptr;
-    switch (object->kind()) {
-      case catalog::Kind::table:
-        if (is_new) {
-          TRY(open_table(object, std::nullopt));
-        } else if (auto at = lake_tables_.find(object->id); at != lake_tables_.end()) {
-          at->second.object = object;
-        }
-        break;
-      case catalog::Kind::topic:
-        if (auto* feed = main_.feed(object->id)) feed->set_definition(*object);
-        for (const auto& backfill : backfills_) {
-          if (auto* feed = backfill->pipeline.feed(object->id)) feed->set_definition(*object);
-        }
-        break;
-      case catalog::Kind::view: {
-        if (!is_new && change.before->view().plan == object->view().plan) {
-          if (auto at = views_.find(object->id); at != views_.end()) at->second->set_object(object);
-          break;
-        }
-        // One that is there already came with the catalog when the state was opened again.
-        if (is_new && views_.contains(object->id)) break;
-        if (!is_new) TRY(drop(*change.before));
-        auto view = make_view(object);
-        if (view == nullptr) break;
-        views_[object->id] = view;
-        views.push_back(view);
-        made.push_back(object->id);
-        break;
-      }
-      case catalog::Kind::sink: {
-        const auto* before = is_new ? nullptr : &change.before->sink();
-        if (before != nullptr && before->from == object->sink().from &&
-            before->into == object->sink().into) {
-          if (auto at = sinks_.find(object->id); at != sinks_.end()) at->second->set_object(object);
-          break;
-        }
-        if (is_new && sinks_.contains(object->id)) break;
-        if (!is_new) TRY(drop(*change.before));
-        auto created = make_sink(object, *deps_.catalog.snapshot());
-        if (!created) {
-          broken_sinks_[object->id] = created.error().to_string();
-          log_error("stream", "a sink cannot be made", "sink={} error={}", object->name,
-                    created.error().to_string());
-          break;
-        }
-        sinks_[object->id] = *created;
-        sinks.push_back(*created);
-        made.push_back(object->id);
-        break;
-      }
-    }
-  }
-  if (!views.empty() || !sinks.empty()) TRY(start_backfill(std::move(views), std::move(sinks)));
-  dirty_ = true;
-  publish();
-  return made;
 }
 
 bool Core::still_backfilling(const std::vector<ObjectId>& ids) const {

@@ -2,6 +2,7 @@
 
 #include "stream/engine.h"
 #include "stream/pipeline.h"
+#include "stream/positions.h"
 
 #include <map>
 #include <memory>
@@ -21,11 +22,14 @@ struct LakeTable {
 
 /// A private pipeline: new views and sinks on their way to the main one.
 struct Backfill {
-  uint64_t number = 0;  ///< Names its holds on the log.
+  uint64_t number = 0;  ///< Names its holds on the log. Never given twice.
   Pipeline pipeline;
   std::map<ObjectId, std::vector<TopicCut>> cuts;  ///< Still to read, in the order of entries.
   std::map<ObjectId, Epoch> cuts_until;            ///< What `cuts` covers.
   std::map<ObjectId, int64_t> tables;              ///< Versions that were read.
+  /// Begins again then, after errors that may pass. Its holds stay.
+  std::optional<int64_t> retry_at_ns;
+  int tries = 0;
 };
 
 /// What one checkpoint writes. Built by the engine's thread, written by any, ended by the engine's.
@@ -54,6 +58,8 @@ struct Checkpoint {
 /// write_checkpoint(). Tests drive it step by step.
 class Core {
  public:
+  static constexpr int64_t kBrokenTableRetryNs = 10'000'000'000;
+  ~Core();
   static Result<std::unique_ptr<Core>> open(Engine::Dependencies dependencies,
                                             Engine::Options options);
 
@@ -67,10 +73,15 @@ class Core {
   /// Processes the next entries of the journal, at most about `rows_max` rows. False: there are
   /// none.
   Result<bool> step(size_t rows_max);
+  /// Whether an error that may pass ends a step, so that it is done again by a new core (the
+  /// default); else it fails the views that meet it.
+  void set_patient(bool patient) { main_.patient = patient; }
   /// Records that the last step read.
   size_t last_step_rows() const { return last_step_rows_; }
   /// Moves private pipelines on. False: there are none, or they cannot go on.
   Result<bool> advance_backfills();
+  /// When a backfill begins again, or a table is opened again.
+  std::optional<int64_t> next_retry_ns() const;
   bool backfilling() const { return !backfills_.empty(); }
   /// Views and sinks come and go. Ids of the new ones.
   Result<std::vector<ObjectId>> change(const std::vector<catalog::Change>& changes);
@@ -109,25 +120,37 @@ class Core {
   /// Tells the journal of table versions that it may have missed (a crash between a commit and its
   /// entry). Call once, when everything is open.
   Status announce_tables();
+  /// Tries again to open tables that could not be opened, and then what reads them.
+  void retry_broken();
 
  private:
   Core(Engine::Dependencies dependencies, Engine::Options options);
 
-  // core.cpp
+  // load.cpp
+  struct Loaded;
   Status load();
   Status load_main(std::string_view meta);
   Status load_feed(ObjectId topic, std::string_view meta);
-  Status load_objects(bool restored);
-  Status forget_dropped_topics();
-  static std::string idle_key(ObjectId topic, const IdleEvent& event);
+  Status load_objects();
   Status load_idle_history();
-  Status open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version);
+  void open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version);
+  Result<std::optional<std::string>> stored_meta(std::string_view prefix, ObjectId id);
+  Status load_view(const catalog::ObjectPtr& object, Loaded& loaded);
+  Result<bool> restore_view(View& view, std::string_view meta, bool at_start);
+  Result<bool> has_all_records(const View& view) const;
+  Status load_sink(const catalog::ObjectPtr& object, Loaded& loaded);
+  Status restore_sink(Sink& sink, std::string_view meta, Loaded& loaded);
+  void start_loaded(Loaded loaded);
+  Status forget_unknown();
+  Status forget_unknown_rows(const catalog::Snapshot& catalog);
+
+  // core.cpp
   View::Dependencies view_dependencies();
   Result<std::unique_ptr<Dataflow>> compile(const Plan& plan,
                                             const catalog::Snapshot& catalog) const;
   Result<SourceObject> source_object(ObjectId id, const catalog::Snapshot& catalog) const;
   Result<bool> only_grows(const catalog::Object& view, const catalog::Snapshot& catalog) const;
-  Result<Offset> needed_from(ObjectId topic, int32_t partition, Offset position) const;
+  Status check_source(const catalog::Object& object) const;
   std::shared_ptr<View> make_view(const catalog::ObjectPtr& object);
   Result<std::shared_ptr<Sink>> make_sink(const catalog::ObjectPtr& object,
                                           const catalog::Snapshot& catalog) const;
@@ -135,6 +158,17 @@ class Core {
                                           const catalog::Snapshot& catalog,
                                           std::shared_ptr<lake::Table> table) const;
   void publish();
+
+  // checkpoint.cpp
+  Result<Offset> needed_from(ObjectId topic, int32_t partition, Offset position) const;
+  Status save_views(Checkpoint& checkpoint);
+  Status save_feeds(Checkpoint& checkpoint);
+  Status save_sinks(Checkpoint& checkpoint);
+  void save_main(state::WriteBatch& batch);
+  void hold_records(PartitionId id, std::optional<Offset> from);
+  /// What is stored of dropped objects goes with the next checkpoint.
+  void remove_later(std::function<void(state::WriteBatch&)> removal);
+  Status remove_now();
 
   // step.cpp
   struct StepInput;
@@ -144,19 +178,30 @@ class Core {
   Status settle_transactions(StepInput& input);
   Status read_topics(StepInput& input);
   Status read_tables(const StepInput& input);
+  void restart_stalled_sinks();
+
+  // dead_letters.cpp
+  Status make_dead_letters();
   void add_dead_letter(DeadLetter letter);
   Status flush_dead_letters();
+  Status forget_topic(ObjectId topic);
+  Status forget_dead_letters(PartitionId id, Offset start);
+  Status take_dead_letters(std::vector<data::ScanRequest::Bound> bounds);
 
   // retention.cpp: what goes with the records.
   Status forget_before(PartitionId id, Offset start, EntryNumber at);
-  Status forget_idle_marks(ObjectId topic, std::vector<IdleEvent>& history, int32_t partition,
-                           EntryNumber first);
-  Status forget_topic(ObjectId topic);
-  Status take_dead_letters(std::vector<data::ScanRequest::Bound> bounds);
+  void forget_idle_marks(ObjectId topic, std::vector<IdleEvent>& history, int32_t partition,
+                         EntryNumber first);
 
   // backfill.cpp
-  Status start_backfill(std::vector<std::shared_ptr<View>> views,
-                        std::vector<std::shared_ptr<Sink>> sinks);
+  void start_backfill(std::vector<std::shared_ptr<View>> views,
+                      std::vector<std::shared_ptr<Sink>> sinks);
+  Status open_feeds(Backfill& backfill);
+  Status check_kept(const TopicFeed& feed, const std::string& name) const;
+  bool ready(Backfill& backfill);
+  void begin_again(Backfill& backfill);
+  void postpone(Backfill& backfill, const Error& error);
+  void give_up(Backfill& backfill, const Error& error);
   Result<bool> advance(Backfill& backfill);
   Status plan_cuts(Backfill& backfill, TopicFeed& feed);
   Result<size_t> read_slice(Backfill& backfill, TopicFeed& feed, size_t rows_max);
@@ -164,10 +209,18 @@ class Core {
   bool waits_for_others(const Backfill& backfill) const;
   Status join(Backfill& backfill);
   Status spill(Backfill& backfill);
+  Status hold_for_sink(const TopicFeed& feed);
   void let_go(const Backfill& backfill);
+  void let_go(const Backfill& backfill, ObjectId topic, int32_t partitions);
   void sort_views();
 
-  Status drop(const catalog::Object& object);
+  // change.cpp
+  struct Made;
+  void change_one(const catalog::Change& change, Made& made);
+  void change_view(const catalog::Change& change, Made& made);
+  void change_sink(const catalog::Change& change, Made& made);
+  void drop(const catalog::Object& object);
+  void drop_unused_feeds();
   std::string offsets_json(ObjectId topic) const;
 
   Engine::Dependencies deps_;
@@ -178,13 +231,21 @@ class Core {
   bool dirty_ = false;  ///< Something changed that no entry says.
   Pipeline main_;
   std::vector<std::unique_ptr<Backfill>> backfills_;
-  uint64_t next_backfill_ = 1;
   std::map<ObjectId, std::shared_ptr<View>> views_;  ///< All.
   std::map<ObjectId, std::shared_ptr<Sink>> sinks_;  ///< All.
   std::map<ObjectId, LakeTable> lake_tables_;
   /// Views and sinks that could not even be made, and why.
   std::map<ObjectId, std::string> broken_views_;
   std::map<ObjectId, std::string> broken_sinks_;
+  struct BrokenTable {
+    catalog::ObjectPtr object;
+    std::optional<int64_t> version;  ///< That views have seen.
+    std::string error;
+  };
+  std::map<ObjectId, BrokenTable> broken_tables_;
+  int64_t tables_tried_ns_ = 0;
+  uint64_t format_ = kStateFormat;  ///< Of the checkpoint that was read.
+  std::vector<std::function<void(state::WriteBatch&)>> removals_;
   std::shared_ptr<const state::Snapshot> snapshot_;
   PublishedPtr published_;
   std::function<void(PublishedPtr)> on_publish_;
@@ -193,6 +254,7 @@ class Core {
 
   std::unique_ptr<RowTable> dead_letters_;
   duckdb::DataChunk dead_rows_;
+  std::map<PartitionId, Offset> held_;        ///< By the main pipeline.
   std::map<PartitionId, Offset> dead_until_;  ///< Dead letters below are in the table already.
   std::set<PartitionId> unstable_;            ///< Has records of open transactions.
   std::map<ObjectId, std::vector<IdleEvent>> idle_history_;

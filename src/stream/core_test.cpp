@@ -144,6 +144,7 @@ TEST(Core, ViewsOfViewsAndTables) {
   ASSERT_TRUE(rig.drop(base).has_value());
   rig.settle();
   EXPECT_TRUE(rig.published()->views.empty());
+  rig.checkpoint();
   size_t left = 0;
   auto cursor = rig.store().cursor(rig.store().table("state"));
   for (cursor->seek(""); cursor->valid(); cursor->next()) ++left;

@@ -13,6 +13,7 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 constexpr auto kReopenDelay = std::chrono::seconds(1);
+constexpr int kPatience = 5;  ///< Steps that fail at one place before its readers fail.
 constexpr auto kRetryCommitDelay = std::chrono::seconds(2);
 
 /// One thread steps, a second one writes checkpoints. Everybody else asks the first, by commands.
@@ -313,6 +314,19 @@ class ThreadedEngine final : public Engine {
     published_changed_.notify_all();
   }
 
+  /// An error that may pass: the same step is tried again some times.
+  void fail_step(const Error& error) {
+    Epoch at = core_->epoch();
+    failed_steps_ = at > failed_epoch_ || failed_steps_ == 0 ? 1 : failed_steps_ + 1;
+    failed_epoch_ = at;
+    fail(error);
+  }
+  void forget_failed_step() {
+    if (failed_steps_ == 0 || core_->epoch() <= failed_epoch_) return;
+    failed_steps_ = 0;
+    core_->set_patient(true);
+  }
+
   Error unavailable() const {
     std::lock_guard lock(mutex_);
     return Error(Code::unavailable, "views stand still after a failure: {}", failure_);
@@ -343,6 +357,7 @@ class ThreadedEngine final : public Engine {
       return;
     }
     core_ = std::move(*reopened);
+    core_->set_patient(failed_steps_ < kPatience);
     attach();
     std::lock_guard lock(mutex_);
     failed_ = false;
@@ -373,15 +388,17 @@ class ThreadedEngine final : public Engine {
       bool progress = false;
       auto stepped = duck::guarded_result([&] { return core_->step(options_.step_rows_max); });
       if (!stepped) {
-        fail(stepped.error());
+        fail_step(stepped.error());
         continue;
       }
       progress = *stepped;
+      forget_failed_step();
       auto moved = duck::guarded_result([&] { return core_->advance_backfills(); });
       if (!moved) {
         fail(moved.error());
         continue;
       }
+      core_->retry_broken();
       refresh_backfills();
       if (core_->watches_idleness()) core_->mark_idle();
       maybe_checkpoint();
@@ -448,21 +465,22 @@ class ThreadedEngine final : public Engine {
     auto at_most = [&](SteadyClock::time_point time) {
       until = until ? std::min(*until, time) : time;
     };
-    if (core_->dirty()) {
-      at_most(last_checkpoint_ + checkpoint_interval_);
-    }
-    if (core_->has_pending_files()) at_most(last_checkpoint_ + kRetryCommitDelay);
-    if (auto due = core_->next_sink_due_ns()) {
-      auto in = std::chrono::nanoseconds(std::max<int64_t>(*due - deps_.clock.monotonic_ns(), 0));
+    auto at_ns = [&](int64_t due) {
+      auto in = std::chrono::nanoseconds(std::max<int64_t>(due - deps_.clock.monotonic_ns(), 0));
       at_most(now + std::max<SteadyClock::duration>(in, std::chrono::milliseconds(10)));
-    }
+    };
+    // What is due while a checkpoint is written waits for its end, which wakes this thread.
+    const bool writing = checkpoint_ != nullptr;
+    if (!writing && core_->dirty()) at_most(last_checkpoint_ + checkpoint_interval_);
+    if (!writing && core_->has_pending_files()) at_most(last_checkpoint_ + kRetryCommitDelay);
+    if (auto due = core_->next_sink_due_ns(); due && !writing) at_ns(*due);
+    if (auto due = core_->next_retry_ns()) at_ns(*due);
     if (core_->watches_idleness()) at_most(now + std::chrono::milliseconds(options_.idle_check_ms));
     auto ready = [&] {
-      return stopping_ || woken_ || !commands_.empty() || written_ || checkpoint_asked();
+      return stopping_ || woken_ || !commands_.empty() || written_ ||
+             (!writing && checkpoint_asked());
     };
-    if (checkpoint_ != nullptr && checkpoint_asked()) {
-      wake_.wait(lock, [&] { return stopping_ || woken_ || !commands_.empty() || written_; });
-    } else if (until) {
+    if (until) {
       wake_.wait_until(lock, *until, ready);
     } else {
       wake_.wait(lock, ready);
@@ -527,6 +545,8 @@ class ThreadedEngine final : public Engine {
   // The stepping thread's.
   std::unique_ptr<Checkpoint> checkpoint_;
   uint64_t checkpoint_answers_ = 0;
+  int failed_steps_ = 0;  ///< In a row, at one epoch.
+  Epoch failed_epoch_;
   SteadyClock::time_point last_checkpoint_;
   SteadyClock::duration checkpoint_interval_ =
       std::chrono::milliseconds(options_.checkpoint_interval_ms);

@@ -99,14 +99,11 @@ Result<uint64_t> Pipeline::read(TopicFeed& feed, std::span<const TopicCut> cuts,
   }
   auto on_chunk = [&](const TopicChunk& chunk) -> Status {
     for (auto [view, source] : sources) {
-      if (view->state != View::State::failed) guard_view(*view, source->push(chunk));
+      if (view->state != View::State::failed) TRY(guard(*view, source->push(chunk)));
     }
     for (const auto& sink : sinks) {
       if (sink->from() != feed.topic() || sink->state == Sink::State::failed) continue;
-      Status written = sink->write(chunk);
-      // A full disk is nobody's fault: all is done again from the last checkpoint.
-      if (!written && written.error().code() == Code::exhausted) return written;
-      if (!written) fail(*sink, written.error());
+      if (!sink->stalled) TRY(guard(*sink, sink->write(chunk)));
     }
     return {};
   };
@@ -132,9 +129,10 @@ Status push_scan(data::Scan& scan, Source& source, Weight weight) {
 
 Status Pipeline::push(ObjectId object, data::Scan& rows, Weight weight, const View* only) {
   for (const auto& view : views) {
-    if ((only != nullptr && view.get() != only) || view->state == View::State::failed) continue;
+    if (only != nullptr && view.get() != only) continue;
     for (auto* source : view->sources()) {
-      if (source->object() == object) guard_view(*view, push_scan(rows, *source, weight));
+      if (source->object() != object || view->state == View::State::failed) continue;
+      TRY(guard(*view, push_scan(rows, *source, weight)));
     }
   }
   return {};
@@ -149,37 +147,90 @@ void Pipeline::fail_readers(ObjectId object, const Error& error) {
   }
 }
 
-void Pipeline::finish(Epoch epoch, std::map<ObjectId, Epoch> spoken) {
-  for (const auto& view : views) {
-    for (const auto* source : view->sources()) {
-      const auto* read = this->view(source->object());
-      if (read == nullptr || read->state != View::State::failed) continue;
-      if (view->state == View::State::failed) continue;
-      fail(*view, Error(Code::unavailable, "view \"{}\", which it reads, has failed",
-                        read->object().name));
-    }
-    if (view->state == View::State::failed) continue;
-    Epoch changed;
-    for (const auto* source : view->sources()) {
-      if (auto at = spoken.find(source->object()); at != spoken.end()) {
-        changed = std::max(changed, at->second);
-      }
-    }
-    if (changed == Epoch()) changed = epoch;
-    auto done = view->finish(epoch, changed);
-    if (!done) fail(*view, done.error());
-    spoken[view->id()] = changed;
-  }
+Result<bool> Pipeline::finish(Epoch epoch, std::map<ObjectId, Epoch> spoken) {
+  for (const auto& view : views) TRY(finish_view(*view, epoch, spoken));
+  for (const auto& sink : sinks) TRY(finish_sink(*sink));
+  return drop_failed();
 }
 
-void Pipeline::guard_view(View& view, Status status) {
-  if (!status) fail(view, status.error());
+Status Pipeline::finish_view(View& view, Epoch epoch, std::map<ObjectId, Epoch>& spoken) {
+  Epoch changed;
+  for (auto* source : view.sources()) {
+    const auto* read = this->view(source->object());
+    if (read != nullptr && read->state == View::State::failed) {
+      fail(view, Error(Code::unavailable, "view \"{}\", which it reads, has failed",
+                       read->object().name));
+    }
+    TRY(guard(view, source->take_failure()));
+    if (auto at = spoken.find(source->object()); at != spoken.end()) {
+      changed = std::max(changed, at->second);
+    }
+  }
+  if (view.state == View::State::failed) return {};
+  if (changed == Epoch()) changed = epoch;
+  auto done = view.finish(epoch, changed);
+  if (!done) TRY(guard(view, std::move(done).error()));
+  spoken[view.id()] = changed;
+  return {};
+}
+
+Status Pipeline::finish_sink(Sink& sink) {
+  const auto* read = view(sink.from());
+  if (read != nullptr && read->state == View::State::failed) {
+    fail(sink,
+         Error(Code::unavailable, "view \"{}\", which it reads, has failed", read->object().name));
+  }
+  return guard(sink, sink.take_failure());
+}
+
+/// Their state on disk stays until they are dropped, what is in memory goes now.
+bool Pipeline::drop_failed() {
+  std::vector<std::shared_ptr<View>> failed;
+  for (const auto& view : views) {
+    if (view->state == View::State::failed) failed.push_back(view);
+  }
+  std::vector<ObjectId> sinks_failed;
+  for (const auto& sink : sinks) {
+    if (sink->state == Sink::State::failed) sinks_failed.push_back(sink->id());
+  }
+  for (const auto& view : failed) remove(view->id());
+  for (ObjectId id : sinks_failed) remove(id);
+  for (const auto& view : failed) view->release();
+  return !failed.empty() || !sinks_failed.empty();
+}
+
+bool may_pass(const Error& error) {
+  return error.code() == Code::exhausted || error.code() == Code::unavailable ||
+         error.code() == Code::io;
+}
+
+Status Pipeline::guard(View& view, Status status) {
+  if (status) return {};
+  if (patient && may_pass(status.error())) return status;
+  fail(view, status.error());
+  return {};
+}
+
+Status Pipeline::guard(Sink& sink, Status status) {
+  if (status) return {};
+  const Error& error = status.error();
+  if (may_pass(error)) {
+    if (stalls_sinks && !sink.of_view) {
+      sink.stalled = error;
+      return {};
+    }
+    // A full disk is nobody's fault.
+    if (patient || error.code() == Code::exhausted) return status;
+  }
+  fail(sink, error);
+  return {};
 }
 
 void Pipeline::fail(View& view, const Error& error) {
   if (view.state == View::State::failed) return;
   view.state = View::State::failed;
   view.error = error.to_string();
+  for (auto* source : view.sources()) source->close();
   log_error("stream", "a view has failed and is not served any more", "view={} error={}",
             view.object().name, view.error);
 }
@@ -188,6 +239,7 @@ void Pipeline::fail(Sink& sink, const Error& error) {
   if (sink.state == Sink::State::failed) return;
   sink.state = Sink::State::failed;
   sink.error = error.to_string();
+  sink.restart();
   log_error("stream", "a sink has failed", "sink={} error={}", sink.object().name, sink.error);
 }
 

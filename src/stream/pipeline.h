@@ -17,6 +17,11 @@ class Pipeline {
   std::map<ObjectId, std::unique_ptr<TopicFeed>> feeds;
   std::vector<std::shared_ptr<View>> views;  ///< A view stands after those that it reads.
   std::vector<std::shared_ptr<Sink>> sinks;
+  /// Whether errors that may pass are given to the caller, who does all again. Else they fail the
+  /// view.
+  bool patient = true;
+  /// Whether a sink of a topic that meets an error that may pass is only marked as stalled.
+  bool stalls_sinks = false;
 
   TopicFeed* feed(ObjectId topic);
   View* view(ObjectId id);
@@ -40,14 +45,24 @@ class Pipeline {
   /// What a topic or table held cannot be read any more: its readers fail.
   void fail_readers(ObjectId object, const Error& error);
   /// Ends the step of every view, in order. `spoken`: the last entry of the step that spoke of a
-  /// topic or table; other changes count from `epoch`.
-  void finish(Epoch epoch, std::map<ObjectId, Epoch> spoken = {});
-
- private:
+  /// topic or table; other changes count from `epoch`. Views and sinks that have failed are in here
+  /// no more: true when there were some.
+  Result<bool> finish(Epoch epoch, std::map<ObjectId, Epoch> spoken = {});
   void fail(View& view, const Error& error);
   void fail(Sink& sink, const Error& error);
-  void guard_view(View& view, Status status);
+  /// What an error of a view or sink means: an error comes back when the step must be done again.
+  Status guard(View& view, Status status);
+  Status guard(Sink& sink, Status status);
+
+ private:
+  Status finish_view(View& view, Epoch epoch, std::map<ObjectId, Epoch>& spoken);
+  Status finish_sink(Sink& sink);
+  bool drop_failed();
 };
+
+/// Whether an error may pass by itself: a full disk, a disk that does not read, what is not there
+/// yet.
+bool may_pass(const Error& error);
 
 /// Reads all rows of `scan` with the given columns and weight into `source`.
 Status push_scan(data::Scan& scan, Source& source, Weight weight);

@@ -267,6 +267,14 @@ void RowTable::restore(std::shared_ptr<const state::Snapshot> snapshot, uint64_t
   version_.reset();
 }
 
+void RowTable::clear() {
+  builder_ = RowBatchBuilder(layout_->identity);
+  live_.clear();
+  snapshot_.reset();
+  rows_ = 0;
+  version_.reset();
+}
+
 Status RowTable::consume(size_t, Delta& delta) {
   layout_->key_encoder.encode(delta.rows, layout_->key_columns, keys_);
   bool bag = layout_->identity == RowIdentity::bag;

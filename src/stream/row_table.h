@@ -65,6 +65,9 @@ class RowTable final : public Stage {
   /// Serves what the last checkpoint stored.
   void restore(std::shared_ptr<const state::Snapshot> snapshot, uint64_t rows, Epoch changed_at);
 
+  /// Forgets all rows that are here; those in the store stay.
+  void clear();
+
   Status consume(size_t input, Delta& delta) override;
   bool takes_upserts() const override {
     return layout_->identity == RowIdentity::key && !has_targets();

@@ -93,6 +93,18 @@ Status Sink::write(const TopicChunk& chunk) {
 }
 
 Status Sink::consume(size_t, Delta& delta) {
+  if (failure_) failure_ = take(delta);
+  return {};
+}
+
+void Sink::restart() {
+  writer_.reset();
+  unsaved_rows_.clear();
+  stalled.reset();
+  failure_ = {};
+}
+
+Status Sink::take(Delta& delta) {
   bool repeats = false;
   for (size_t row = 0; row < delta.size(); ++row) {
     if (delta.weight(row) < 0) {
@@ -140,7 +152,7 @@ Status Sink::write_all(data::Scan& scan) {
       TRY(stream->next(rows));
       if (rows.size() == 0) break;
       Delta delta{.rows = rows};
-      TRY(consume(0, delta));
+      TRY(take(delta));
     }
   }
   return {};

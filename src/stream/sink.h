@@ -52,8 +52,14 @@ class Sink final : public Stage {
   std::string app_id() const { return "ziwa." + std::to_string(id().value); }
 
   Status write(const TopicChunk& chunk);
-  /// Changes of a view. Errors: unsupported when a row is taken back.
+  /// Changes of a view. An error is the sink's, not of the view: take_failure() has it. Errors:
+  /// unsupported when a row is taken back.
   Status consume(size_t input, Delta& delta) override;
+  /// The first error of consume() since the last call.
+  Status take_failure() { return std::exchange(failure_, Status()); }
+  /// Forgets rows that are in no finished file: they will be given again, from `feed_position` on
+  /// or by write_all().
+  void restart();
 
   /// All rows of a view, when the sink begins.
   Status write_all(data::Scan& scan);
@@ -76,6 +82,10 @@ class Sink final : public Stage {
   /// Adds this sink to a checkpoint.
   Status save_to(state::WriteBatch& batch);
   Status load_from(const state::Snapshot& snapshot, std::string_view meta);
+  /// Whether a row of its source may be in the table, in pending files or among the kept rows.
+  bool has_begun() const {
+    return rows_written > 0 || pending_ || has_rows() || committed != Epoch();
+  }
   static void erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch);
 
   enum class State : unsigned char { backfilling, running, retrying, failed };
@@ -85,8 +95,11 @@ class Sink final : public Stage {
   int64_t version = -1;
   Epoch committed;  ///< Everything up to here is in the table.
   bool of_view = false;
+  /// An error that may pass stopped it in the main pipeline: it must begin again.
+  std::optional<Error> stalled;
 
  private:
+  Status take(Delta& delta);
   explicit Sink(const Dependencies& dependencies)
       : store_(dependencies.store), tables_(dependencies.tables), clock_(dependencies.clock) {}
   Status plan_columns(const Dependencies& dependencies);
@@ -108,6 +121,7 @@ class Sink final : public Stage {
   std::unique_ptr<lake::TableWriter> writer_;
   int64_t writer_since_ns_ = 0;
   std::optional<PendingFiles> pending_;
+  Status failure_;
 
   // Rows of a view that are in no finished file: a view cannot be read again from the past.
   std::unique_ptr<data::RowEncoder> row_encoder_;

@@ -111,12 +111,14 @@ Status Source::push(const TopicChunk& chunk) {
 }
 
 Status Source::consume(size_t, Delta& delta) {
+  if (closed_ || !failure_) return {};
   for (size_t i = 0; i < columns_.size(); ++i) {
     output_.data[i].Reference(delta.rows.data[columns_[i].position]);
   }
   output_.SetCardinality(delta.size());
   Delta own{.rows = output_, .weights = delta.weights};
-  return emit(own);
+  failure_ = emit(own);
+  return {};
 }
 
 }  // namespace ziwa::stream

@@ -27,10 +27,15 @@ class Source final : public Stage {
   const duckdb::vector<duckdb::LogicalType>& types() const { return types_; }
 
   Status push(const TopicChunk& chunk);
-  /// `rows` has all columns of the object's schema (a view's own output).
+  /// `rows` has all columns of the object's schema (a view's own output). An error is that of the
+  /// view above, not of the one that gives the rows: take_failure() has it.
   Status consume(size_t input, Delta& delta) override;
   /// `rows` has exactly this source's columns.
   Status push_own(Delta& delta) { return emit(delta); }
+  /// The first error of consume() since the last call.
+  Status take_failure() { return std::exchange(failure_, Status()); }
+  /// The view above has failed: what consume() gets is left out.
+  void close() { closed_ = true; }
 
  private:
   enum class Virtual : unsigned char { none, partition, offset, timestamp, entry, key, value };
@@ -46,6 +51,8 @@ class Source final : public Stage {
   std::vector<size_t> schema_columns_;
   duckdb::vector<duckdb::LogicalType> types_;
   bool wants_blobs_ = false;
+  bool closed_ = false;
+  Status failure_;
   duckdb::DataChunk output_;
   std::vector<std::unique_ptr<duckdb::Vector>> computed_;  ///< Per column that is made here.
 };

@@ -118,12 +118,9 @@ Status Core::read_topics(StepInput& input) {
       rows_counter_.add(static_cast<double>(*records));
       continue;
     }
-    // Records are fetched before the first is handed on: nobody saw half of them.
-    auto code = records.error().code();
-    bool lost = code == Code::invalid_argument || code == Code::not_found || code == Code::corrupt;
-    if (!lost) return std::move(records).error();
+    // Those who saw a part of them are not served any more.
+    if (main_.patient && may_pass(records.error())) return std::move(records).error();
     main_.fail_readers(topic, std::move(records).error().context("data_lost"));
-    main_.feeds.erase(topic);
   }
   return {};
 }
@@ -135,6 +132,7 @@ Status Core::read_tables(const StepInput& input) {
     LakeTable& table = at->second;
     if (main_.reads(id)) {
       auto changes = table.table->changes(table.snapshot->version(), version);
+      if (!changes && main_.patient && may_pass(changes.error())) return std::move(changes).error();
       if (!changes) {
         main_.fail_readers(id, std::move(changes).error().context("data_lost"));
       } else {
@@ -142,7 +140,15 @@ Status Core::read_tables(const StepInput& input) {
       }
     }
     auto newest = table.table->snapshot();
-    table.snapshot = newest->version() == version ? newest : TRY(table.table->at_version(version));
+    if (newest->version() != version) {
+      auto seen = table.table->at_version(version);
+      if (!seen && main_.patient && may_pass(seen.error())) return std::move(seen).error();
+      // It was cleaned up meanwhile: readers get the newest, and what came between is lost to
+      // views.
+      if (!seen) main_.fail_readers(id, std::move(seen).error().context("data_lost"));
+      if (seen) newest = std::move(*seen);
+    }
+    table.snapshot = std::move(newest);
   }
   return {};
 }
@@ -158,47 +164,16 @@ Result<bool> Core::step(size_t rows_max) {
   TRY(read_tables(input));
   TRY(flush_dead_letters());
   for (const auto& [id, start] : input.starts) TRY(forget_before(id, start.offset, start.entry));
-  main_.finish(input.epoch, input.spoken);
+  bool failed = TRY(main_.finish(input.epoch, input.spoken));
   TRY(dead_letters_->apply(input.epoch));
   epoch_ = input.epoch;
+  restart_stalled_sinks();
+  if (failed) drop_unused_feeds();
+  dirty_ = dirty_ || failed;
   publish();
   steps_counter_.add();
   step_seconds_.observe(static_cast<double>(deps_.clock.monotonic_ns() - begun) / 1e9);
   return true;
-}
-
-void Core::add_dead_letter(DeadLetter letter) {
-  // Several pipelines may read a topic; each record is a dead letter once.
-  auto& until = dead_until_[{letter.topic, letter.partition}];
-  if (letter.offset < until) return;
-  until = letter.offset.next();
-  dead_counter_.add();
-  if (dead_rows_.size() == STANDARD_VECTOR_SIZE) {
-    flush_dead_letters().ignore("the row table only collects");
-  }
-  size_t row = dead_rows_.size();
-  auto text = [&](size_t column, const std::string& value) {
-    auto& vector = dead_rows_.data[column];
-    duckdb::FlatVector::GetData<duckdb::string_t>(vector)[row] =
-        duckdb::StringVector::AddStringOrBlob(vector, value.data(), value.size());
-  };
-  duckdb::FlatVector::GetData<uint64_t>(dead_rows_.data[0])[row] = letter.topic.value;
-  duckdb::FlatVector::GetData<int32_t>(dead_rows_.data[1])[row] = letter.partition;
-  duckdb::FlatVector::GetData<int64_t>(dead_rows_.data[2])[row] = letter.offset.value;
-  duckdb::FlatVector::GetData<int64_t>(dead_rows_.data[3])[row] =
-      static_cast<int64_t>(letter.entry.value);
-  text(4, letter.reason);
-  text(5, letter.value);
-  dead_rows_.SetCardinality(row + 1);
-}
-
-Status Core::flush_dead_letters() {
-  if (dead_rows_.size() == 0) return {};
-  Delta delta{.rows = dead_rows_};
-  TRY(dead_letters_->consume(0, delta));
-  reset_chunk(dead_rows_);
-  dirty_ = true;
-  return {};
 }
 
 void Core::mark_idle() {
@@ -249,15 +224,11 @@ Result<bool> Core::finish_sinks(bool all) {
   int64_t now = deps_.clock.monotonic_ns();
   for (const auto& sink : main_.sinks) {
     if (sink->state == Sink::State::failed || sink->pending() || !sink->has_rows()) continue;
+    if (sink->stalled) continue;
     if (!all && !sink->due(now)) continue;
     Status done = sink->finish_files(epoch_, sink->of_view ? "{}" : offsets_json(sink->from()));
-    // On a full disk all is done again from the last checkpoint, once there is room.
-    if (!done && done.error().code() == Code::exhausted) return std::move(done).error();
     if (!done) {
-      sink->state = Sink::State::failed;
-      sink->error = done.error().to_string();
-      log_error("stream", "a sink has failed", "sink={} error={}", sink->object().name,
-                sink->error);
+      TRY(main_.guard(*sink, std::move(done).error()));
       continue;
     }
     if (auto* feed = main_.feed(sink->from())) {
@@ -267,7 +238,25 @@ Result<bool> Core::finish_sinks(bool all) {
     }
     any = true;
   }
+  restart_stalled_sinks();
   return any;
+}
+
+/// A sink of a topic reads its records again from the end of its last finished files, in a pipeline
+/// of its own: nobody else waits for it.
+void Core::restart_stalled_sinks() {
+  std::vector<std::shared_ptr<Sink>> stalled;
+  for (const auto& sink : main_.sinks) {
+    if (sink->stalled) stalled.push_back(sink);
+  }
+  for (const auto& sink : stalled) {
+    Error error = *sink->stalled;
+    main_.remove(sink->id());
+    sink->restart();
+    start_backfill({}, {sink});
+    if (sink->state == Sink::State::backfilling) postpone(*backfills_.back(), error);
+  }
+  if (!stalled.empty()) drop_unused_feeds();
 }
 
 std::optional<int64_t> Core::next_sink_due_ns() const {

@@ -1,5 +1,6 @@
 #include "stream/view.h"
 
+#include "base/checksum.h"
 #include "base/log.h"
 
 namespace ziwa::stream {
@@ -58,11 +59,25 @@ Result<std::unique_ptr<View>> View::create(catalog::ObjectPtr object,
   view->late_ = std::make_unique<LateRows>(*view->late_table_, dependencies.topic_schema);
   view->context_->late = view->late_.get();
   view->flow_->add_target(view->contents_.get(), 0);
+  view->append_only_ = view->flow_->append_only();
   return view;
 }
 
+const std::vector<Source*>& View::sources() const {
+  static const std::vector<Source*> kNone;
+  return flow_ == nullptr ? kNone : flow_->sources();
+}
+
+void View::release() {
+  flow_.reset();
+  contents_->clear();
+  late_table_->clear();
+}
+
+uint32_t View::plan_sum() const { return crc32c(as_bytes(object_->view().plan)); }
+
 bool View::reads(ObjectId object) const {
-  for (const auto* source : flow_->sources()) {
+  for (const auto* source : sources()) {
     if (source->object() == object) return true;
   }
   return false;
@@ -87,7 +102,8 @@ Status View::save_state(state::WriteBatch& batch) {
 }
 
 // Positions, key "view/" + 8 bytes id: varint rows, varint changed_at, varint late rows, varint
-// late changed_at, varint row errors, sized last row error.
+// late changed_at, varint row errors, sized last row error; since format 2: varint epoch of the
+// rows, 4 bytes sum of the plan, sized error of a view that has failed.
 std::string View::meta() const {
   ByteWriter out;
   out.varint(contents_->rows());
@@ -96,26 +112,40 @@ std::string View::meta() const {
   out.varint(late_table_->changed_at().value);
   out.varint(context_->errors.count);
   out.sized(context_->errors.last);
+  out.varint(epoch.value);
+  out.le<uint32_t>(plan_sum());
+  out.sized(state == State::failed ? error : "");
   return std::string(as_text(out.view()));
 }
 
-Status View::load(std::shared_ptr<const state::Snapshot> snapshot, std::string_view meta) {
+Result<View::Stored> View::read_meta(std::string_view meta, uint64_t format) {
   ByteReader in(as_bytes(meta));
-  auto rows = in.varint();
-  Epoch changed_at(in.varint());
-  auto late_rows = in.varint();
-  Epoch late_changed_at(in.varint());
-  context_->errors.count = in.varint();
-  context_->errors.last = in.sized();
+  Stored stored;
+  stored.rows = in.varint();
+  stored.changed_at = Epoch(in.varint());
+  stored.late_rows = in.varint();
+  stored.late_changed_at = Epoch(in.varint());
+  stored.errors.count = in.varint();
+  stored.errors.last = in.sized();
+  if (format > 1) {
+    stored.epoch = Epoch(in.varint());
+    stored.plan = in.le<uint32_t>();
+    stored.error = in.sized();
+  }
   TRY(in.status("the stored facts of a view"));
+  return stored;
+}
+
+Status View::load(std::shared_ptr<const state::Snapshot> snapshot, const Stored& stored) {
+  context_->errors = stored.errors;
   auto prefix = id_prefix(id());
   auto cursor = store_->cursor(tables_->state, snapshot.get());
   for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
     TRY(flow_->load(cursor->key().substr(prefix.size()), cursor->value()));
   }
   TRY(cursor->status());
-  contents_->restore(snapshot, rows, changed_at);
-  late_table_->restore(std::move(snapshot), late_rows, late_changed_at);
+  contents_->restore(snapshot, stored.rows, stored.changed_at);
+  late_table_->restore(std::move(snapshot), stored.late_rows, stored.late_changed_at);
   return {};
 }
 
@@ -128,7 +158,8 @@ void View::erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batc
 }
 
 size_t View::state_bytes() const {
-  return flow_->state_bytes() + contents_->memory_bytes() + late_table_->memory_bytes();
+  return (flow_ == nullptr ? 0 : flow_->state_bytes()) + contents_->memory_bytes() +
+         late_table_->memory_bytes();
 }
 
 }  // namespace ziwa::stream

@@ -45,8 +45,9 @@ class View {
   ObjectId id() const { return object_->id; }
   const catalog::Object& object() const { return *object_; }
   void set_object(catalog::ObjectPtr object) { object_ = std::move(object); }
-  const std::vector<Source*>& sources() const { return flow_->sources(); }
-  bool append_only() const { return flow_->append_only(); }
+  /// None after release().
+  const std::vector<Source*>& sources() const;
+  bool append_only() const { return append_only_; }
   bool reads(ObjectId object) const;
   RowTable& contents() { return *contents_; }
   RowTable& late() { return *late_table_; }
@@ -61,9 +62,27 @@ class View {
   Result<bool> finish(Epoch epoch, Epoch changed);
   /// Operators' changed state into a checkpoint.
   Status save_state(state::WriteBatch& batch);
-  /// All that a checkpoint holds of this view.
-  Status load(std::shared_ptr<const state::Snapshot> snapshot, std::string_view meta);
+  /// What a checkpoint says of a view besides its rows and its state.
+  struct Stored {
+    uint64_t rows = 0;
+    Epoch changed_at;
+    uint64_t late_rows = 0;
+    Epoch late_changed_at;
+    RowErrors errors;
+    std::optional<Epoch> epoch;  ///< That the rows belong to; format 1 does not say.
+    uint32_t plan = 0;           ///< plan_sum() of the plan that made them.
+    std::string error;           ///< Not empty: it has failed.
+  };
+  /// `format`: of the checkpoint.
+  static Result<Stored> read_meta(std::string_view meta, uint64_t format);
   std::string meta() const;
+  /// Tells plans apart.
+  uint32_t plan_sum() const;
+  /// All that a checkpoint holds of this view.
+  Status load(std::shared_ptr<const state::Snapshot> snapshot, const Stored& stored);
+  /// The view has failed: its operators and its rows in memory go. Nobody may push to its sources
+  /// any more.
+  void release();
   /// Removes everything of a view from the store.
   static void erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch);
   size_t state_bytes() const;
@@ -79,7 +98,8 @@ class View {
   StoreTables* tables_ = nullptr;
   std::unique_ptr<StoreTables> owned_tables_;
   std::unique_ptr<StageContext> context_;
-  std::unique_ptr<Dataflow> flow_;
+  std::unique_ptr<Dataflow> flow_;  ///< Null after release().
+  bool append_only_ = false;
   std::unique_ptr<RowTable> contents_;
   std::unique_ptr<RowTable> late_table_;
   std::unique_ptr<LateRows> late_;

@@ -75,23 +75,54 @@ Status StreamRig::try_open(bool threads) {
        },
        .abort = {},
        .apply = [this](const auto& changes, EntryNumber entry) { return apply(changes, entry); }});
-  Engine::Dependencies dependencies{
-      .fs = files_,
-      .clock = used_clock_,
-      .metrics = metrics_,
-      .duck = *duck_,
-      .store = *state_,
-      .journal = *journal_,
-      .log = *log_,
-      .catalog = *catalog_,
-      .table = [this](const catalog::Object& object) { return open_table(object); }};
   if (threads) {
-    engine_ = TRY(Engine::open(dependencies, options));
+    engine_ = TRY(Engine::open(dependencies(), options));
     return engine_->start();
   }
-  core_ = TRY(Core::open(dependencies, options));
+  core_ = TRY(Core::open(dependencies(), options));
   TRY(core_->announce_tables());
   return journal_->sync();  // What was announced is an entry now.
+}
+
+Engine::Dependencies StreamRig::dependencies() {
+  return {.fs = files_,
+          .clock = used_clock_,
+          .metrics = metrics_,
+          .duck = *duck_,
+          .store = *state_,
+          .journal = *journal_,
+          .log = *log_,
+          .catalog = *catalog_,
+          .table = [this](const catalog::Object& object) -> Result<std::shared_ptr<lake::Table>> {
+            if (fault != nullptr) TRY(fault("open"));
+            return make_faulty_table(TRY(open_table(object)), fault);
+          }};
+}
+
+void StreamRig::reopen_core() {
+  auto next = Core::open(dependencies(), options);
+  ASSERT_TRUE(next.has_value()) << next.error().to_string();
+  core_ = std::move(*next);
+}
+
+std::string StreamRig::error_of(ObjectId id) {
+  for (const auto& status : core_->view_status()) {
+    if (status.id == id) return status.error;
+  }
+  for (const auto& status : core_->sink_status()) {
+    if (status.id == id) return status.error;
+  }
+  return "unknown";
+}
+
+std::string StreamRig::state_of(ObjectId id) {
+  for (const auto& status : core_->view_status()) {
+    if (status.id == id) return status.state;
+  }
+  for (const auto& status : core_->sink_status()) {
+    if (status.id == id) return status.state;
+  }
+  return "unknown";
 }
 
 void StreamRig::open(bool threads) {

@@ -3,6 +3,7 @@
 #include "base/sim_file.h"
 #include "catalog/catalog.h"
 #include "stream/core.h"
+#include "stream/testing/faulty_table.h"
 #include "stream/testing/plan_builder.h"
 #include "stream/testing/table_text.h"
 
@@ -79,10 +80,18 @@ class StreamRig {
   duck::Instance& duck() { return *duck_; }
   SimFileSystem& fs() { return *fs_; }
   ManualClock& clock() { return clock_; }
+  /// What the engine meets when it opens, reads or writes a table.
+  Fault fault;
+  /// The core opens its state again, as the engine does after an error.
+  void reopen_core();
+  /// The error of a view or sink ("" when it runs).
+  std::string error_of(ObjectId id);
+  std::string state_of(ObjectId id);
   Engine::Options options;
   journal::Journal::Options journal_options;
 
  private:
+  Engine::Dependencies dependencies();
   Result<ObjectId> create(catalog::Object object);
   Status apply(const std::vector<catalog::Change>& changes, EntryNumber entry);
   Result<std::shared_ptr<lake::Table>> open_table(const catalog::Object& object);

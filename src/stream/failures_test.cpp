@@ -1,0 +1,455 @@
+#include "stream/testing/stream_rig.h"
+
+#include <fmt/format.h>
+
+// Views, sinks, backfills and tables that fail, for a while or for good: what is shown, what is
+// kept, and that nobody else is held up.
+namespace ziwa::stream {
+namespace {
+
+using testing::Bag;
+using testing::PlanBuilder;
+using testing::StreamRig;
+
+const PlanBuilder::Columns kColumns = {{"id", "BIGINT"}, {"k", "VARCHAR"}};
+const PlanBuilder::Columns kNames = {{"k", "VARCHAR"}, {"name", "VARCHAR"}};
+const PlanBuilder::Columns kCounts = {{"k", "VARCHAR"}, {"n", "BIGINT"}};
+
+Plan counts(ObjectId topic) {
+  PlanBuilder b;
+  auto s = b.source(topic, kColumns);
+  b.aggregate(s, {b.column(s, 1)}, {{.function = "count_star"}}, kCounts);
+  return b.build({0});
+}
+
+/// Rows of a topic or view with the names of a table.
+Plan joined(ObjectId from, const PlanBuilder::Columns& columns, size_t key, ObjectId names) {
+  PlanBuilder b;
+  auto s = b.source(from, columns);
+  auto n = b.source(names, kNames);
+  auto j = b.join(
+      s, n,
+      JoinNode{
+          .left_keys = {b.column(s, key)}, .right_keys = {b.column(n, 0)}, .null_safe = {false}});
+  b.aggregate(j, {b.column(n, 1)}, {{.function = "count_star"}},
+              {{"name", "VARCHAR"}, {"n", "BIGINT"}});
+  return b.build({0});
+}
+
+Plan copy_of(ObjectId view, const PlanBuilder::Columns& columns) {
+  PlanBuilder b;
+  auto s = b.source(view, columns);
+  b.project(s, {b.column(s, 0), b.column(s, 1)}, columns);
+  return b.build({0});
+}
+
+std::string record(int id, const std::string& key) {
+  return fmt::format(R"({{"id":{},"k":"{}"}})", id, key);
+}
+
+Status broken(std::string_view) { return Error(Code::corrupt, "the bytes are not what they were"); }
+
+class Failures : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    rig_.open();
+    topic_ = rig_.create_topic({.columns = kColumns});
+    names_ = rig_.create_table("names", kNames);
+    rig_.insert(names_, "SELECT 'a', 'Anna'");
+    rig_.settle();
+  }
+  void fail_table(Code code, std::string_view call = "changes", int times = 1'000'000) {
+    rig_.fault = [=, left = times](std::string_view asked) mutable -> Status {
+      if (asked != call || left-- <= 0) return {};
+      return Error(code, "the table fails to order");
+    };
+  }
+  void wait(int seconds = 100) {
+    rig_.clock().advance(std::chrono::seconds(seconds));
+    rig_.settle();
+  }
+  void finish_sinks() {
+    for (int i = 0; i < 3; ++i) {
+      auto finished = rig_.core().finish_sinks(true);
+      ASSERT_TRUE(finished.has_value()) << finished.error().to_string();
+      rig_.checkpoint();
+      rig_.settle();
+    }
+  }
+  bool can_delete(Offset before) {
+    return rig_.log().delete_records({topic_, 0}, before).has_value();
+  }
+
+  StreamRig rig_;
+  ObjectId topic_;
+  ObjectId names_;
+};
+
+TEST_F(Failures, AFailedViewStaysFailedUntilItIsDropped) {
+  auto view = rig_.create_view("v", joined(topic_, kColumns, 1, names_));
+  auto other = rig_.create_view("other", counts(topic_));
+  rig_.produce(topic_, 0, {record(1, "a"), record(2, "a")});
+  rig_.settle();
+  EXPECT_EQ(rig_.view(view), (Bag{{"Anna|2", 1}}));
+  rig_.checkpoint();
+  rig_.fault = broken;
+  rig_.insert(names_, "SELECT 'b', 'Bob'");
+  rig_.produce(topic_, 0, {record(3, "b")});
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(view), "failed");
+  EXPECT_THAT(rig_.error_of(view), ::testing::HasSubstr("data_lost"));
+  EXPECT_EQ(rig_.view(other), (Bag{{"a|2", 1}, {"b|1", 1}}));
+  rig_.checkpoint();
+  ASSERT_TRUE(can_delete(Offset(2)));
+  auto why = rig_.error_of(view);
+  rig_.fault = {};
+  for (int start = 0; start < 2; ++start) {
+    rig_.crash();
+    rig_.open();
+    rig_.settle();
+    EXPECT_EQ(rig_.state_of(view), "failed");
+    EXPECT_EQ(rig_.error_of(view), why);
+    EXPECT_FALSE(rig_.published()->views.contains(view))
+        << "what the topic still has is not the answer";
+    rig_.checkpoint();
+  }
+  ASSERT_TRUE(rig_.drop(view).has_value());
+  auto again = rig_.create_view("v", joined(topic_, kColumns, 1, names_));
+  rig_.settle();
+  EXPECT_EQ(rig_.view(again), (Bag{{"Bob|1", 1}})) << "the user asked for what is left";
+}
+
+TEST_F(Failures, AViewThatWasNotFollowedIsMadeAnewOrFails) {
+  for (bool deleted : {false, true}) {
+    SCOPED_TRACE(deleted);
+    StreamRig rig;
+    rig.open();
+    auto topic = rig.create_topic({.columns = kColumns, .partitions = 1});
+    auto names = rig.create_table("names", kNames);
+    rig.insert(names, "SELECT 'a', 'Anna'");
+    auto view = rig.create_view("v", joined(topic, kColumns, 1, names));
+    auto table = rig.create_table("out", kColumns);
+    auto sink = rig.create_sink("s", topic, table);
+    auto other = rig.create_view("other", counts(topic));
+    rig.produce(topic, 0, {record(1, "a")});
+    rig.settle();
+    rig.checkpoint();
+    rig.kill();
+    rig.fault = [](std::string_view call) -> Status {
+      if (call != "open") return {};
+      return Error(Code::corrupt, "the table has no log");
+    };
+    rig.open();  // One table that cannot be opened keeps nobody else from starting.
+    EXPECT_EQ(rig.state_of(view), "failed");
+    EXPECT_THAT(rig.error_of(view), ::testing::HasSubstr("the table has no log"));
+    EXPECT_THAT(rig.error_of(sink), ::testing::HasSubstr("the table has no log"));
+    EXPECT_FALSE(rig.published()->tables.contains(names));
+    rig.produce(topic, 0, {record(2, "a")});
+    rig.settle();
+    EXPECT_EQ(rig.view(other), (Bag{{"a|2", 1}}));
+    rig.checkpoint();
+    if (deleted) ASSERT_TRUE(rig.log().delete_records({topic, 0}, Offset(1)).has_value());
+    rig.kill();
+    rig.fault = {};
+    rig.open();
+    rig.settle();
+    EXPECT_TRUE(rig.published()->tables.contains(names));
+    if (deleted) {
+      EXPECT_EQ(rig.state_of(view), "failed") << "its old rows are not the answer of now";
+      EXPECT_THAT(rig.error_of(view), ::testing::HasSubstr("data_lost"));
+      EXPECT_THAT(rig.error_of(sink), ::testing::HasSubstr("data_lost"));
+      EXPECT_FALSE(rig.published()->views.contains(view));
+    } else {
+      EXPECT_EQ(rig.state_of(view), "running");
+      EXPECT_EQ(rig.view(view), (Bag{{"Anna|2", 1}}));
+      EXPECT_EQ(rig.state_of(sink), "running");
+      ASSERT_TRUE(rig.core().finish_sinks(true).has_value());
+      rig.checkpoint();
+      EXPECT_EQ(rig.table(table), (Bag{{"1|a", 1}, {"2|a", 1}}));
+    }
+  }
+}
+
+TEST_F(Failures, ATableThatCanBeOpenedAgainBringsItsReadersBack) {
+  auto view = rig_.create_view("v", joined(topic_, kColumns, 1, names_));
+  rig_.produce(topic_, 0, {record(1, "a")});
+  rig_.settle();
+  rig_.checkpoint();
+  rig_.kill();
+  fail_table(Code::io, "open", 1);
+  rig_.open();
+  EXPECT_EQ(rig_.state_of(view), "failed");
+  rig_.produce(topic_, 0, {record(2, "a")});
+  wait(60);
+  rig_.core().retry_broken();
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(view), "running");
+  EXPECT_EQ(rig_.view(view), (Bag{{"Anna|2", 1}}));
+}
+
+TEST_F(Failures, AViewOfAViewWhoseBackfillFailedFails) {
+  rig_.fault = broken;
+  auto base = rig_.create_view("base", joined(topic_, kColumns, 1, names_));
+  auto early = rig_.create_view("early", copy_of(base, {{"name", "VARCHAR"}, {"n", "BIGINT"}}));
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(base), "failed");
+  EXPECT_EQ(rig_.state_of(early), "failed");
+  EXPECT_THAT(rig_.error_of(early), ::testing::HasSubstr("\"base\", which it reads, has failed"));
+  auto late = rig_.create_view("late", copy_of(base, {{"name", "VARCHAR"}, {"n", "BIGINT"}}));
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(late), "failed");
+  EXPECT_TRUE(rig_.published()->views.empty()) << "nobody is shown as empty";
+  rig_.checkpoint();
+  rig_.fault = {};
+  rig_.crash();
+  rig_.open();
+  rig_.settle();
+  for (auto id : {base, early, late}) EXPECT_EQ(rig_.state_of(id), "failed");
+}
+
+TEST_F(Failures, ABackfillBeginsAgainAfterAnErrorThatPasses) {
+  rig_.produce(topic_, 0, {record(1, "a")});
+  fail_table(Code::io);
+  auto view = rig_.create_view("v", joined(topic_, kColumns, 1, names_));
+  auto early = rig_.create_view("early", copy_of(view, {{"name", "VARCHAR"}, {"n", "BIGINT"}}));
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(view), "backfilling");
+  EXPECT_THAT(rig_.error_of(view), ::testing::HasSubstr("fails to order"));
+  ASSERT_TRUE(rig_.core().next_retry_ns().has_value());
+  rig_.checkpoint();
+  EXPECT_FALSE(can_delete(Offset(1))) << "it still needs the record";
+  wait();
+  EXPECT_EQ(rig_.state_of(view), "backfilling");
+  rig_.fault = {};
+  rig_.produce(topic_, 0, {record(2, "a")});
+  wait();
+  EXPECT_EQ(rig_.state_of(view), "running");
+  EXPECT_EQ(rig_.error_of(view), "");
+  EXPECT_EQ(rig_.view(view), (Bag{{"Anna|2", 1}}));
+  EXPECT_EQ(rig_.view(early), rig_.view(view));
+  EXPECT_FALSE(rig_.core().next_retry_ns().has_value());
+  rig_.checkpoint();
+  EXPECT_TRUE(can_delete(Offset(1)));
+  rig_.crash();
+  rig_.open();
+  rig_.settle();
+  EXPECT_EQ(rig_.view(view), (Bag{{"Anna|2", 1}}));
+}
+
+TEST_F(Failures, ADropEndsABackfillThatWaits) {
+  rig_.produce(topic_, 0, {record(1, "a")});
+  fail_table(Code::unavailable);
+  auto view = rig_.create_view("v", joined(topic_, kColumns, 1, names_));
+  rig_.settle();
+  ASSERT_TRUE(rig_.drop(view).has_value());
+  EXPECT_FALSE(rig_.core().next_retry_ns().has_value());
+  EXPECT_FALSE(rig_.core().backfilling());
+  EXPECT_TRUE(can_delete(Offset(1)));
+}
+
+TEST_F(Failures, AnErrorThatPassesEndsAStepUntilPatienceIsOver) {
+  auto view = rig_.create_view("v", joined(topic_, kColumns, 1, names_));
+  auto other = rig_.create_view("other", counts(topic_));
+  rig_.settle();
+  rig_.checkpoint();
+  fail_table(Code::io, "changes", 2);
+  rig_.produce(topic_, 0, {record(1, "b")});
+  rig_.insert(names_, "SELECT 'b', 'Bob'");
+  for (int tries = 0; tries < 2; ++tries) {
+    EXPECT_EQ(rig_.try_settle().error().code(), Code::io);
+    rig_.reopen_core();
+  }
+  rig_.settle();
+  EXPECT_EQ(rig_.view(view), (Bag{{"Bob|1", 1}}));
+  fail_table(Code::io);
+  rig_.insert(names_, "SELECT 'c', 'Cleo'");
+  EXPECT_FALSE(rig_.try_settle().has_value());
+  rig_.reopen_core();
+  rig_.core().set_patient(false);
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(view), "failed");
+  EXPECT_EQ(rig_.view(other), (Bag{{"b|1", 1}})) << "the others go on";
+}
+
+TEST_F(Failures, ASinkThatMeetsAFullDiskWritesEachRowOnceLater) {
+  for (std::string_view call : {"write", "finish"}) {
+    for (bool restarts : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} {}", call, restarts));
+      StreamRig rig;
+      rig.open();
+      auto topic = rig.create_topic({.columns = kColumns, .partitions = 1});
+      auto table = rig.create_table("out", kColumns);
+      auto sink = rig.create_sink("s", topic, table);
+      auto view = rig.create_view("v", counts(topic));
+      Bag wanted;
+      auto produce = [&](int id) {
+        rig.produce(topic, 0, {record(id, "a")});
+        ++wanted[fmt::format("{}|a", id)];
+      };
+      auto finish = [&] {
+        rig.settle();
+        ASSERT_TRUE(rig.core().finish_sinks(true).has_value());
+        rig.settle();
+        rig.checkpoint();
+        rig.settle();
+      };
+      produce(1);
+      finish();
+      EXPECT_EQ(rig.table(table), wanted);
+      rig.fault = [&](std::string_view asked) -> Status {
+        if (asked != call) return {};
+        return Error(Code::exhausted, "the disk is full");
+      };
+      produce(2);
+      finish();
+      EXPECT_EQ(rig.view(view), (Bag{{"a|2", 1}})) << "the others go on";
+      if (restarts) {
+        rig.crash();
+        rig.open();
+        rig.settle();
+      }
+      for (int tries = 0; tries < 3; ++tries) {
+        finish();
+        if (call == "write") EXPECT_EQ(rig.state_of(sink), "backfilling");
+        rig.clock().advance(std::chrono::seconds(100));
+      }
+      EXPECT_THAT(rig.error_of(sink), ::testing::HasSubstr("the disk is full"));
+      EXPECT_FALSE(rig.log().delete_records({topic, 0}, Offset(2)).has_value())
+          << "it has not written record 1";
+      produce(3);
+      rig.settle();
+      rig.fault = {};
+      rig.clock().advance(std::chrono::seconds(100));
+      finish();
+      finish();
+      EXPECT_EQ(rig.state_of(sink), "running");
+      EXPECT_EQ(rig.error_of(sink), "");
+      EXPECT_EQ(rig.table(table), wanted);
+      EXPECT_TRUE(rig.log().delete_records({topic, 0}, Offset(3)).has_value());
+    }
+  }
+}
+
+TEST_F(Failures, AFailedSinkHoldsNothingAndIsTriedAtTheNextStart) {
+  auto table = rig_.create_table("out", kColumns);
+  auto sink = rig_.create_sink("s", topic_, table);
+  rig_.produce(topic_, 0, {record(1, "a")});
+  rig_.settle();
+  finish_sinks();
+  rig_.fault = [](std::string_view call) -> Status {
+    if (call != "write") return {};
+    return Error(Code::invalid_argument, "the table does not take the value");
+  };
+  rig_.produce(topic_, 0, {record(2, "a")});
+  rig_.settle();
+  finish_sinks();
+  EXPECT_EQ(rig_.state_of(sink), "failed");
+  rig_.fault = {};
+  rig_.crash();
+  rig_.open();
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(sink), "running") << "nothing was lost";
+  finish_sinks();
+  EXPECT_EQ(rig_.table(table), (Bag{{"1|a", 1}, {"2|a", 1}}));
+  rig_.fault = [](std::string_view call) -> Status {
+    if (call != "write") return {};
+    return Error(Code::invalid_argument, "the table does not take the value");
+  };
+  rig_.produce(topic_, 0, {record(3, "a")});
+  rig_.settle();
+  finish_sinks();
+  EXPECT_TRUE(can_delete(Offset(3))) << "nobody waits for what it has not written";
+  rig_.settle();
+  rig_.checkpoint();
+  rig_.fault = {};
+  rig_.crash();
+  rig_.open();
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(sink), "failed");
+  EXPECT_THAT(rig_.error_of(sink), ::testing::HasSubstr("data_lost"));
+}
+
+TEST_F(Failures, AFailedViewTakesNothingMore) {
+  auto base = rig_.create_view("base", counts(topic_));
+  auto view = rig_.create_view("v", joined(base, kCounts, 0, names_));
+  rig_.produce(topic_, 0, {record(1, "a")});
+  rig_.settle();
+  EXPECT_EQ(rig_.view(view), (Bag{{"Anna|1", 1}}));
+  rig_.fault = broken;
+  rig_.insert(names_, "SELECT 'b', 'Bob'");
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(view), "failed");
+  for (int i = 0; i < 100; ++i) rig_.produce(topic_, 0, {record(i, fmt::format("k{}", i))});
+  rig_.settle();
+  EXPECT_EQ(rig_.view(base).size(), 101u);
+  for (const auto& status : rig_.core().view_status()) {
+    if (status.id == view) EXPECT_EQ(status.state_bytes, 0u);
+  }
+  ASSERT_TRUE(rig_.drop(view).has_value());
+  rig_.produce(topic_, 0, {record(1, "z")});
+  rig_.settle();
+  EXPECT_EQ(rig_.view(base).size(), 102u);
+}
+
+TEST_F(Failures, AnErrorOfASinkIsNotThatOfItsView) {
+  PlanBuilder b;
+  auto s = b.source(topic_, kColumns);
+  b.project(s, {b.column(s, 0), b.column(s, 1)}, kColumns);
+  auto view = rig_.create_view("v", b.build());
+  auto table = rig_.create_table("out", kColumns);
+  auto sink = rig_.create_sink("s", view, table);
+  rig_.settle();
+  rig_.fault = broken;
+  rig_.produce(topic_, 0, {record(1, "a")});
+  rig_.settle();
+  EXPECT_EQ(rig_.state_of(sink), "failed");
+  EXPECT_EQ(rig_.state_of(view), "running");
+  EXPECT_EQ(rig_.view(view), (Bag{{"1|a", 1}}));
+}
+
+TEST_F(Failures, HoldsOfBackfillsEndWithTheirCore) {
+  rig_.options.backfill_rows = 1;
+  rig_.reopen_core();
+  for (int i = 0; i < 4; ++i) rig_.produce(topic_, 0, {record(i, "a")});
+  while (*rig_.core().step(1'000)) {
+  }
+  std::vector<ObjectId> views;
+  for (int i = 0; i < 3; ++i) {
+    views.push_back(rig_.create_view(fmt::format("v{}", i), counts(topic_)));
+    ASSERT_TRUE(rig_.core().advance_backfills().has_value());
+  }
+  rig_.reopen_core();
+  EXPECT_FALSE(can_delete(Offset(4))) << "the new core reads them again";
+  rig_.settle();
+  for (auto id : views) EXPECT_EQ(rig_.view(id), (Bag{{"a|4", 1}}));
+  rig_.checkpoint();
+  auto deleted = rig_.log().delete_records({topic_, 0}, Offset(4));
+  EXPECT_TRUE(deleted.has_value()) << deleted.error().to_string();
+}
+
+TEST_F(Failures, ADropOnAFullDiskLetsGoOfAllItHolds) {
+  auto view = rig_.create_view("v", counts(topic_));
+  auto other = rig_.create_topic({.name = "other", .columns = kColumns});
+  rig_.create_view("w", counts(other));
+  rig_.produce(topic_, 0, {record(1, "a")});
+  rig_.settle();
+  rig_.checkpoint();
+  rig_.produce(topic_, 0, {record(2, "a")});
+  rig_.settle();
+  auto before = rig_.catalog().snapshot()->find(view);
+  EXPECT_FALSE(can_delete(Offset(2)));
+  rig_.fs().set_capacity(1);
+  auto changed = rig_.core().change({{.before = before, .after = nullptr}});
+  EXPECT_TRUE(changed.has_value());
+  rig_.fs().set_capacity(0);
+  EXPECT_TRUE(can_delete(Offset(2)));
+  EXPECT_EQ(rig_.state_of(view), "unknown");
+  rig_.checkpoint();
+  size_t left = 0;
+  auto cursor = rig_.store().cursor(rig_.store().table("views"));
+  for (cursor->seek(""); cursor->valid(); cursor->next()) ++left;
+  EXPECT_EQ(left, 0u);
+}
+
+}  // namespace
+}  // namespace ziwa::stream
