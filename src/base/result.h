@@ -16,6 +16,10 @@ namespace ziwa {
 
 /// The stable name of `code` as users see it, e.g. "not_found".
 std::string_view code_name(Code code);
+/// The stable name of `cause`, e.g. "undefined_column".
+std::string_view cause_name(Cause cause);
+/// The code that errors of `cause` have.
+Code code_of(Cause cause);
 
 /// An error: one owned pointer, so that Result<T> stays small. Never empty except after a move.
 class Error {
@@ -37,10 +41,14 @@ class Error {
   const std::string& hint() const;
   /// Byte position in the statement the user sent (0-based), if one is known.
   std::optional<size_t> position() const;
+  /// What exactly is wrong, where that is known; code_of(*cause()) is code().
+  std::optional<Cause> cause() const;
 
   /// Sets the hint / position; a later call replaces an earlier one.
   Error&& with_hint(std::string hint) &&;
   Error&& at(size_t position) &&;
+  /// Sets the cause, which must be one of the error's code.
+  Error&& because(Cause cause) &&;
   /// Puts "`what`: " before the message while an error travels up.
   Error&& context(std::string_view what) &&;
 
@@ -53,6 +61,7 @@ class Error {
   };
   struct Detail {
     Code code;
+    std::optional<Cause> cause;
     std::string message;
     std::string hint;
     std::optional<size_t> position;
@@ -61,8 +70,8 @@ class Error {
   std::unique_ptr<Detail> detail_;
 };
 
-/// Builds an io error from errno-style `error_number`: ENOSPC and EDQUOT become `exhausted`, ENOENT
-/// `not_found`.
+/// Builds an io error from errno-style `error_number`: ENOSPC and EDQUOT become `exhausted` with
+/// the cause disk_full, ENOENT `not_found`.
 Error errno_error(int error_number, std::string_view what);
 
 /// The result of a call that can fail. A class, not an alias, so that dropping one is a compiler

@@ -47,7 +47,23 @@ TEST(Error, CarriesHintPositionAndContext) {
   EXPECT_EQ(copy.to_string(), error.to_string());
 }
 
+TEST(Error, KeepsItsCauseOnItsWay) {
+  Error error = Error(Code::exhausted, "full").because(Cause::disk_full);
+  EXPECT_EQ(code_of(*error.cause()), error.code());
+  EXPECT_EQ(cause_name(*error.cause()), "disk_full");
+  Error copy = error;
+  EXPECT_EQ(copy.cause(), Cause::disk_full);
+  Error told = std::move(copy).with_hint("free some").at(1).context("COPY");
+  EXPECT_EQ(told.cause(), Cause::disk_full);
+  EXPECT_EQ(Error(Code::exhausted, "full").cause(), std::nullopt);
+}
+
+TEST(ErrorDeathTest, ACauseFitsItsCode) {
+  EXPECT_DEATH(Error(Code::io, "full").because(Cause::disk_full), "disk_full is no cause of io");
+}
+
 TEST(Error, ErrnoBecomesACodeThatCallersActOn) {
+  EXPECT_EQ(errno_error(ENOSPC, "write f").cause(), Cause::disk_full);
   EXPECT_EQ(errno_error(ENOSPC, "write f").code(), Code::exhausted);
   EXPECT_EQ(errno_error(ENOENT, "open f").code(), Code::not_found);
   EXPECT_EQ(errno_error(EIO, "read f").code(), Code::io);

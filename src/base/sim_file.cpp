@@ -1,5 +1,6 @@
 #include "base/sim_file.h"
 
+#include <cerrno>
 #include <deque>
 #include <limits>
 #include <random>
@@ -157,7 +158,7 @@ struct SimFileSystem::State {
         uint64_t end_fits = old_size + room;
         op.bytes.resize(end_fits > op.position ? end_fits - op.position : 0);
         TRY(change_file(inode, std::move(op)));
-        return Error(Code::exhausted, "write: No space left on device");
+        return errno_error(ENOSPC, "write");
       }
       replay(inode.content, op, op.bytes.size());
     }

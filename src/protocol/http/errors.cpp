@@ -9,10 +9,10 @@ unsigned status_of(Code code) {
 #define ZIWA_CODE(name, http, sqlstate, kafka) \
   case Code::name:                             \
     return http;
-#define ZIWA_SQLSTATE(sqlstate, code)
+#define ZIWA_CAUSE(name, code, sqlstate)
 #include "base/error_table.inc"
 #undef ZIWA_CODE
-#undef ZIWA_SQLSTATE
+#undef ZIWA_CAUSE
   }
   return 500;
 }

@@ -7,10 +7,10 @@ ErrorCode error_code_of(const Error& error) {
 #define ZIWA_CODE(name, http, sqlstate, kafka) \
   case Code::name:                             \
     return ErrorCode::kafka;
-#define ZIWA_SQLSTATE(sqlstate, code)
+#define ZIWA_CAUSE(name, code, sqlstate)
 #include "base/error_table.inc"
 #undef ZIWA_CODE
-#undef ZIWA_SQLSTATE
+#undef ZIWA_CAUSE
   }
   return ErrorCode::unknown_server_error;
 }

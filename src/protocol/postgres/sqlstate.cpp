@@ -7,10 +7,10 @@ namespace {
 
 constexpr SqlState kTable[] = {
 #define ZIWA_CODE(name, http, sqlstate, kafka) {sqlstate, Code::name},
-#define ZIWA_SQLSTATE(sqlstate, code) {sqlstate, Code::code},
+#define ZIWA_CAUSE(name, code, sqlstate) {sqlstate, Code::code},
 #include "base/error_table.inc"
 #undef ZIWA_CODE
-#undef ZIWA_SQLSTATE
+#undef ZIWA_CAUSE
     // What only this door says.
     {kAdminShutdown, Code::unavailable},
     {kTooManyConnections, Code::exhausted},
