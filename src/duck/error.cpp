@@ -1,3 +1,4 @@
+#include "duck/cause.h"
 #include "duck/file_system.h"
 #include "duck/instance.h"
 
@@ -9,6 +10,7 @@ namespace ziwa::duck {
 namespace {
 
 constexpr const char* kCodeKey = "ziwa_code";
+constexpr const char* kCauseKey = "ziwa_cause";
 constexpr const char* kHintKey = "ziwa_hint";
 
 std::optional<size_t> number(const duckdb::unordered_map<std::string, std::string>& info,
@@ -22,63 +24,34 @@ std::optional<size_t> number(const duckdb::unordered_map<std::string, std::strin
   return value;
 }
 
-Code catalog_code(const duckdb::ErrorData& error) {
-  auto subtype = error.ExtraInfo().find("error_subtype");
-  if (subtype != error.ExtraInfo().end()) {
-    if (subtype->second == "MISSING_ENTRY") {
-      // Functions and types belong to the statement's language: without them it is wrong.
-      auto type = error.ExtraInfo().find("type");
-      bool language = type != error.ExtraInfo().end() &&
-                      (type->second.ends_with("Function") || type->second == "Type" ||
-                       type->second == "Collation");
-      return language ? Code::invalid_argument : Code::not_found;
-    }
-    if (subtype->second == "ENTRY_ALREADY_EXISTS") return Code::already_exists;
+/// The code and cause of an error that went through DuckDB by throw_error().
+std::optional<Error> own_error(const duckdb::ErrorData& error, const std::string& message) {
+  auto code = number(error.ExtraInfo(), kCodeKey);
+  if (!code || *code > static_cast<size_t>(Code::internal)) return std::nullopt;
+  Error own(static_cast<Code>(*code), "{}", message);
+  if (auto number_of_cause = number(error.ExtraInfo(), kCauseKey)) {
+    auto cause = static_cast<Cause>(*number_of_cause);
+    if (code_of(cause) == own.code()) own = std::move(own).because(cause);
   }
-  if (error.RawMessage().find("does not exist") != std::string::npos) return Code::not_found;
-  if (error.RawMessage().find("already exists") != std::string::npos) return Code::already_exists;
-  return Code::invalid_argument;
+  return own;
 }
 
-Code code_of(const duckdb::ErrorData& error) {
-  using enum duckdb::ExceptionType;
-  if (auto code = number(error.ExtraInfo(), kCodeKey);
-      code && *code <= static_cast<size_t>(Code::internal)) {
-    return static_cast<Code>(*code);
+/// `words` are DuckDB's message before anything is cut from it.
+Error foreign_error(const duckdb::ErrorData& error, std::string_view words,
+                    const std::string& message) {
+  auto cause = cause_of(error, words);
+  if (!cause) return Error(code_without_cause(error, words), "{}", message);
+  return Error(code_of(*cause), "{}", message).because(*cause);
+}
+
+/// Connections with errors_as_json wrap the whole error into its message.
+std::optional<std::string> wrapped_message(const duckdb::ErrorData& error) {
+  if (!error.RawMessage().starts_with("{\"exception_type\"")) return std::nullopt;
+  try {
+    return duckdb::ErrorData(error.RawMessage()).RawMessage();
+  } catch (const std::exception&) {  // Not theirs: the text of a user that looks like it.
+    return std::nullopt;
   }
-  switch (error.Type()) {
-    case CATALOG:
-      return catalog_code(error);
-    case DEPENDENCY:
-    case TRANSACTION:
-      return Code::conflict;
-    case NOT_IMPLEMENTED:
-    case MISSING_EXTENSION:
-    case AUTOLOAD:
-      return Code::unsupported;
-    case PERMISSION:
-      return Code::permission;
-    case OUT_OF_MEMORY:
-    case OBJECT_SIZE:
-      return Code::exhausted;
-    case SERIALIZATION:
-      return Code::corrupt;
-    case INTERRUPT:
-      return Code::cancelled;
-    case IO:
-    case HTTP:
-    case NETWORK:
-      return Code::io;
-    case FATAL:
-    case INTERNAL:
-    case NULL_POINTER:
-      return Code::internal;
-    default:
-      break;
-  }
-  if (error.RawMessage().find("the configuration has been locked") != std::string::npos)
-    return Code::permission;
-  return Code::invalid_argument;
 }
 
 /// The byte in `sql` that the caret of DuckDB's drawing ("LINE 2: ...text" over "    ^") stands
@@ -139,19 +112,19 @@ std::string trim_message(std::string message, std::string& hint) {
 }  // namespace
 
 Error to_error(const duckdb::ErrorData& error, std::string_view sql) {
-  // Connections with errors_as_json wrap the whole error into the message of another one.
-  if (error.RawMessage().starts_with("{\"exception_type\"")) {
-    duckdb::ErrorData unwrapped(error.RawMessage());
-    if (!unwrapped.RawMessage().starts_with('{')) return to_error(unwrapped, sql);
-  }
+  const auto wrapped = wrapped_message(error);
+  const std::string& raw = wrapped ? *wrapped : error.RawMessage();
+  std::string_view words = raw;
+  if (!wrapped) words = words.substr(0, words.rfind("\n\nLINE "));
   std::string hint;
-  std::string message = trim_message(error.RawMessage(), hint);
+  std::string message = trim_message(raw, hint);
   if (auto own = error.ExtraInfo().find(kHintKey); own != error.ExtraInfo().end())
     hint = own->second;
-  Error out(code_of(error), "{}", message);
+  auto own = own_error(error, message);
+  Error out = own ? std::move(*own) : foreign_error(error, words, message);
   if (!hint.empty()) out = std::move(out).with_hint(hint);
   auto position = number(error.ExtraInfo(), "position");
-  if (!position) position = drawn_position(error.RawMessage(), sql);
+  if (!position) position = drawn_position(raw, sql);
   if (position) out = std::move(out).at(*position);
   return out;
 }
@@ -159,6 +132,7 @@ Error to_error(const duckdb::ErrorData& error, std::string_view sql) {
 void throw_error(const Error& error) {
   duckdb::unordered_map<std::string, std::string> info;
   info[kCodeKey] = std::to_string(static_cast<int>(error.code()));
+  if (error.cause()) info[kCauseKey] = std::to_string(static_cast<int>(*error.cause()));
   if (!error.hint().empty()) info[kHintKey] = error.hint();
   throw duckdb::IOException(info, error.message());
 }
@@ -167,7 +141,7 @@ Error current_exception_to_error() {
   try {
     throw;
   } catch (const std::bad_alloc&) {
-    return Error(Code::exhausted, "out of memory");
+    return Error(Code::exhausted, "out of memory").because(Cause::out_of_memory);
   } catch (const std::exception& e) {
     return to_error(duckdb::ErrorData(e));
   } catch (...) {

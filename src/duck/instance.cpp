@@ -2,6 +2,7 @@
 
 #include "duck/file_system.h"
 #include "duck/folder_file_system.h"
+#include "duck/system_catalog.h"
 
 #include <duckdb/common/virtual_file_system.hpp>
 #include <duckdb/main/client_data.hpp>
@@ -24,10 +25,28 @@ void run(duckdb::Connection& connection, const std::string& sql) {
   if (result->HasError()) result->ThrowError();
 }
 
+/// As DuckDB's error(), whose text would be taken for words of DuckDB's own.
+void raise(duckdb::DataChunk& arguments, duckdb::ExpressionState&, duckdb::Vector& result) {
+  for (duckdb::idx_t row = 0; row < arguments.size(); ++row) {
+    duckdb::Value text = arguments.GetValue(0, row);
+    if (!text.IsNull())
+      throw_error(Error(Code::invalid_argument, "{}", duckdb::StringValue::Get(text)));
+  }
+  result.Reference(duckdb::Value(duckdb::LogicalType::SQLNULL));
+}
+
+duckdb::ScalarFunction error_function() {
+  duckdb::ScalarFunction function("error", {duckdb::LogicalType::VARCHAR},
+                                  duckdb::LogicalType::SQLNULL, raise);
+  function.SetVolatile();
+  function.SetFallible();
+  return function;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options) {
-  return guarded([&] {
+  auto opened = TRY(guarded([&] {
     duckdb::DBConfig config;
     config.file_system = duckdb::make_uniq<duckdb::VirtualFileSystem>(make_file_system(fs));
     config.options.maximum_memory = options.memory_bytes;
@@ -51,7 +70,9 @@ Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options
     for (const std::string& directory : options.allowed_directories)
       applied.AddAllowedDirectory(directory);
     return instance;
-  });
+  }));
+  TRY(define_system_function(*opened, error_function()));
+  return opened;
 }
 
 duckdb::DuckDB& Instance::database() { return *state_->database; }

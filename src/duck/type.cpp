@@ -60,6 +60,7 @@ bool known(const duckdb::LogicalType& type) {
 
 Error unknown_type(std::string_view text) {
   return Error(Code::invalid_argument, "there is no type \"{}\"", text)
+      .because(Cause::undefined_object)
       .with_hint(
           "types are BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT, REAL, DOUBLE, "
           "DECIMAL(p,s), VARCHAR, "
