@@ -101,6 +101,7 @@ void FileJournal::submit(Body body, Dirty dirty, Done done) {
 Status FileJournal::room() const {
   if (!low_.load(std::memory_order_relaxed)) return {};
   return Error(Code::exhausted, "the disk of {} is full: the journal has no room", path_)
+      .because(Cause::disk_full)
       .with_hint("free some space; nothing was written and writes work again by themselves");
 }
 

@@ -326,7 +326,8 @@ Result<std::shared_ptr<Table>> Table::create(std::shared_ptr<ObjectStore> store,
   for (const std::string& name : create.partition_columns) {
     auto index = create.schema.find(name);
     if (!index)
-      return Error(Code::invalid_argument, "there is no column \"{}\" to partition by", name);
+      return Error(Code::invalid_argument, "there is no column \"{}\" to partition by", name)
+          .because(Cause::undefined_column);
     metadata.partition_columns.push_back(create.schema.columns[*index].name);
   }
   TableColumns columns = TRY(parse_schema(metadata));

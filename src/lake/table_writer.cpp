@@ -119,7 +119,8 @@ class Writer final : public TableWriter {
       for (size_t row = 0; row < rows.size(); ++row) {
         if (!format.validity.RowIsValid(format.sel->get_index(row))) {
           return Error(Code::invalid_argument, "NULL in column {}, which is NOT NULL",
-                       snapshot_->schema().columns[column].name);
+                       snapshot_->schema().columns[column].name)
+              .because(Cause::not_null_violation);
         }
       }
     }
@@ -143,7 +144,8 @@ class Writer final : public TableWriter {
         if (!texts.back() && snapshot_->schema().columns[column].not_null) {
           return Error(Code::invalid_argument,
                        "an empty string in partition column {} would be NULL, and it is NOT NULL",
-                       snapshot_->schema().columns[column].name);
+                       snapshot_->schema().columns[column].name)
+              .because(Cause::not_null_violation);
         }
         key +=
             texts.back() ? "=" + std::to_string(texts.back()->size()) + ":" + *texts.back() : "-";

@@ -33,7 +33,7 @@ Status gunzip(ByteView in, Bytes& out, size_t limit) {
   z_stream stream{};
   constexpr int kGzipOrZlib = 32 + MAX_WBITS;
   if (inflateInit2(&stream, kGzipOrZlib) != Z_OK)
-    return Error(Code::exhausted, "no memory for gzip");
+    return Error(Code::exhausted, "no memory for gzip").because(Cause::out_of_memory);
   std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, inflateEnd);
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(in.data()));
   stream.avail_in = static_cast<uInt>(in.size());
@@ -89,7 +89,7 @@ Status unsnappy(ByteView in, Bytes& out, size_t limit) {
 Status unlz4(ByteView in, Bytes& out, size_t limit) {
   LZ4F_dctx* raw = nullptr;
   if (LZ4F_isError(LZ4F_createDecompressionContext(&raw, LZ4F_VERSION)) != 0U) {
-    return Error(Code::exhausted, "no memory for lz4");
+    return Error(Code::exhausted, "no memory for lz4").because(Cause::out_of_memory);
   }
   std::unique_ptr<LZ4F_dctx, size_t (*)(LZ4F_dctx*)> context(raw, LZ4F_freeDecompressionContext);
   size_t used = 0;
@@ -114,7 +114,7 @@ Status unlz4(ByteView in, Bytes& out, size_t limit) {
 
 Status unzstd(ByteView in, Bytes& out, size_t limit) {
   std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
-  if (!context) return Error(Code::exhausted, "no memory for zstd");
+  if (!context) return Error(Code::exhausted, "no memory for zstd").because(Cause::out_of_memory);
   ZSTD_inBuffer input{in.data(), in.size(), 0};
   size_t used = 0;
   while (true) {

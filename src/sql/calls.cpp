@@ -19,6 +19,7 @@ Result<int64_t> integer(const Call::Argument& argument) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (argument.is_text || error != std::errc() || end != text.data() + text.size()) {
     return Error(Code::invalid_argument, "a whole number is expected, not {}", text)
+        .because(Cause::invalid_value)
         .at(argument.position);
   }
   return number;
@@ -28,6 +29,7 @@ Result<int64_t> integer(const Call::Argument& argument) {
 Result<QualifiedName> object_name(const Call::Argument& argument, std::string_view what) {
   if (!argument.is_text)
     return Error(Code::invalid_argument, "the name of a {} is expected", what)
+        .because(Cause::invalid_value)
         .at(argument.position);
   auto tokens = TRY(tokenize(argument.value));
   TokenCursor cursor(argument.value, tokens);
@@ -47,7 +49,9 @@ int64_t timeout_ms(const CallContext& context) { return context.bind.core->read_
 Result<CallRows> wait(CallContext& context, const Call& call) {
   int64_t epoch = TRY(integer(call.arguments[0]));
   if (epoch < 0)
-    return Error(Code::invalid_argument, "an epoch is not negative").at(call.arguments[0].position);
+    return Error(Code::invalid_argument, "an epoch is not negative")
+        .because(Cause::invalid_value)
+        .at(call.arguments[0].position);
   int64_t timeout =
       call.arguments.size() > 1 ? TRY(integer(call.arguments[1])) : timeout_ms(context);
   TRY(context.bind.core->wait_for(Epoch(static_cast<uint64_t>(epoch)), context.cancelled, timeout));
@@ -84,6 +88,7 @@ Result<CallRows> delete_records(CallContext& context, const Call& call) {
     int64_t partition = TRY(integer(call.arguments[1]));
     if (partition < 0 || partition > std::numeric_limits<int32_t>::max()) {
       return Error(Code::invalid_argument, "{} is not a partition", partition)
+          .because(Cause::invalid_value)
           .at(call.arguments[1].position);
     }
     records.partition = static_cast<int32_t>(partition);
@@ -92,6 +97,7 @@ Result<CallRows> delete_records(CallContext& context, const Call& call) {
     records.before = TRY(integer(call.arguments[2]));
     if (records.before < -1) {
       return Error(Code::invalid_argument, "{} is not an offset", records.before)
+          .because(Cause::invalid_value)
           .with_hint("-1 means the end")
           .at(call.arguments[2].position);
     }
@@ -107,6 +113,7 @@ Result<CallRows> delete_records(CallContext& context, const Call& call) {
 Result<std::string> directory(const Call::Argument& argument) {
   if (!argument.is_text || argument.value.empty()) {
     return Error(Code::invalid_argument, "the folder of a project is expected")
+        .because(Cause::invalid_value)
         .at(argument.position);
   }
   return argument.value;
@@ -132,6 +139,7 @@ Result<CallRows> apply(CallContext& context, const Call& call) {
   bool allow_drop = call.arguments.size() > 1;
   if (allow_drop && call.arguments[1].value != "allow_drop") {
     return Error(Code::invalid_argument, "the second argument can only be 'allow_drop'")
+        .because(Cause::invalid_value)
         .at(call.arguments[1].position);
   }
   auto changes =
@@ -173,13 +181,15 @@ Result<const CallFunction*> find_call(const Call& call) {
     if (call.arguments.size() < function.arguments_min ||
         call.arguments.size() > function.arguments_max) {
       return Error(Code::invalid_argument, "wrong number of arguments")
+          .because(Cause::undefined_function)
           .with_hint("CALL " + std::string(function.signature))
           .at(call.position);
     }
     return &function;
   }
   std::string nearest = nearest_name(call.function, names);
-  return Error(Code::not_found, "there is no function ziwa.{}", call.function)
+  return Error(Code::invalid_argument, "there is no function ziwa.{}", call.function)
+      .because(Cause::undefined_function)
       .with_hint(nearest.empty()
                      ? "there are wait, checkpoint, flush, delete_records, diff and apply"
                      : "did you mean ziwa." + nearest + "?")

@@ -238,6 +238,7 @@ Result<int64_t> interval_us(std::string_view amount, std::string_view unit) {
   auto [end, error] = std::from_chars(amount.data(), amount.data() + amount.size(), number);
   if (error != std::errc() || end != amount.data() + amount.size()) {
     return Error(Code::invalid_argument, "\"{}\" is not a number", amount)
+        .because(Cause::invalid_value)
         .with_hint("INTERVAL '5 seconds'");
   }
   std::string name = lower(unit);
@@ -246,11 +247,13 @@ Result<int64_t> interval_us(std::string_view amount, std::string_view unit) {
     if (known.name != name) continue;
     double us = number * static_cast<double>(known.us);
     if (!(us >= -9.0e18 && us <= 9.0e18))
-      return Error(Code::invalid_argument, "the interval is too long");
+      return Error(Code::invalid_argument, "the interval is too long")
+          .because(Cause::invalid_value);
     return static_cast<int64_t>(us);
   }
   return Error(Code::invalid_argument,
                "\"{}\" is not a unit of time that always has the same length", unit)
+      .because(Cause::invalid_value)
       .with_hint("use milliseconds, seconds, minutes, hours, days or weeks");
 }
 
@@ -290,6 +293,7 @@ Result<std::vector<Option>> parse_options(TokenCursor& cursor) {
     for (const Option& other : options) {
       if (other.name != option.name) continue;
       return Error(Code::invalid_argument, "option {} is given twice", option.name)
+          .because(Cause::syntax_error)
           .at(option.position);
     }
     options.push_back(std::move(option));

@@ -65,7 +65,8 @@ Result<const data::Column*> need_column(const data::Schema& schema, const std::s
   std::vector<std::string> names;
   for (const data::Column& column : schema.columns) names.push_back(column.name);
   std::string nearest = nearest_name(name, names);
-  return Error(Code::not_found, "there is no column \"{}\"", name)
+  return Error(Code::invalid_argument, "there is no column \"{}\"", name)
+      .because(Cause::undefined_column)
       .with_hint(nearest.empty() ? "" : "did you mean " + nearest + "?")
       .at(position);
 }
@@ -76,6 +77,7 @@ Result<catalog::Watermark> define_watermark(const data::Schema& schema,
   if (column->type != "TIMESTAMP") {
     return Error(Code::invalid_argument, "a watermark needs a TIMESTAMP column; \"{}\" is {}",
                  column->name, column->type)
+        .because(Cause::datatype_mismatch)
         .at(clause.position);
   }
   if (clause.delay_us < 0)
@@ -154,6 +156,7 @@ Result<std::vector<catalog::PartitionField>> define_partitioning(
     if (!identity && column->type != "TIMESTAMP" && column->type != "DATE") {
       return Error(Code::invalid_argument, "{}() needs a TIMESTAMP or DATE; \"{}\" is {}",
                    clause.transform, column->name, column->type)
+          .because(Cause::datatype_mismatch)
           .at(clause.position);
     }
     catalog::PartitionField field{column->name, clause.transform,
@@ -242,6 +245,7 @@ Status check_same_columns(const catalog::Object& from, const catalog::Object& in
     if (have.columns[*found].type == column.type) continue;
     return Error(Code::invalid_argument, "column \"{}\" is {} in \"{}\" and {} in \"{}\"",
                  column.name, have.columns[*found].type, from.name, column.type, into.name)
+        .because(Cause::datatype_mismatch)
         .at(position);
   }
   for (const data::Column& column : have.columns) {

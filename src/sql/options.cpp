@@ -20,11 +20,16 @@ Status apply_options(const std::vector<Option>& options, const std::vector<Optio
       std::string known;
       for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
       return Error(Code::invalid_argument, "a {} has no option \"{}\"", kind, option.name)
+          .because(Cause::invalid_value)
           .with_hint(nearest.empty() ? "options are " + known : "did you mean " + nearest + "?")
           .at(option.position);
     }
     if (Status status = spec->apply(option.value); !status) {
-      return std::move(status.error()).context("option " + option.name).at(option.position);
+      Error error = std::move(status.error()).context("option " + option.name).at(option.position);
+      if (error.code() == Code::invalid_argument && !error.cause()) {
+        error = std::move(error).because(Cause::invalid_value);
+      }
+      return error;
     }
   }
   return {};

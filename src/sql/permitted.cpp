@@ -63,7 +63,8 @@ Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duckdb::Connect
                                                                  const std::string& text,
                                                                  std::string_view verb) {
   auto statements = TRY(duck::guarded([&] { return connection.ExtractStatements(text); }));
-  if (statements.empty()) return Error(Code::invalid_argument, "there is no statement");
+  if (statements.empty())
+    return Error(Code::invalid_argument, "there is no statement").because(Cause::syntax_error);
   if (statements.size() > 1 || statements[0]->type == StatementType::MULTI_STATEMENT) {
     return Error(Code::unsupported, "the statement stands for several, which is not built")
         .with_hint("PIVOT: name the columns with IN (...)");

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "duck/cause.h"
 #include "lake/object_store.h"
 #include "sql/rewrite.h"
 #include "sql/row_writer.h"
@@ -93,7 +94,9 @@ Error readable(const Error& error, const std::string& file) {
   size_t detail_end = std::min(text.find("\n\n", detail + 1), text.size());
   std::string what = text.substr(detail + 1, detail_end - detail - 1);
   std::ranges::replace(what, '\n', ' ');
-  return Error(error.code(), "{}, line {}: {}", source, line, what);
+  Error named(error.code(), "{}, line {}: {}", source, line, what);
+  if (error.cause()) named = std::move(named).because(*error.cause());
+  return named;
 }
 
 /// Casts rows to the columns of a table; says which row and column does not fit.
@@ -157,10 +160,11 @@ class Caster {
       }
     }
     if (!first) return error;
-    return Error(Code::invalid_argument, "row {}, column \"{}\" ({} to {}): {}",
-                 rows_before_ + first->first + 1, names_[first->second],
-                 duck::type_name(inputs_[first->second].type), duck::type_name(to_[first->second]),
-                 why);
+    Error named(Code::invalid_argument, "row {}, column \"{}\" ({} to {}): {}",
+                rows_before_ + first->first + 1, names_[first->second],
+                duck::type_name(inputs_[first->second].type), duck::type_name(to_[first->second]),
+                why);
+    return std::move(named).because(duck::cause_of_cast(why));
   }
 
   Core& core_;
@@ -244,7 +248,9 @@ Result<LoadQuery> plan_load(const BindContext& context, const CreateTable& creat
   auto described = describe_query(context, {.text = all, .position = 0});
   if (!described) {
     Error error = described.error();
-    return Error(error.code(), "{}: {}", file, error.message()).with_hint(error.hint());
+    Error named = Error(error.code(), "{}: {}", file, error.message()).with_hint(error.hint());
+    if (error.cause()) named = std::move(named).because(*error.cause());
+    return named;
   }
   auto names = TRY(match_columns(*described, table, file));
   std::string columns;

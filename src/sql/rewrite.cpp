@@ -83,6 +83,7 @@ Result<WindowCall> read_call(const std::vector<Token>& tokens, size_t open) {
   }
   return Error(Code::invalid_argument, "the arguments of {}( are never closed",
                tokens[open - 1].text)
+      .because(Cause::syntax_error)
       .at(tokens[open - 1].position);
 }
 
@@ -123,6 +124,7 @@ class Rewriter {
       return Error(Code::invalid_argument,
                    "tumble takes a table, a time column and a size, not {} arguments",
                    call.arguments.size())
+          .because(Cause::undefined_function)
           .with_hint("tumble(t, ts, INTERVAL 1 MINUTE)")
           .at(tokens_[at].position);
     }

@@ -30,7 +30,8 @@ Status check_not_null(const data::Schema& schema, duckdb::DataChunk& rows) {
     for (duckdb::idx_t row = 0; row < rows.size(); ++row) {
       if (!format.validity.RowIsValid(format.sel->get_index(row))) {
         return Error(Code::invalid_argument, "NULL in column \"{}\", which is NOT NULL",
-                     schema.columns[i].name);
+                     schema.columns[i].name)
+            .because(Cause::not_null_violation);
       }
     }
   }

@@ -196,6 +196,7 @@ Status SessionImpl::check_transaction(const PreparedStatement& prepared) {
   const auto* control = std::get_if<TransactionControl>(&prepared.statement_);
   if (failed_ && !(control && control->verb != TransactionControl::Verb::begin)) {
     return Error(Code::conflict, "the transaction has failed; statements are refused until it ends")
+        .because(Cause::in_failed_transaction)
         .with_hint("ROLLBACK");
   }
   if (in_transaction() && writes(prepared.statement_)) {
@@ -296,7 +297,8 @@ Status SessionImpl::check_count(const PreparedStatement& prepared,
                                 const std::vector<duckdb::Value>& parameters) const {
   if (parameters.size() == prepared.parameters_.size()) return {};
   return Error(Code::invalid_argument, "the statement has {} parameters, {} values were given",
-               prepared.parameters_.size(), parameters.size());
+               prepared.parameters_.size(), parameters.size())
+      .because(Cause::undefined_parameter);
 }
 
 Result<std::vector<duck::NamedType>> SessionImpl::describe(

@@ -234,7 +234,9 @@ Result<Statement> parse_delete(TokenCursor& cursor) {
     const size_t position = ahead.peek().position;
     const int64_t partition = TRY(ahead.integer("a partition"));
     if (partition < 0 || partition > std::numeric_limits<int32_t>::max())
-      return Error(Code::invalid_argument, "{} is not a partition", partition).at(position);
+      return Error(Code::invalid_argument, "{} is not a partition", partition)
+          .because(Cause::invalid_value)
+          .at(position);
     records.partition = static_cast<int32_t>(partition);
   }
   TRY(ahead.expect_end());
@@ -335,9 +337,11 @@ Error TokenCursor::unexpected(std::string_view expected) const {
   const Token& token = peek();
   if (token.kind == TokenKind::end) {
     return Error(Code::invalid_argument, "the statement ends where {} is expected", expected)
+        .because(Cause::syntax_error)
         .at(token.position);
   }
   return Error(Code::invalid_argument, "expected {}, found {}", expected, token.text)
+      .because(Cause::syntax_error)
       .at(token.position);
 }
 
@@ -361,7 +365,9 @@ Result<std::string> TokenCursor::identifier(std::string_view what) {
   if (token.kind != TokenKind::word && token.kind != TokenKind::quoted) return unexpected(what);
   std::string name = next().value();
   if (name.empty())
-    return Error(Code::invalid_argument, "a name cannot be empty").at(token.position);
+    return Error(Code::invalid_argument, "a name cannot be empty")
+        .because(Cause::syntax_error)
+        .at(token.position);
   return name;
 }
 
@@ -374,6 +380,7 @@ Result<QualifiedName> TokenCursor::qualified_name(std::string_view what) {
   } while (accept_symbol("."));
   if (parts.size() > 3 || (parts.size() == 3 && upper(parts[0]) != "DB")) {
     return Error(Code::invalid_argument, "names have the form schema.name")
+        .because(Cause::syntax_error)
         .with_hint("the only database is db")
         .at(name.position);
   }
@@ -390,7 +397,9 @@ Result<int64_t> TokenCursor::integer(std::string_view what) {
   int64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) {
-    return Error(Code::invalid_argument, "{} is not a whole number", text).at(position);
+    return Error(Code::invalid_argument, "{} is not a whole number", text)
+        .because(Cause::syntax_error)
+        .at(position);
   }
   return value;
 }
@@ -414,7 +423,9 @@ Result<Statement> parse_statement(std::string_view sql) {
         .with_hint("COPY loads large data");
   }
   if (sql.find('\0') != std::string_view::npos) {
-    return Error(Code::invalid_argument, "a statement cannot hold a zero byte").at(sql.find('\0'));
+    return Error(Code::invalid_argument, "a statement cannot hold a zero byte")
+        .because(Cause::syntax_error)
+        .at(sql.find('\0'));
   }
   std::vector<Token> tokens = TRY(tokenize(sql));
   TokenCursor cursor(sql, tokens);

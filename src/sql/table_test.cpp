@@ -44,7 +44,7 @@ TEST_F(TableTest, PartitionsAreHiddenAndPruned) {
   EXPECT_EQ(error("CREATE TABLE q (a INT) PARTITIONED BY (month(a))").code(),
             Code::invalid_argument);
   EXPECT_EQ(error("CREATE TABLE q (a INT) PARTITIONED BY (bucket(a))").code(), Code::unsupported);
-  EXPECT_EQ(error("CREATE TABLE q (a INT) PARTITIONED BY (b)").code(), Code::not_found);
+  EXPECT_EQ(error("CREATE TABLE q (a INT) PARTITIONED BY (b)").cause(), Cause::undefined_column);
 }
 
 TEST_F(TableTest, CreateTableAsIsAllOrNothing) {

@@ -225,13 +225,17 @@ Result<std::vector<Token>> tokenize(std::string_view sql) {
   while (true) {
     size_t opened = 0;
     auto next = scanner.skip_blanks(at, &opened);
-    if (!next) return Error(Code::invalid_argument, "comment is never closed").at(opened);
+    if (!next)
+      return Error(Code::invalid_argument, "comment is never closed")
+          .because(Cause::syntax_error)
+          .at(opened);
     at = *next;
     if (at >= sql.size()) break;
     TokenKind kind = TokenKind::symbol;
     auto after = scanner.read_token(at, kind);
     if (!after) {
       return Error(Code::invalid_argument, "quote is never closed")
+          .because(Cause::syntax_error)
           .with_hint("a quote inside a text is written twice: 'it''s'")
           .at(at);
     }

@@ -109,7 +109,9 @@ Result<std::vector<duck::NamedType>> describe_query(const BindContext& context,
     return relocate(error_of(prepared->error), &*rewritten, query.position);
   }
   if (prepared->GetStatementType() != duckdb::StatementType::SELECT_STATEMENT) {
-    return Error(Code::invalid_argument, "a SELECT is expected").at(query.position);
+    return Error(Code::invalid_argument, "a SELECT is expected")
+        .because(Cause::syntax_error)
+        .at(query.position);
   }
   std::vector<duck::NamedType> columns;
   for (size_t i = 0; i < prepared->ColumnCount(); ++i) {

@@ -416,8 +416,9 @@ Status WriteFuse::check() const {
   std::lock_guard lock(mutex_);
   if (!failure_) return {};
   Code code = failure_->code() == Code::maybe_applied ? Code::unavailable : failure_->code();
-  return Error(code, "writing stopped after a failure: {}", failure_->message())
-      .with_hint("free disk space or mend the disk, then restart the server");
+  Error error(code, "writing stopped after a failure: {}", failure_->message());
+  if (failure_->cause()) error = std::move(error).because(*failure_->cause());
+  return std::move(error).with_hint("free disk space or mend the disk, then restart the server");
 }
 
 std::unique_ptr<rocksdb::Env> make_rocks_env(FileSystem& fs, std::shared_ptr<WriteFuse> fuse) {

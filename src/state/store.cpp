@@ -41,7 +41,9 @@ Error to_error(const rocksdb::Status& status, std::string_view what) {
     code = Code::unavailable;
   }
   const char* detail = status.getState();
-  return Error(code, "{}: {}", what, detail != nullptr ? std::string(detail) : status.ToString());
+  Error error(code, "{}: {}", what, detail != nullptr ? std::string(detail) : status.ToString());
+  if (status.IsNoSpace()) error = std::move(error).because(Cause::disk_full);
+  return error;
 }
 
 /// RocksDB's own log lines: warnings and errors only, into ours. None is an ERROR: the call that
@@ -281,6 +283,7 @@ class RocksStore final : public Store {
     if (TRY(fs_.free_bytes(path_)) >= reserve + 2 * bytes) return {};
     return Error(Code::exhausted, "the disk of {} is full: less than {} bytes are free", path_,
                  reserve + 2 * bytes)
+        .because(Cause::disk_full)
         .with_hint("free some space; nothing was written and writes work again by themselves");
   }
 

@@ -135,7 +135,8 @@ class ThreadedEngine final : public Engine {
     });
     if (checkpoints_done_ >= wanted) return {};
     if (checkpoints_refused_ >= wanted) {
-      return Error(Code::exhausted, "a checkpoint cannot be written: {}", refusal_);
+      return Error(Code::exhausted, "a checkpoint cannot be written: {}", refusal_)
+          .because(Cause::disk_full);
     }
     if (failed_) return Error(Code::unavailable, "a checkpoint cannot be written: {}", failure_);
     return Error(Code::unavailable, "the stream engine is stopping");

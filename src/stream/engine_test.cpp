@@ -174,6 +174,7 @@ TEST(Engine, AFullDiskHoldsUpCheckpointsUntilThereIsRoom) {
   auto refused = rig.engine().checkpoint();
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code(), Code::exhausted);
+  EXPECT_EQ(refused.error().cause(), Cause::disk_full);
   EXPECT_EQ(rig.view(view), (Bag{{"a|1", 1}})) << "readers keep what was published";
   ASSERT_EQ(rig.engine().view_status().size(), 1u);
   EXPECT_NE(rig.engine().view_status()[0].error, "") << "it says what it waits for";
