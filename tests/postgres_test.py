@@ -234,6 +234,11 @@ SQLSTATES = [
     ("SELECT 300::TINYINT", "22003"),
     ("SELECT 9223372036854775807 + 1::BIGINT", "22003"),
     ("SELECT sqrt(-1)", "22023"),
+    ("SELECT log(1, 5)", "22012"),
+    ("SELECT DATE '2020-01-01'::INTEGER", "42846"),
+    ("SELECT coalesce(DATE '2020-01-01', 'x'::BLOB)", "42804"),
+    ("SELECT nowhere.a FROM strict", "42P01"),
+    ("CALL ziwa.nowhere()", "42883"),
     ("SELECT '2020'::TIMESTAMP", "22007"),
     ("INSERT INTO strict VALUES (NULL)", "23502"),
     ("INSERT INTO strict VALUES (1, 2)", "42601"),
@@ -249,6 +254,40 @@ def test_sqlstates(shared_connection, statement, sqlstate):
     with pytest.raises(psycopg.Error) as caught:
         shared_connection.execute(statement)
     assert caught.value.sqlstate == sqlstate, caught.value
+
+
+PHRASES = [
+    "syntax error at or near",
+    "x does not exist",
+    "Scalar Function with name x",
+    "Division by zero",
+    "x must appear in the GROUP BY clause",
+    "value is out of range",
+    "No space left on device",
+    "out of memory",
+    "failed to allocate data of size 1",
+]
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_words_of_a_user_change_no_sqlstate(shared_connection, phrase):
+    def state(statement, *values):
+        with pytest.raises(psycopg.Error) as caught:
+            shared_connection.execute(statement, values)
+        return caught.value.sqlstate
+
+    assert state(f"SELECT '{phrase}'::INTEGER") == "22P02"
+    assert state("SELECT CAST(%s AS INTEGER)", phrase) == "22P02"
+    assert state("SELECT CAST(%s AS DATE)", phrase) == "22007"
+    assert state(f"SELECT error('{phrase}')") == "42000"
+    assert state(f'SELECT "{phrase}"') == "42703"
+    assert state(f'SELECT * FROM "{phrase}"') == "42P01"
+    shared_connection.execute(f'CREATE TEMP TABLE "{phrase}" ("{phrase}" INTEGER NOT NULL)')
+    assert state(f'SELECT nowhere FROM "{phrase}"') == "42703"
+    assert state(f'SELECT "{phrase}", count(*) FROM "{phrase}"') == "42803"
+    assert state(f'INSERT INTO "{phrase}" VALUES (1, 2)') == "42601"
+    assert state(f'INSERT INTO "{phrase}" VALUES (NULL)') == "23502"
+    assert state(f'INSERT INTO "{phrase}" VALUES (%s)', phrase) == "22P02"
 
 
 def test_a_parameter_of_another_form(shared_connection):

@@ -385,7 +385,7 @@ def test_a_full_disk_is_a_clear_error_and_room_mends_it(make_server, tmp_path, w
             while kept < 500:
                 one.sql(f"INSERT INTO filling SELECT {kept}, repeat(md5('{kept}'), 10000)")
                 kept += 1
-        assert error.value.sqlstate.startswith("53"), error.value
+        assert error.value.sqlstate == "53100", error.value
         produced = subprocess.run(
             ["kcat", "-b", one.kafka, "-t", "filling", "-P", "-X", "message.timeout.ms=3000"],
             input=b"x" * 900_000,

@@ -378,7 +378,6 @@ Status Conversation::refuse(std::string_view sqlstate, std::string message) {
 }
 
 void Conversation::fail(Report report) {
-  if (std::exchange(in_failed_transaction_, false)) report.sqlstate = kFailedTransaction;
   out_.report(report);
   active_ = nullptr;
   simple_execution_.reset();
@@ -399,6 +398,7 @@ Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::stri
   if (parts.size() > 1) {
     return Error(Code::invalid_argument, "a prepared statement holds one statement, not {}",
                  parts.size())
+        .because(Cause::syntax_error)
         .at(parts[1].position);
   }
   statement->empty = parts.empty();
@@ -471,7 +471,8 @@ Status Conversation::on_bind(const Bind& bind) {
   const auto& types = statement.parameter_types();
   if (bind.parameters.size() != types.size()) {
     return Error(Code::invalid_argument, "the statement takes {} parameters, not {}", types.size(),
-                 bind.parameters.size());
+                 bind.parameters.size())
+        .because(Cause::undefined_parameter);
   }
   auto portal = std::make_unique<Portal>();
   portal->statement = found->second;
@@ -673,9 +674,9 @@ Status Conversation::check_transaction(std::string_view text) {
   if (session_->transaction_state() != sql::TransactionState::failed) return {};
   std::string simple = ClientSettings::simplify(text);
   if (simple == "ROLLBACK" || simple == "COMMIT") return {};
-  in_failed_transaction_ = true;
   return Error(Code::conflict,
-               "current transaction is aborted, commands are ignored until ROLLBACK");
+               "current transaction is aborted, commands are ignored until ROLLBACK")
+      .because(Cause::in_failed_transaction);
 }
 
 char Conversation::transaction_status() const {

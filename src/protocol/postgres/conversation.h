@@ -121,7 +121,6 @@ class Conversation {
   bool in_simple_ = false;
   bool in_startup_ = true;
   bool skip_to_sync_ = false;
-  bool in_failed_transaction_ = false;  ///< The next report says so.
 
   std::atomic<bool> stopping_ = false;
   std::mutex cancel_mutex_;

@@ -60,7 +60,8 @@ Result<std::string> numeric_text(ByteView binary) {
   int weight = reader.be<int16_t>();
   auto sign = reader.be<uint16_t>();
   int scale = reader.be<int16_t>();
-  Error malformed(Code::invalid_argument, "a numeric parameter is malformed");
+  Error malformed = Error(Code::invalid_argument, "a numeric parameter is malformed")
+                        .because(Cause::invalid_text);
   if (!reader.ok()) return malformed;
   if (sign == kNan) return std::string("NaN");
   if (sign == kInfinity) return std::string("Infinity");

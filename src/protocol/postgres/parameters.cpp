@@ -1,3 +1,4 @@
+#include "duck/cause.h"
 #include "duck/instance.h"
 #include "protocol/postgres/numeric.h"
 #include "protocol/postgres/types.h"
@@ -61,7 +62,8 @@ const std::map<uint32_t, KnownType>& known_types() {
 }
 
 Error not_binary(std::string_view what) {
-  return Error(Code::invalid_argument, "a binary parameter is not a {}", what);
+  return Error(Code::invalid_argument, "a binary parameter is not a {}", what)
+      .because(Cause::invalid_text);
 }
 
 template <typename T>
@@ -82,7 +84,7 @@ Result<Value> decimal_value(const std::string& text) {
   if (Value(text).DefaultTryCastAs(type, value, &message)) return value;
   type = scale == 0 ? LogicalType::HUGEINT : LogicalType::DOUBLE;
   if (Value(text).DefaultTryCastAs(type, value, &message)) return value;
-  return Error(Code::invalid_argument, "{}", message);
+  return Error(Code::invalid_argument, "{}", message).because(duck::cause_of_cast(message));
 }
 
 // DuckDB believes its values: one out of range makes it read outside its tables.
@@ -208,7 +210,8 @@ Result<Value> bytea_text(std::string_view text) {
     auto pair = text.substr(i, 2);
     auto [end, error] = std::from_chars(pair.data(), pair.data() + pair.size(), byte, 16);
     if (error != std::errc() || pair.size() != 2 || end != pair.data() + 2) {
-      return Error(Code::invalid_argument, "a bytea parameter is not \"\\x\" and hex digits");
+      return Error(Code::invalid_argument, "a bytea parameter is not \"\\x\" and hex digits")
+          .because(Cause::invalid_text);
     }
     bytes.push_back(static_cast<char>(byte));
   }
@@ -218,7 +221,8 @@ Result<Value> bytea_text(std::string_view text) {
 /// {1,NULL,"a b"} of one dimension as a list of texts, which the cast to the wanted type then
 /// reads.
 Result<Value> array_text(std::string_view text) {
-  Error malformed(Code::invalid_argument, "an array parameter is not of the form {{a,b}}");
+  Error malformed = Error(Code::invalid_argument, "an array parameter is not of the form {{a,b}}")
+                        .because(Cause::invalid_text);
   if (!text.starts_with('{') || !text.ends_with('}') || text.size() < 2) return malformed;
   text = text.substr(1, text.size() - 2);
   duckdb::vector<Value> items;
@@ -262,7 +266,8 @@ Result<Value> cast_value(Value value, const LogicalType& wanted) {
   std::string message;
   if (value.DefaultTryCastAs(wanted, cast, &message)) return cast;
   return Error(Code::invalid_argument, "a parameter does not read as {}: {}", wanted.ToString(),
-               message);
+               message)
+      .because(duck::cause_of_cast(message));
 }
 
 /// An array whose type nobody has named: of texts, or of what the binary form says.

@@ -10,7 +10,6 @@ namespace ziwa::protocol::postgres {
 
 // SQLSTATEs that the door gives by itself; those of our codes stand in schemas/errors.yaml.
 inline constexpr std::string_view kProtocolViolation = "08P01";
-inline constexpr std::string_view kFailedTransaction = "25P02";
 inline constexpr std::string_view kNoSuchStatement = "26000";
 inline constexpr std::string_view kNoSuchPortal = "34000";
 inline constexpr std::string_view kDuplicateStatement = "42P05";
@@ -27,8 +26,8 @@ struct SqlState {
 std::span<const SqlState> sqlstates();
 /// Postgres's five-character code for one of ours.
 std::string_view sqlstate_of(Code code);
-/// As precise as the message allows: the engine's words tell a syntax error from a column that is
-/// not there.
+std::string_view sqlstate_of(Cause cause);
+/// Of the error's cause, or of its code where it carries none.
 std::string_view sqlstate_of(const Error& error);
 /// The way back, for our own clients: the code of a SQLSTATE, by its class when the table lacks it.
 Code code_of_sqlstate(std::string_view sqlstate);

@@ -58,7 +58,7 @@ error invalid_argument @10
 
 CALL ziwa.nothing()
 ----
-error not_found @10
+error invalid_argument @10
 
 SELECT 1 +
   wrong

@@ -37,7 +37,7 @@ error invalid_argument @33
 
 CREATE TOPIC x (id BIGINT) WITH (partition_by = 'nothing')
 ----
-error not_found @33
+error invalid_argument @33
 
 CREATE TOPIC x (id BIGINT) WITH (format = 'xml')
 ----
