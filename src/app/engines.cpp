@@ -157,6 +157,7 @@ Status Engines::open_streams() {
   options.checkpoint_interval_ms = settings.integer("stream.checkpoint.interval");
   options.watermark_max_ahead_ms = settings.integer("stream.watermark.ahead.max");
   options.step_rows_max = static_cast<size_t>(settings.integer("stream.step.rows"));
+  options.step_bytes = static_cast<size_t>(settings.integer("stream.step.bytes"));
   stream_ = TRY(stream::Engine::open(
       {.fs = environment_.fs,
        .clock = environment_.clock,

@@ -58,7 +58,7 @@ Status Core::open_feeds(Backfill& backfill) {
   for (ObjectId id : sources) {
     auto object = catalog->find(id);
     if (object == nullptr || object->kind() != catalog::Kind::topic) continue;
-    auto feed = TRY(TopicFeed::create(*object, deps_.log, options_.watermark_max_ahead_ms));
+    auto feed = TRY(TopicFeed::create(*object, deps_.log, feed_options()));
     if (auto position = positions.find(id); position != positions.end()) {
       ByteReader in(as_bytes(position->second));
       TRY(feed->load(in));
@@ -259,10 +259,11 @@ Status Core::plan_cuts(Backfill& backfill, TopicFeed& feed) {
   return {};
 }
 
-/// Reads whole entries, about `rows_max` records. Returns how many.
+/// Reads whole entries, about `rows_max` records or Options::step_bytes. Returns how many records.
 Result<size_t> Core::read_slice(Backfill& backfill, TopicFeed& feed, size_t rows_max) {
   TRY(plan_cuts(backfill, feed));
   auto& cuts = backfill.cuts[feed.topic()];
+  rows_max = std::min(rows_max, std::max<size_t>(1, options_.step_bytes / feed.record_bytes()));
   std::map<int32_t, Offset> ends;
   size_t rows = 0;
   size_t count = 0;

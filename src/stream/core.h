@@ -76,8 +76,8 @@ class Core {
   /// Whether an error that may pass ends a step, so that it is done again by a new core (the
   /// default); else it fails the views that meet it.
   void set_patient(bool patient) { main_.patient = patient; }
-  /// Records that the last step read.
-  size_t last_step_rows() const { return last_step_rows_; }
+  /// Whether the last step took as much as one may: there is probably more.
+  bool last_step_full() const { return last_step_full_; }
   /// Moves private pipelines on. False: there are none, or they cannot go on.
   Result<bool> advance_backfills();
   /// When a backfill begins again, or a table is opened again.
@@ -145,6 +145,9 @@ class Core {
   Status forget_unknown_rows(const catalog::Snapshot& catalog);
 
   // core.cpp
+  TopicFeed::Options feed_options() const {
+    return {.max_ahead_ms = options_.watermark_max_ahead_ms, .read_bytes = options_.step_bytes};
+  }
   View::Dependencies view_dependencies();
   Result<std::unique_ptr<Dataflow>> compile(const Plan& plan,
                                             const catalog::Snapshot& catalog) const;
@@ -250,7 +253,7 @@ class Core {
   PublishedPtr published_;
   std::function<void(PublishedPtr)> on_publish_;
   bool checkpoint_running_ = false;
-  size_t last_step_rows_ = 0;
+  bool last_step_full_ = false;
 
   std::unique_ptr<RowTable> dead_letters_;
   duckdb::DataChunk dead_rows_;

@@ -453,7 +453,7 @@ class ThreadedEngine final : public Engine {
       auto rest =
           std::clamp<SteadyClock::duration>(now - begun, std::chrono::milliseconds(0),
                                             std::chrono::milliseconds(options_.step_rest_max_ms));
-      if (core_->last_step_rows() >= options_.step_rows_max) rest = {};
+      if (core_->last_step_full()) rest = {};
       auto next =
           std::max(begun + std::chrono::milliseconds(options_.step_interval_ms), now + rest);
       if (waiters_ > 0 || backfilling || next <= now) return;

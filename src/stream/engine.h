@@ -78,6 +78,9 @@ class Engine {
   struct Options {
     int64_t checkpoint_interval_ms = 1'000;  ///< Longer when one takes over a tenth of it.
     size_t step_rows_max = 100'000;
+    /// Of unpacked records: a step or a slice of a backfill ends with the entry that reaches it,
+    /// and no more are in memory at once.
+    size_t step_bytes = 64u << 20;
     int64_t idle_check_ms = 1'000;
     int64_t step_interval_ms = 20;   ///< Between steps while nobody waits for one.
     int64_t step_rest_max_ms = 100;  ///< A step is followed by a rest as long as it took, at most.

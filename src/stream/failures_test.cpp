@@ -1,6 +1,10 @@
+#include "base/checksum.h"
+#include "log/record_batch.h"
 #include "stream/testing/stream_rig.h"
 
 #include <fmt/format.h>
+
+#include <future>
 
 // Views, sinks, backfills and tables that fail, for a while or for good: what is shown, what is
 // kept, and that nobody else is held up.
@@ -449,6 +453,120 @@ TEST_F(Failures, ADropOnAFullDiskLetsGoOfAllItHolds) {
   auto cursor = rig_.store().cursor(rig_.store().table("views"));
   for (cursor->seek(""); cursor->valid(); cursor->next()) ++left;
   EXPECT_EQ(left, 0u);
+}
+
+/// Puts `damage` into a batch on disk, with a checksum that fits: what a client may have sent.
+void damage_batch(StreamRig& rig, ObjectId topic, std::string_view text,
+                  const std::function<void(std::span<std::byte>)>& damage) {
+  auto path = fmt::format("data/log/{}/0/00000000000000000000.log", topic);
+  auto file = *rig.fs().open(path, OpenMode::read_write);
+  Bytes bytes(file->size());
+  ASSERT_TRUE(file->read_at(0, bytes).has_value());
+  for (size_t at = 0; at < bytes.size();) {
+    auto header = *log::parse_batch_header(ByteView(bytes).subspan(at));
+    std::span<std::byte> batch(bytes.data() + at, header.total_bytes());
+    at += header.total_bytes();
+    if (as_text(batch).find(text) == std::string_view::npos) continue;
+    damage(batch);
+    store_be<uint32_t>(batch.data() + 17, crc32c(ByteView(batch).subspan(21)));
+  }
+  ASSERT_TRUE(file->write_at(0, bytes).has_value());
+  ASSERT_TRUE(file->sync().has_value());
+}
+
+TEST(BadBatches, AreDeadLettersAndTheStreamGoesOn) {
+  StreamRig rig;
+  rig.open();
+  auto topic = rig.create_topic({.columns = kColumns, .partitions = 1});
+  rig.produce(topic, 0, {record(1, "a"), "{first"});
+  rig.produce(topic, 0, {record(2, "malformed"), record(3, "a")});
+  rig.produce(topic, 0, {record(4, "offsets"), record(5, "a")});
+  rig.produce(topic, 0, {record(6, "unpacks"), record(7, "a")});
+  rig.produce(topic, 0, {"{last", record(8, "a")});
+  rig.kill();
+  // A length that goes over the end; two records of one offset; bytes that are no zstd frame.
+  damage_batch(rig, topic, "malformed", [](auto batch) { batch[61] = std::byte(0x7e); });
+  damage_batch(rig, topic, "offsets", [](auto batch) {
+    size_t length = static_cast<size_t>(batch[61]) / 2 + 62;
+    batch[length + 3] = std::byte(0);
+  });
+  damage_batch(rig, topic, "unpacks", [](auto batch) { batch[22] = std::byte(4); });
+  rig.open();
+  auto live = rig.create_view("live", counts(topic));
+  rig.settle();
+  EXPECT_EQ(rig.view(live), (Bag{{"a|2", 1}}));
+  auto dead = rig.scan(*rig.core().dead_letters(), {2, 5});
+  EXPECT_EQ(dead, (Bag{{"1|{first", 1}, {"2|", 1}, {"4|", 1}, {"6|", 1}, {"8|{last", 1}}));
+  EXPECT_THAT(std::next(rig.scan(*rig.core().dead_letters(), {2, 4}).begin())->first,
+              ::testing::HasSubstr("of offsets 2 to 3 cannot be read"));
+  rig.produce(topic, 0, {record(9, "a")});
+  rig.settle();
+  EXPECT_EQ(rig.view(live), (Bag{{"a|3", 1}}));
+  auto later = rig.create_view("later", counts(topic));
+  rig.settle();
+  EXPECT_EQ(rig.view(later), rig.view(live));
+  EXPECT_EQ(rig.scan(*rig.core().dead_letters(), {2}).size(), 5u);
+}
+
+TEST(StepBytes, AStepAndASliceEndWhereTheyAreFull) {
+  StreamRig rig;
+  rig.options.step_bytes = 20'000;
+  rig.open();
+  auto topic = rig.create_topic({.columns = kColumns, .partitions = 2, .watermark = ""});
+  auto view = rig.create_view("v", counts(topic));
+  rig.settle();
+  const std::string key(1'000, 'k');
+  for (int i = 0; i < 200; ++i) rig.produce(topic, i % 2, {record(i, key)});
+  int steps = 0;
+  while (*rig.core().step(1'000'000)) ++steps;
+  EXPECT_GE(steps, 9);
+  EXPECT_EQ(rig.view(view), (Bag{{key + "|200", 1}}));
+  auto later = rig.create_view("later", counts(topic));
+  int slices = 0;
+  while (rig.core().backfilling()) {
+    ASSERT_TRUE(rig.core().advance_backfills().has_value());
+    ++slices;
+  }
+  EXPECT_GE(slices, 9);
+  EXPECT_EQ(rig.view(later), rig.view(view));
+}
+
+TEST(StepBytes, AnEntryThatIsLargerIsReadInPortions) {
+  const PlanBuilder::Columns columns = {{"id", "BIGINT"}, {"k", "VARCHAR"}, {"ts", "TIMESTAMP"}};
+  auto late_of = [&](size_t step_bytes) {
+    StreamRig rig;
+    rig.options.step_bytes = step_bytes;
+    rig.open();
+    auto topic =
+        rig.create_topic({.columns = columns, .partitions = 2, .watermark = "ts", .delay_us = 0});
+    PlanBuilder b;
+    auto s = b.source(topic, columns);
+    auto w = b.tumble(s, b.column(s, 2), 10'000'000);
+    b.aggregate(w, {b.column(w, 3)}, {{.function = "count_star"}},
+                {{"window_start", "TIMESTAMP"}, {"n", "BIGINT"}});
+    auto view = rig.create_view("v", b.build({0}));
+    rig.settle();
+    for (int entry = 0; entry < 20; ++entry) {
+      std::vector<log::NewRecord> records;
+      std::vector<std::string> values;
+      for (int i = 0; i < 50; ++i) {
+        values.push_back(fmt::format(R"({{"id":{},"k":"a","ts":"2001-01-01 00:{:02}:{:02}"}})", i,
+                                     entry, (i * 7) % 60));
+      }
+      for (const auto& value : values)
+        records.push_back({TimestampMs(0), std::nullopt, as_bytes(value)});
+      Bytes batch = log::encode_batch(records);
+      std::promise<void> done;
+      rig.log().append_together({{{topic, 0}, {batch, batch}}, {{topic, 1}, {batch}}},
+                                [&](Result<EntryNumber>) { done.set_value(); });
+      done.get_future().wait();
+    }
+    rig.settle();
+    auto out = rig.view(view);
+    out.merge(rig.scan(*rig.published()->late_rows.at(view)->scan()));
+    return out;
+  };
+  EXPECT_EQ(late_of(1'000), late_of(1u << 20));
 }
 
 }  // namespace

@@ -171,7 +171,7 @@ Status Core::load_idle_history() {
 Status Core::load_feed(ObjectId topic, std::string_view meta) {
   auto object = deps_.catalog.snapshot()->find(topic);
   if (object == nullptr || object->kind() != catalog::Kind::topic) return {};
-  auto feed = TRY(TopicFeed::create(*object, deps_.log, options_.watermark_max_ahead_ms));
+  auto feed = TRY(TopicFeed::create(*object, deps_.log, feed_options()));
   ByteReader in(as_bytes(meta));
   TRY(feed->load(in));
   feed->set_definition(*object);

@@ -18,6 +18,7 @@ struct Overloaded : Cases... {
 struct Core::StepInput {
   Epoch epoch;
   size_t rows = 0;
+  size_t bytes = 0;  ///< Estimated.
   std::map<ObjectId, std::vector<TopicCut>> cuts;
   std::map<ObjectId, std::vector<IdleEvent>> idles;
   struct Start {
@@ -38,7 +39,9 @@ void Core::collect_ends(const journal::Entry& entry, const std::vector<journal::
     if (feed == nullptr || end.id.partition >= feed->partitions()) continue;
     auto& before = input.ends.try_emplace(end.id, feed->position(end.id.partition)).first->second;
     if (end.end <= before) continue;
-    input.rows += static_cast<size_t>(end.end.value - before.value);
+    auto rows = static_cast<size_t>(end.end.value - before.value);
+    input.rows += rows;
+    input.bytes += rows * feed->record_bytes();
     before = end.end;
     input.cuts[end.id.topic].push_back(
         {.entry = entry.number, .time = entry.time, .partition = end.id.partition, .end = end.end});
@@ -52,7 +55,7 @@ void Core::collect_ends(const journal::Entry& entry, const std::vector<journal::
 Status Core::collect(const std::vector<journal::Entry>& entries, size_t rows_max,
                      StepInput& input) {
   for (const auto& entry : entries) {
-    if (input.rows >= rows_max) break;
+    if (input.rows >= rows_max || input.bytes >= options_.step_bytes) break;
     std::visit(Overloaded{
                    [&](const journal::LogCommit& commit) {
                      collect_ends(entry, commit.ends, false, input);
@@ -159,7 +162,7 @@ Result<bool> Core::step(size_t rows_max) {
   int64_t begun = deps_.clock.monotonic_ns();
   StepInput input;
   TRY(collect(entries, rows_max, input));
-  last_step_rows_ = input.rows;
+  last_step_full_ = input.rows >= rows_max || input.bytes >= options_.step_bytes;
   TRY(read_topics(input));
   TRY(read_tables(input));
   TRY(flush_dead_letters());

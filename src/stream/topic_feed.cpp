@@ -13,6 +13,7 @@ using duckdb::LogicalType;
 using duckdb::LogicalTypeId;
 
 constexpr size_t kFetchBytes = 4u << 20;
+constexpr size_t kFetchBytesMin = 256u << 10;  ///< When many partitions are read together.
 
 /// Micros per unit of a timestamp column; 0 when the type is none.
 int64_t micros_per_unit(const LogicalType& type) {
@@ -31,24 +32,151 @@ int64_t micros_per_unit(const LogicalType& type) {
 
 }  // namespace
 
-/// Records of one partition, and the bytes they point into.
-struct TopicFeed::Fetched {
-  std::vector<std::unique_ptr<Bytes>> buffers;
-  std::vector<data::Record> records;
-  int32_t partition = 0;
+/// Records that are handed on together, and the bytes they point into.
+struct TopicFeed::Portion {
+  std::vector<std::shared_ptr<const Bytes>> buffers;
+  size_t bytes = 0;
+  struct Unreadable {
+    size_t before;  ///< Position in records_.
+    DeadLetter letter;
+  };
+  std::vector<Unreadable> batches;  ///< That cannot be read.
 };
 
-TopicFeed::TopicFeed(const catalog::Object& topic, log::Log& log, int64_t max_ahead_ms)
+/// Reads one partition batch by batch.
+class TopicFeed::Cursor {
+ public:
+  Cursor(const TopicFeed& feed, int32_t partition, size_t fetch_bytes)
+      : feed_(feed),
+        id_{feed.topic_, partition},
+        first_(feed.position(partition)),
+        from_(first_),
+        fetch_bytes_(fetch_bytes) {}
+
+  /// Appends the records of the next batch below `end` to `out`. False: there is none.
+  Result<bool> next(const TopicCut& cut, std::vector<data::Record>& out, Portion& portion) {
+    while (from_ < cut.end) {
+      if (at_ == data_->batches.size()) TRY(fetch(cut.end));
+      ByteView rest = ByteView(data_->batches).subspan(at_);
+      auto header = TRY(log::parse_batch_header(rest));
+      at_ += header.total_bytes();
+      from_ = std::max(from_, Offset(header.last_offset() + 1));
+      if (is_skipped(header)) continue;
+      take(header, rest.subspan(0, header.total_bytes()), cut, out, portion);
+      return true;
+    }
+    return false;
+  }
+
+ private:
+  Status fetch(Offset end) {
+    auto data = TRY(feed_.log_.fetch(id_, from_, fetch_bytes_, log::Isolation::read_committed));
+    if (data.batches.empty()) {
+      return Error(Code::unavailable, "records {} to {} of topic {}/{} cannot be read yet", from_,
+                   end, id_.topic, id_.partition);
+    }
+    auto header = TRY(log::parse_batch_header(data.batches));
+    if (header.last_offset() < from_.value) {
+      return Error(Code::corrupt, "a fetch of topic {}/{} at {} gives no progress", id_.topic,
+                   id_.partition, from_);
+    }
+    data_ = std::make_shared<log::FetchedData>(std::move(data));
+    at_ = 0;
+    next_aborted_ = 0;
+    aborting_.clear();
+    return {};
+  }
+
+  /// Control batches, and those of transactions that ended badly.
+  bool is_skipped(const log::BatchHeader& header) {
+    const auto& aborted = data_->aborted;
+    while (next_aborted_ < aborted.size() &&
+           aborted[next_aborted_].first_offset.value <= header.last_offset()) {
+      aborting_.insert(aborted[next_aborted_++].producer_id);
+    }
+    if (header.control()) {
+      aborting_.erase(header.producer_id);
+      return true;
+    }
+    if (header.last_offset() < first_.value) return true;
+    return header.transactional() && aborting_.contains(header.producer_id);
+  }
+
+  void take(const log::BatchHeader& header, ByteView batch, const TopicCut& cut,
+            std::vector<data::Record>& out, Portion& portion) {
+    views_.clear();
+    auto buffer = header.codec() == 0 ? nullptr : std::make_shared<Bytes>();
+    Status read = log::read_records(batch, views_, buffer == nullptr ? unused_ : *buffer);
+    if (read && !in_order(header)) {
+      read = Error(Code::corrupt, "its records do not have offsets of their own");
+    }
+    if (!read) {
+      DeadLetter letter{
+          .topic = id_.topic,
+          .partition = id_.partition,
+          .offset = std::max(first_, Offset(header.base_offset)),
+          .entry = cut.entry,
+          .reason = fmt::format("the batch of offsets {} to {} cannot be read: {}",
+                                header.base_offset, header.last_offset(), read.error().message()),
+          .value = {}};
+      portion.batches.push_back({out.size(), std::move(letter)});
+      return;
+    }
+    if (buffer != nullptr) {
+      portion.bytes += buffer->size();
+      portion.buffers.push_back(std::move(buffer));
+    } else {
+      portion.bytes += batch.size();
+      // Shares the life of the fetched bytes.
+      if (portion.buffers.empty() || portion.buffers.back().get() != &data_->batches) {
+        portion.buffers.emplace_back(data_, &data_->batches);
+      }
+    }
+    for (const auto& record : views_) {
+      if (record.offset < first_ || record.offset >= cut.end) continue;
+      out.push_back({.offset = record.offset,
+                     .partition = id_.partition,
+                     .timestamp = record.timestamp,
+                     .entry = cut.entry,
+                     .key = record.key,
+                     .value = record.value});
+    }
+  }
+
+  bool in_order(const log::BatchHeader& header) const {
+    int64_t least = header.base_offset;
+    for (const auto& record : views_) {
+      if (record.offset.value < least) return false;
+      least = record.offset.value + 1;
+    }
+    return least <= header.last_offset() + 1;
+  }
+
+  const TopicFeed& feed_;
+  const PartitionId id_;
+  const Offset first_;
+  Offset from_;
+  const size_t fetch_bytes_;
+  std::shared_ptr<log::FetchedData> data_ = std::make_shared<log::FetchedData>();
+  size_t at_ = 0;
+  size_t next_aborted_ = 0;
+  std::set<int64_t> aborting_;  ///< Producers whose current transaction ended badly.
+  std::vector<log::RecordView> views_;
+  Bytes unused_;
+};
+
+TopicFeed::TopicFeed(const catalog::Object& topic, log::Log& log, const Options& options)
     : topic_(topic.id),
       log_(log),
-      max_ahead_us_(max_ahead_ms * 1000),
+      max_ahead_us_(options.max_ahead_ms * 1000),
+      read_bytes_(options.read_bytes),
       positions_(static_cast<size_t>(topic.topic().partitions)),
       tracker_(positions_.size(), topic.topic().watermark ? topic.topic().watermark->delay_us : 0) {
 }
 
 Result<std::unique_ptr<TopicFeed>> TopicFeed::create(const catalog::Object& topic, log::Log& log,
-                                                     int64_t max_ahead_ms) {
-  std::unique_ptr<TopicFeed> feed(new TopicFeed(topic, log, max_ahead_ms));
+                                                     const Options& options) {
+  std::unique_ptr<TopicFeed> feed(new TopicFeed(topic, log, options));
   const auto& definition = topic.topic();
   duckdb::vector<LogicalType> types;
   for (const auto& column : definition.schema.columns) {
@@ -76,6 +204,18 @@ Result<std::unique_ptr<TopicFeed>> TopicFeed::create(const catalog::Object& topi
   return feed;
 }
 
+void TopicFeed::guess_record_bytes() {
+  uint64_t bytes = 0;
+  int64_t records = 0;
+  for (int32_t p = 0; p < partitions(); ++p) {
+    auto info = log_.info({topic_, p});
+    if (!info) continue;  // Reading it will say so.
+    bytes += info->bytes;
+    records += info->high_watermark.value - info->log_start.value;
+  }
+  if (records > 0) record_bytes_ = std::max<size_t>(1, bytes / static_cast<uint64_t>(records));
+}
+
 Status TopicFeed::seek_to_start() {
   for (size_t i = 0; i < positions_.size(); ++i) {
     auto info = TRY(log_.info({topic_, static_cast<int32_t>(i)}));
@@ -97,106 +237,68 @@ Result<uint64_t> TopicFeed::read(std::span<const TopicCut> cuts, std::span<const
   std::sort(sorted.begin(), sorted.end(), [](const TopicCut& a, const TopicCut& b) {
     return std::tie(a.entry, a.partition, a.end) < std::tie(b.entry, b.partition, b.end);
   });
-  std::map<int32_t, Offset> ends;
-  for (const auto& cut : sorted) {
-    auto& end = ends.try_emplace(cut.partition, cut.end).first->second;
-    end = std::max(end, cut.end);
-  }
-  std::map<int32_t, Fetched> fetched;
-  for (const auto& [partition, end] : ends) {
-    fetched[partition].partition = partition;
-    TRY(fetch(partition, end, fetched[partition]));
-  }
-
-  records_.clear();
   events_.clear();
   entry_times_ms_.clear();
   next_event_ = 0;
-  std::map<int32_t, size_t> taken;
+  std::map<int32_t, size_t> cuts_of;
   for (const auto& cut : sorted) {
-    auto& from = fetched[cut.partition].records;
-    auto& next = taken[cut.partition];
     entry_times_ms_[cut.entry.value] = cut.time.value;
     events_.push_back({cut.entry.value, cut.partition, false});
-    for (; next < from.size() && from[next].offset < cut.end; ++next) {
-      records_.push_back(from[next]);
-      records_.back().entry = cut.entry;
-    }
+    ++cuts_of[cut.partition];
+  }
+  const size_t fetch_bytes =
+      std::clamp(read_bytes_ / std::max<size_t>(1, cuts_of.size()), kFetchBytesMin, kFetchBytes);
+  std::map<int32_t, Cursor> cursors;
+  for (const auto& [partition, count] : cuts_of) {
+    cursors.try_emplace(partition, *this, partition, fetch_bytes);
   }
   for (const auto& idle : idles) events_.push_back({idle.entry.value, idle.partition, true});
   std::sort(events_.begin(), events_.end(), [](const Event& a, const Event& b) {
     return std::tie(a.entry, a.partition) < std::tie(b.entry, b.partition);
   });
-  TRY(deliver(on_chunk, on_dead));
-  for (const auto& [partition, end] : ends) {
-    auto& position = positions_[static_cast<size_t>(partition)];
-    position = std::max(position, end);
-  }
-  return records_.size();
-}
-
-Status TopicFeed::fetch(int32_t partition, Offset end, Fetched& out) {
-  Offset from = position(partition);
-  while (from < end) {
-    auto data =
-        TRY(log_.fetch({topic_, partition}, from, kFetchBytes, log::Isolation::read_committed));
-    if (data.batches.empty()) {
-      return Error(Code::unavailable, "records {} to {} of topic {}/{} cannot be read yet", from,
-                   end, topic_, partition);
-    }
-    Offset begun = from;
-    out.buffers.push_back(std::make_unique<Bytes>(std::move(data.batches)));
-    TRY(add_batches(*out.buffers.back(), data.aborted, end, out, from));
-    if (from == begun) {
-      return Error(Code::corrupt, "a fetch of topic {}/{} at {} gives no progress", topic_,
-                   partition, from);
+  Portion portion;
+  uint64_t total = 0;
+  size_t bytes = 0;
+  auto hand_on = [&]() -> Status {
+    total += records_.size();
+    bytes += portion.bytes;
+    TRY(deliver(portion, on_chunk, on_dead));
+    portion = {};
+    records_.clear();
+    return {};
+  };
+  records_.clear();
+  for (const auto& cut : sorted) {
+    auto& cursor = cursors.at(cut.partition);
+    while (TRY(cursor.next(cut, records_, portion))) {
+      if (portion.bytes >= read_bytes_) TRY(hand_on());
     }
   }
-  return {};
-}
-
-/// Adds the records of whole batches; `from` moves behind the last batch that was looked at.
-Status TopicFeed::add_batches(ByteView batches, const std::vector<log::AbortedTransaction>& aborted,
-                              Offset end, Fetched& out, Offset& from) {
-  Offset first = position(out.partition);
-  size_t next_aborted = 0;
-  std::set<int64_t> aborting;  // Producers whose current transaction ended badly.
-  std::vector<log::RecordView> records;
-  for (size_t at = 0; at < batches.size() && from < end;) {
-    auto header = TRY(log::parse_batch_header(batches.subspan(at)));
-    ByteView batch = batches.subspan(at, header.total_bytes());
-    at += header.total_bytes();
-    from = std::max(from, Offset(header.last_offset() + 1));
-    while (next_aborted < aborted.size() &&
-           aborted[next_aborted].first_offset.value <= header.last_offset()) {
-      aborting.insert(aborted[next_aborted++].producer_id);
-    }
-    if (header.control()) {
-      aborting.erase(header.producer_id);
-      continue;
-    }
-    if (header.last_offset() < first.value) continue;
-    if (header.transactional() && aborting.contains(header.producer_id)) continue;
-    records.clear();
-    auto buffer = std::make_unique<Bytes>();
-    TRY(log::read_records(batch, records, *buffer));
-    if (header.codec() != 0) out.buffers.push_back(std::move(buffer));
-    for (const auto& record : records) {
-      if (record.offset < first || record.offset >= end) continue;
-      out.records.push_back({.offset = record.offset,
-                             .partition = out.partition,
-                             .timestamp = record.timestamp,
-                             .entry = {},
-                             .key = record.key,
-                             .value = record.value});
-    }
+  TRY(hand_on());
+  end_events();
+  if (total > 0) record_bytes_ = std::max<size_t>(1, bytes / total);
+  for (const auto& cut : sorted) {
+    auto& position = positions_[static_cast<size_t>(cut.partition)];
+    position = std::max(position, cut.end);
   }
-  return {};
+  return total;
 }
 
-Status TopicFeed::deliver(const OnChunk& on_chunk, const OnDead& on_dead) {
-  for (size_t from = 0; from < records_.size();) {
-    size_t used = decode(from, on_dead);
+Status TopicFeed::deliver(const Portion& portion, const OnChunk& on_chunk, const OnDead& on_dead) {
+  // Dead letters come in the order of their offsets.
+  size_t from = 0;
+  for (const auto& [before, letter] : portion.batches) {
+    TRY(deliver_records(from, before, on_chunk, on_dead));
+    on_dead(letter);
+    from = before;
+  }
+  return deliver_records(from, records_.size(), on_chunk, on_dead);
+}
+
+Status TopicFeed::deliver_records(size_t from, size_t to, const OnChunk& on_chunk,
+                                  const OnDead& on_dead) {
+  while (from < to) {
+    size_t used = decode(from, to, on_dead);
     CHECK(used > 0, "a codec makes no progress");
     fill_chunk(from, chunk_->rows.size());
     assign_watermarks();
@@ -204,6 +306,11 @@ Status TopicFeed::deliver(const OnChunk& on_chunk, const OnDead& on_dead) {
     if (chunk_->size() > 0) TRY(on_chunk(*chunk_));
     from += used;
   }
+  return {};
+}
+
+/// The last entries say no more: what their records and marks did to the watermark counts.
+void TopicFeed::end_events() {
   while (next_event_ < events_.size()) {
     const Event& event = events_[next_event_++];
     tracker_.begin_entry(event.entry);
@@ -211,14 +318,13 @@ Status TopicFeed::deliver(const OnChunk& on_chunk, const OnDead& on_dead) {
                : tracker_.active(static_cast<size_t>(event.partition));
   }
   tracker_.end_entry();
-  return {};
 }
 
-size_t TopicFeed::decode(size_t from, const OnDead& on_dead) {
+size_t TopicFeed::decode(size_t from, size_t to, const OnDead& on_dead) {
   reset_chunk(chunk_->rows.rows);
   row_record_.clear();
   rejected_.clear();
-  std::span<const data::Record> left(records_.data() + from, records_.size() - from);
+  std::span<const data::Record> left(records_.data() + from, to - from);
   if (raw_) {
     size_t used = std::min<size_t>(left.size(), STANDARD_VECTOR_SIZE);
     for (size_t i = 0; i < used; ++i) row_record_.push_back(static_cast<uint32_t>(i));

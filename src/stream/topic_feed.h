@@ -43,9 +43,13 @@ struct DeadLetter {
 /// record's entry. One thread.
 class TopicFeed {
  public:
+  struct Options {
+    int64_t max_ahead_ms = 0;       ///< As Engine::Options::watermark_max_ahead_ms.
+    size_t read_bytes = 64u << 20;  ///< Of unpacked records that are in memory at once.
+  };
   /// `topic` is a topic. Errors: what the codec refuses.
   static Result<std::unique_ptr<TopicFeed>> create(const catalog::Object& topic, log::Log& log,
-                                                   int64_t max_ahead_ms);
+                                                   const Options& options);
 
   /// Begins at the first record that is kept.
   Status seek_to_start();
@@ -57,6 +61,11 @@ class TopicFeed {
   Offset position(int32_t partition) const { return positions_[static_cast<size_t>(partition)]; }
   int64_t watermark() const { return tracker_.merged(); }
   bool has_watermark() const { return watermark_column_.has_value(); }
+  /// Of a record, unpacked, in what was read last; at first what the log says.
+  size_t record_bytes() {
+    if (record_bytes_ == 0) guess_record_bytes();
+    return std::max<size_t>(record_bytes_, 1);
+  }
   const WatermarkTracker& tracker() const { return tracker_; }
   /// For private pipelines: the entry up to which this feed is complete.
   EntryNumber last_entry() const { return last_entry_; }
@@ -70,8 +79,9 @@ class TopicFeed {
   using OnDead = std::function<void(DeadLetter)>;
   /// Processes the records up to the last end of each partition in `cuts`, and the idle marks, both
   /// in the order of their entries. Chunks hold up to 2,048 rows; they are reused after `on_chunk`.
-  /// Returns the number of records. On an error nothing is known of what was delivered: begin again
-  /// from a checkpoint.
+  /// A batch that cannot be read is one dead letter. At most about Options::read_bytes of records
+  /// are in memory at once. Returns the number of records. On an error nothing is known of what was
+  /// delivered: begin again from a checkpoint.
   Result<uint64_t> read(std::span<const TopicCut> cuts, std::span<const IdleEvent> idles,
                         const OnChunk& on_chunk, const OnDead& on_dead);
 
@@ -79,14 +89,14 @@ class TopicFeed {
   Status load(ByteReader& in);
 
  private:
-  TopicFeed(const catalog::Object& topic, log::Log& log, int64_t max_ahead_ms);
-  struct Fetched;
-  /// Reads [positions_, end) of one partition.
-  Status fetch(int32_t partition, Offset end, Fetched& out);
-  Status add_batches(ByteView batches, const std::vector<log::AbortedTransaction>& aborted,
-                     Offset end, Fetched& out, Offset& from);
-  Status deliver(const OnChunk& on_chunk, const OnDead& on_dead);
-  size_t decode(size_t from, const OnDead& on_dead);
+  TopicFeed(const catalog::Object& topic, log::Log& log, const Options& options);
+  class Cursor;
+  struct Portion;
+  Status deliver(const Portion& portion, const OnChunk& on_chunk, const OnDead& on_dead);
+  void end_events();
+  Status deliver_records(size_t from, size_t to, const OnChunk& on_chunk, const OnDead& on_dead);
+  void guess_record_bytes();
+  size_t decode(size_t from, size_t to, const OnDead& on_dead);
   void fill_chunk(size_t from, size_t rows);
   int64_t watermark_limit(uint64_t entry) const;
   void assign_watermarks();
@@ -96,6 +106,8 @@ class TopicFeed {
   ObjectId topic_;
   log::Log& log_;
   int64_t max_ahead_us_;
+  size_t read_bytes_;
+  size_t record_bytes_ = 0;  ///< 0: not known.
   bool raw_ = false;
   bool wants_blobs_ = false;
   std::optional<size_t> watermark_column_;
