@@ -110,8 +110,11 @@ Status Engines::open_log() {
                  directory_.below("journal"))
         .with_hint("restore the whole data directory from a backup; nothing was changed");
   }
+  log::Log::Options log_options;
+  log_options.unpacked_bytes_max = static_cast<size_t>(settings.integer("log.batch.unpacked.max"));
+  log_options.unpack_to_check = settings.boolean("log.batch.unpack");
   log_ = TRY(log::Log::open(environment_.fs, directory_.below("log"), environment_.clock,
-                            environment_.metrics, {}));
+                            environment_.metrics, log_options));
   journal::Journal::Options options{
       .flush = flush_of(settings.text("log.flush")),
       .flush_interval_ms = settings.integer("log.flush.interval"),

@@ -1,10 +1,13 @@
 #include "log/compression_internal.h"
 
 #include <algorithm>
+#include <limits>
 #include <lz4frame.h>
 #include <memory>
 #include <snappy-c.h>
 #include <zlib.h>
+// ZSTD_decompressBound.
+#define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
 
 namespace ziwa::log {
@@ -70,12 +73,15 @@ Status unsnappy_block(ByteView in, Bytes& out, size_t limit) {
   return {};
 }
 
-Status unsnappy(ByteView in, Bytes& out, size_t limit) {
+constexpr size_t kXerialHeaderBytes = 16;
+
+bool is_xerial(ByteView in) {
   constexpr std::string_view kXerial("\x82SNAPPY\0", 8);
-  constexpr size_t kXerialHeaderBytes = 16;
-  if (in.size() < kXerialHeaderBytes || as_text(in.subspan(0, kXerial.size())) != kXerial) {
-    return unsnappy_block(in, out, limit);
-  }
+  return in.size() >= kXerialHeaderBytes && as_text(in.subspan(0, kXerial.size())) == kXerial;
+}
+
+Status unsnappy(ByteView in, Bytes& out, size_t limit) {
+  if (!is_xerial(in)) return unsnappy_block(in, out, limit);
   ByteReader reader(in.subspan(kXerialHeaderBytes));
   while (reader.remaining() > 0) {
     auto size = reader.be<uint32_t>();
@@ -112,9 +118,27 @@ Status unlz4(ByteView in, Bytes& out, size_t limit) {
   return {};
 }
 
+/// One frame that says what it holds is unpacked at once, straight to its place. False: it
+/// must be unpacked in steps. A size that is out of proportion is not believed.
+bool unzstd_at_once(ZSTD_DCtx* context, ByteView in, Bytes& out, size_t limit) {
+  constexpr size_t kRatioMax = 128;
+  auto size = ZSTD_getFrameContentSize(in.data(), in.size());
+  bool known = size != ZSTD_CONTENTSIZE_UNKNOWN && size != ZSTD_CONTENTSIZE_ERROR;
+  if (!known || size > limit || size / kRatioMax > in.size()) return false;
+  if (ZSTD_findFrameCompressedSize(in.data(), in.size()) != in.size()) return false;
+  out.resize(size);
+  if (ZSTD_decompressDCtx(context, out.data(), size, in.data(), in.size()) == size) return true;
+  out.clear();
+  return false;
+}
+
 Status unzstd(ByteView in, Bytes& out, size_t limit) {
-  std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
+  thread_local std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(),
+                                                                          ZSTD_freeDCtx);
   if (!context) return Error(Code::exhausted, "no memory for zstd").because(Cause::out_of_memory);
+  ZSTD_DCtx_reset(context.get(), ZSTD_reset_session_only);
+  if (unzstd_at_once(context.get(), in, out, limit)) return {};
+  ZSTD_DCtx_reset(context.get(), ZSTD_reset_session_only);
   ZSTD_inBuffer input{in.data(), in.size(), 0};
   size_t used = 0;
   while (true) {
@@ -133,7 +157,91 @@ Status unzstd(ByteView in, Bytes& out, size_t limit) {
   return {};
 }
 
+Result<uint64_t> gzip_at_most(ByteView in) {
+  constexpr size_t kHeaderAndTrailerBytes = 18;
+  constexpr uint16_t kMagic = 0x8B1F;
+  if (in.size() < kHeaderAndTrailerBytes || load_le<uint16_t>(in.data()) != kMagic)
+    return std::numeric_limits<uint64_t>::max();
+  return load_le<uint32_t>(in.data() + in.size() - 4);
+}
+
+Result<uint64_t> snappy_block_at_most(ByteView in) {
+  size_t length = 0;
+  const auto* data = reinterpret_cast<const char*>(in.data());
+  if (snappy_uncompressed_length(data, in.size(), &length) != SNAPPY_OK) return broken("snappy");
+  if (length / 64 > in.size()) return broken("snappy");
+  return length;
+}
+
+Result<uint64_t> snappy_at_most(ByteView in) {
+  if (!is_xerial(in)) return snappy_block_at_most(in);
+  uint64_t sum = 0;
+  ByteReader reader(in.subspan(kXerialHeaderBytes));
+  while (reader.remaining() > 0) {
+    auto size = reader.be<uint32_t>();
+    ByteView block = reader.raw(size);
+    if (!reader.ok()) return broken("snappy");
+    sum += TRY(snappy_block_at_most(block));
+  }
+  return sum;
+}
+
+/// The blocks of a frame: a length, whose highest bit says "as it is", the data and perhaps a
+/// checksum; a length of 0 ends them. Source: lz4 frame format 1.6.
+Result<uint64_t> lz4_at_most(ByteView in) {
+  LZ4F_dctx* raw = nullptr;
+  if (LZ4F_isError(LZ4F_createDecompressionContext(&raw, LZ4F_VERSION)) != 0U) {
+    return Error(Code::exhausted, "no memory for lz4").because(Cause::out_of_memory);
+  }
+  std::unique_ptr<LZ4F_dctx, size_t (*)(LZ4F_dctx*)> context(raw, LZ4F_freeDecompressionContext);
+  LZ4F_frameInfo_t info{};
+  size_t header = in.size();
+  if (LZ4F_isError(LZ4F_getFrameInfo(raw, &info, in.data(), &header)) != 0U) return broken("lz4");
+  uint64_t block_max = uint64_t{64u << 10} << (2 * (std::max<int>(info.blockSizeID, 4) - 4));
+  uint64_t sum = 0;
+  ByteReader reader(in.subspan(header));
+  while (true) {
+    auto size = reader.le<uint32_t>();
+    if (reader.ok() && size == 0) break;
+    reader.raw(size & 0x7FFF'FFFF);
+    if (info.blockChecksumFlag != LZ4F_noBlockChecksum) reader.raw(4);
+    if (!reader.ok()) return broken("lz4");
+    sum += block_max;
+  }
+  if (info.contentChecksumFlag != LZ4F_noContentChecksum) reader.raw(4);
+  if (!reader.ok()) return broken("lz4");
+  return info.contentSize != 0 ? std::min<uint64_t>(sum, info.contentSize) : sum;
+}
+
+Result<uint64_t> zstd_at_most(ByteView in) {
+  uint64_t sum = 0;
+  while (!in.empty()) {
+    size_t size = ZSTD_findFrameCompressedSize(in.data(), in.size());
+    if (ZSTD_isError(size) != 0U) return broken("zstd");
+    auto bound = ZSTD_decompressBound(in.data(), size);
+    if (bound == ZSTD_CONTENTSIZE_ERROR) return broken("zstd");
+    sum += std::min<uint64_t>(bound, std::numeric_limits<uint32_t>::max());
+    in = in.subspan(size);
+  }
+  return sum;
+}
+
 }  // namespace
+
+Result<uint64_t> unpacked_at_most(int codec, ByteView in) {
+  switch (codec) {
+    case 1:
+      return gzip_at_most(in);
+    case 2:
+      return snappy_at_most(in);
+    case 3:
+      return lz4_at_most(in);
+    case 4:
+      return zstd_at_most(in);
+    default:
+      return Error(Code::unsupported, "record batch has the unknown compression codec {}", codec);
+  }
+}
 
 Status decompress(int codec, ByteView in, Bytes& out, size_t limit) {
   out.clear();

@@ -11,4 +11,9 @@ namespace ziwa::log {
 /// result would be longer than `limit`.
 Status decompress(int codec, ByteView in, Bytes& out, size_t limit);
 
+/// What decompress() would give at most, by the frame alone: every block of it is found and whole
+/// in length, nothing is decompressed. gzip has no blocks to find: its trailer is believed, which
+/// may lie. Errors: corrupt; unsupported (codec).
+Result<uint64_t> unpacked_at_most(int codec, ByteView in);
+
 }  // namespace ziwa::log

@@ -90,6 +90,11 @@ class Log {
     uint64_t cache_bytes = 64u << 20;
     uint64_t checkpoint_bytes = 16u << 20;  ///< Appended to a partition before its next checkpoint.
     size_t open_files_max = 256;            ///< Handles of closed segments kept open.
+    /// What the records of a compressed batch may unpack to; a topic's batch_bytes_max if that is
+    /// more. At most kUnpackedBytesMax, which is what readers take.
+    size_t unpacked_bytes_max = 64u << 20;
+    /// Whether appending unpacks compressed batches to check their records, not only their frames.
+    bool unpack_to_check = false;
   };
   using AppendDone = std::move_only_function<void(Result<Appended>, AppendRefusal)>;
 
@@ -113,11 +118,11 @@ class Log {
   /// Drops directories of topics that `exists` does not know (at start: catalog first).
   virtual Status drop_unknown(const std::function<bool(ObjectId)>& exists) = 0;
 
-  /// Appends one client batch (v2, CRC checked here), assigns offsets, and calls `done` when it is
-  /// ordered and, with flush=always, durable. A repeated (producer, epoch, sequence) gives the
-  /// first outcome again. Does not block on the disk sync. `done` runs on the sync thread, or on
-  /// the caller's for refusals; it must not block. Errors: not_found, invalid_argument (bad batch),
-  /// corrupt (CRC), exhausted (too large, disk full), unavailable.
+  /// Appends one client batch (v2; CRC and records are checked here), assigns offsets, and calls
+  /// `done` when it is ordered and, with flush=always, durable. A repeated (producer, epoch,
+  /// sequence) gives the first outcome again. Does not block on the disk sync. `done` runs on the
+  /// sync thread, or on the caller's for refusals; it must not block. Errors: not_found,
+  /// invalid_argument (bad batch), corrupt (CRC), exhausted (too large, disk full), unavailable.
   virtual void append(PartitionId id, ByteView batch, AppendDone done) = 0;
   /// Appends batches to several partitions as one journal entry: after a power cut all of them are
   /// there, or none. Batches of idempotent producers are refused. `done` as for append(); an error

@@ -1,3 +1,4 @@
+#include "base/checksum.h"
 #include "base/log.h"
 #include "journal/journal.h"
 #include "log/log.h"
@@ -9,6 +10,7 @@
 #include <future>
 #include <thread>
 #include <unistd.h>
+#include <zstd.h>
 
 // Figures to compare with: a plain pwrite of the same bytes in the same run (PlainWrite, the peer),
 // and the aim of 300 MB/s for appends of 15 KB batches by one thread.
@@ -24,6 +26,35 @@ Bytes make_batch(int count, size_t bytes) {
   for (int i = 0; i < count; ++i)
     records.push_back({TimestampMs(1'700'000'000'000 + i), std::nullopt, as_bytes(value)});
   return encode_batch(records);
+}
+
+/// The same records as JSON that no two of are alike, compressed with zstd as clients do it.
+Bytes make_zstd_batch(int count) {
+  std::vector<NewRecord> records;
+  std::vector<std::string> values;
+  uint64_t random = 1;
+  for (int i = 0; i < count; ++i) {
+    random = random * 6'364'136'223'846'793'005u + 1'442'695'040'888'963'407u;
+    values.push_back(fmt::format(
+        R"({{"flight":"X{}","altitude":{},"latitude":{:.5f},"longitude":{:.5f},"at":"2026-01-01T00:00:{:02}.{:03}Z"}})",
+        random >> 52, random >> 32 & 0xFFFF, static_cast<double>(random >> 40 & 0xFFFFF) / 1e4,
+        static_cast<double>(random >> 20 & 0xFFFFF) / 1e4, i % 60, random >> 50 & 0x1FF));
+  }
+  for (int i = 0; i < count; ++i) {
+    records.push_back({TimestampMs(1'700'000'000'000 + i), std::nullopt,
+                       as_bytes(values[static_cast<size_t>(i)])});
+  }
+  Bytes plain = encode_batch(records);
+  ByteView body = ByteView(plain).subspan(kBatchHeaderBytes);
+  Bytes batch(kBatchHeaderBytes + ZSTD_compressBound(body.size()));
+  std::copy_n(plain.begin(), kBatchHeaderBytes, batch.begin());
+  size_t size = ZSTD_compress(batch.data() + kBatchHeaderBytes, batch.size() - kBatchHeaderBytes,
+                              body.data(), body.size(), 3);
+  batch.resize(kBatchHeaderBytes + size);
+  store_be<int32_t>(batch.data() + 8, static_cast<int32_t>(batch.size() - kBatchOverheadBytes));
+  store_be<int16_t>(batch.data() + 21, 4);
+  store_be(batch.data() + 17, crc32c(ByteView(batch).subspan(21)));
+  return batch;
 }
 
 /// A log in a directory of its own under the temporary directory, removed at the end.
@@ -72,10 +103,10 @@ void PlainWrite(benchmark::State& state) {
 // disk.
 BENCHMARK(PlainWrite)->Arg(15'000)->Iterations(20'000)->UseRealTime();
 
-/// One thread appends without waiting; the operating system writes back when it likes.
-void AppendToPageCache(benchmark::State& state) {
-  Rig rig(journal::Flush::os);
-  Bytes batch = make_batch(100, static_cast<size_t>(state.range(0)));
+/// One thread appends without waiting.
+void append_all(benchmark::State& state, journal::Flush flush, const Bytes& batch,
+                int64_t in_flight_max, int64_t records) {
+  Rig rig(flush);
   std::atomic<int64_t> answered{0};
   int64_t sent = 0;
   for (auto _ : state) {
@@ -83,28 +114,30 @@ void AppendToPageCache(benchmark::State& state) {
       CHECK(result.has_value());
       ++answered;
     });
-    // At most as many in flight as a few clients would have.
     ++sent;
-    while (sent - answered > 1'000) std::this_thread::yield();
+    while (sent - answered > in_flight_max) std::this_thread::yield();
   }
   while (answered < sent) std::this_thread::yield();
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(batch.size()));
+  state.SetItemsProcessed(state.iterations() * records);
+}
+
+/// As many in flight as a few clients would have; the operating system writes back when it likes.
+void AppendToPageCache(benchmark::State& state) {
+  append_all(state, journal::Flush::os, make_batch(100, static_cast<size_t>(state.range(0))), 1'000,
+             100);
 }
 BENCHMARK(AppendToPageCache)->Arg(2'000)->Arg(15'000)->Iterations(20'000)->UseRealTime();
 
+void AppendZstdToPageCache(benchmark::State& state) {
+  append_all(state, journal::Flush::os, make_zstd_batch(static_cast<int>(state.range(0))), 1'000,
+             state.range(0));
+}
+BENCHMARK(AppendZstdToPageCache)->Arg(100)->Arg(1'000)->Iterations(10'000)->UseRealTime();
+
 /// The same, acknowledged only when synced.
 void AppendDurably(benchmark::State& state) {
-  Rig rig(journal::Flush::always);
-  Bytes batch = make_batch(100, 15'000);
-  std::atomic<int64_t> answered{0};
-  int64_t sent = 0;
-  for (auto _ : state) {
-    rig.log->append(kPartition, batch, [&](auto, auto) { ++answered; });
-    ++sent;
-    while (sent - answered > state.range(0)) std::this_thread::yield();
-  }
-  while (answered < sent) std::this_thread::yield();
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(batch.size()));
+  append_all(state, journal::Flush::always, make_batch(100, 15'000), state.range(0), 100);
 }
 BENCHMARK(AppendDurably)
     ->ArgName("in flight")
@@ -113,6 +146,11 @@ BENCHMARK(AppendDurably)
     ->Arg(1'000)
     ->Iterations(5'000)
     ->UseRealTime();
+
+void AppendZstdDurably(benchmark::State& state) {
+  append_all(state, journal::Flush::always, make_zstd_batch(1'000), 20, 1'000);
+}
+BENCHMARK(AppendZstdDurably)->Iterations(5'000)->UseRealTime();
 
 void FetchOneMegabyte(benchmark::State& state) {
   Rig rig(journal::Flush::os, state.range(0) != 0 ? 256u << 20 : 0);

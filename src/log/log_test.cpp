@@ -1,5 +1,6 @@
 #include "log/log.h"
 
+#include "base/checksum.h"
 #include "log/testing/log_rig.h"
 
 #include <gtest/gtest.h>
@@ -15,6 +16,12 @@ using Values = std::vector<std::string>;
 const PartitionId kP0{ObjectId(1), 0};
 const PartitionId kP1{ObjectId(1), 1};
 const PartitionId kOther{ObjectId(2), 0};
+
+/// Makes length and CRC of a batch right, whatever its records are.
+void seal(Bytes& batch) {
+  store_be<int32_t>(batch.data() + 8, static_cast<int32_t>(batch.size() - kBatchOverheadBytes));
+  store_be(batch.data() + 17, crc32c(ByteView(batch).subspan(21)));
+}
 
 class LogTest : public ::testing::Test {
  protected:
@@ -119,6 +126,22 @@ TEST_F(LogTest, BadBatchesAreRefusedAndChangeNothing) {
   refuse(encode_control_batch(true, 1, 0, rig.clock.now()), Code::invalid_argument);
   refuse(rig.batch({"a"}, -1, -1, -1, kTransactional), Code::invalid_argument);
   refuse(rig.batch({"a"}, 3, -1, 0), Code::invalid_argument);
+  Bytes unreadable = good;
+  unreadable[68] = std::byte{0x7F};  // the length of the value
+  seal(unreadable);
+  refuse(unreadable, Code::invalid_argument);
+  Bytes trailing = good;
+  trailing.push_back(std::byte{0});
+  seal(trailing);
+  refuse(trailing, Code::invalid_argument);
+  Bytes not_zstd = good;
+  not_zstd[22] = std::byte{4};
+  seal(not_zstd);
+  refuse(not_zstd, Code::invalid_argument);
+  auto together = rig.append_together({{kP1, {good}}, {kP0, {unreadable}}});
+  ASSERT_FALSE(together);
+  EXPECT_EQ(together.error().code(), Code::invalid_argument);
+  EXPECT_EQ(info(kP1).high_watermark, Offset(0));
   ASSERT_TRUE(rig.log().alter_topic(ObjectId(1), {.partitions = 2, .batch_bytes_max = 100}));
   refuse(rig.batch({std::string(100, 'x')}), Code::exhausted);
   EXPECT_EQ(info(kP0).high_watermark, Offset(0));

@@ -36,6 +36,16 @@ Result<BatchHeader> Partition::check_batch(ByteView batch) const {
   if (header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0)) {
     return invalid("has a producer id without an epoch or a sequence");
   }
+  size_t batch_bytes_max = 0;
+  {
+    std::lock_guard lock(mutex_);
+    batch_bytes_max = config_.batch_bytes_max;
+  }
+  // One that is too large is refused by judge(), and not unpacked before.
+  if (batch.size() <= batch_bytes_max) {
+    size_t limit = std::max<size_t>(shared_.options.unpacked_bytes_max, batch_bytes_max);
+    TRY(check_records(batch, limit, shared_.options.unpack_to_check));
+  }
   return header;
 }
 

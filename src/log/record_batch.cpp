@@ -55,6 +55,80 @@ bool read_record(ByteReader& reader, const BatchHeader& header, RecordView& out)
   return true;
 }
 
+/// Goes through the fields of a record and keeps none of them: every batch that is appended pays
+/// for it.
+class RecordWalk {
+ public:
+  explicit RecordWalk(ByteView bytes) : at_(bytes.data()), end_(at_ + bytes.size()) {}
+
+  bool number(int64_t& out) {
+    if (at_ != end_ && static_cast<uint8_t>(*at_) < 0x80) [[likely]] {
+      out = unzigzag(static_cast<uint8_t>(*at_++));
+      return true;
+    }
+    ByteReader reader(ByteView(at_, end_));
+    out = reader.svarint();
+    at_ += reader.position();
+    return reader.ok();
+  }
+  bool skip(int64_t bytes) {
+    if (bytes < 0 || bytes > end_ - at_) return false;
+    at_ += bytes;
+    return true;
+  }
+  /// A length and that many bytes.
+  bool skip_sized(int64_t length_min) {
+    int64_t length = 0;
+    return number(length) && length >= length_min && (length == -1 || skip(length));
+  }
+  bool skip_headers() {
+    int64_t count = 0;
+    if (!number(count) || count < 0) return false;
+    // A header takes two bytes at least, so that a count that lies soon comes to the end.
+    for (; count > 0; --count) {
+      if (!skip_sized(0) || !skip_sized(-1)) return false;
+    }
+    return true;
+  }
+  /// The record that begins here, as a walk of its own.
+  bool record(RecordWalk& out) {
+    int64_t length = 0;
+    if (!number(length)) return false;
+    out = RecordWalk(ByteView(at_, at_));
+    if (!skip(length)) return false;
+    out.end_ = at_;
+    return true;
+  }
+  ptrdiff_t left() const { return end_ - at_; }
+
+ private:
+  const std::byte* at_;
+  const std::byte* end_;
+};
+
+Status check_walk(const BatchHeader& header, ByteView records) {
+  RecordWalk walk(records);
+  RecordWalk record({});
+  for (int32_t i = 0; i < header.count; ++i) {
+    int64_t time = 0;
+    int64_t delta = 0;
+    bool whole = walk.record(record) && record.skip(1) && record.number(time) &&
+                 record.number(delta) && record.skip_sized(-1) && record.skip_sized(-1) &&
+                 record.skip_headers() && record.left() == 0;
+    if (!whole) {
+      return Error(Code::invalid_argument, "record {} of {} in the batch is malformed", i,
+                   header.count);
+    }
+    if (delta != i) {
+      return Error(Code::invalid_argument, "record {} of the batch has the offset delta {}", i,
+                   delta);
+    }
+  }
+  if (walk.left() == 0) return {};
+  return Error(Code::invalid_argument, "{} bytes follow the {} records of the batch", walk.left(),
+               header.count);
+}
+
 void write_nullable(ByteWriter& writer, const std::optional<ByteView>& bytes) {
   writer.svarint(bytes ? static_cast<int64_t>(bytes->size()) : -1);
   if (bytes) writer.raw(*bytes);
@@ -158,6 +232,28 @@ Status verify_batch(ByteView batch) {
                  header.count, header.last_offset_delta);
   }
   return {};
+}
+
+Status check_records(ByteView batch, size_t limit, bool unpack) {
+  BatchHeader header = TRY(parse_batch_header(batch));
+  ByteView records = batch.subspan(kBatchHeaderBytes, header.total_bytes() - kBatchHeaderBytes);
+  if (header.codec() == 0) return check_walk(header, records);
+  auto refused = [](const Error& why) {
+    return Error(Code::invalid_argument, "{}", why.message());
+  };
+  auto most = unpacked_at_most(header.codec(), records);
+  if (!most) return refused(most.error());
+  // A size that cannot be true is left to the records themselves.
+  bool fits = *most <= limit && static_cast<uint64_t>(header.count) <= *most / kRecordBytesMin;
+  if (fits && !unpack) return {};
+  // One buffer per thread: a batch is unpacked only to be looked at. What a large one took is given
+  // back.
+  constexpr size_t kKeptBytesMax = 4u << 20;
+  thread_local Bytes buffer;
+  Status checked = decompress(header.codec(), records, buffer, limit);
+  checked = checked ? check_walk(header, buffer) : Status(refused(checked.error()));
+  if (buffer.capacity() > kKeptBytesMax) Bytes().swap(buffer);
+  return checked;
 }
 
 Status read_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer, size_t limit) {

@@ -68,12 +68,23 @@ struct RecordView {
   ByteView headers;  ///< Encoded: varint count, then (name, value) pairs.
 };
 
+/// What the records of one batch may unpack to.
+inline constexpr size_t kUnpackedBytesMax = 256u << 20;
+
+/// Checks what a reader of the batch would meet, so that only what everybody can read is stored:
+/// the records fill the batch, their number is the header's, their offset deltas are 0, 1, 2 ... Of
+/// a compressed batch only the frame is checked, and that it unpacks to at most `limit` bytes,
+/// unless the frame does not say so much or `unpack` asks for the records themselves. Nothing is
+/// copied but what is decompressed. `batch` is exactly one batch that passed verify_batch(). Any
+/// thread. Errors: invalid_argument, which says what is wrong.
+Status check_records(ByteView batch, size_t limit = kUnpackedBytesMax, bool unpack = true);
+
 /// Appends the records of one batch to `out`. Uncompressed batches give views into `batch`;
 /// compressed ones into `buffer`, which must outlive `out` and is overwritten by the next call. On
 /// an error `out` is as before. Errors: corrupt; unsupported codec; exhausted when it would
 /// decompress to more than `limit`.
 Status read_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer,
-                    size_t limit = 256u << 20);
+                    size_t limit = kUnpackedBytesMax);
 
 /// A record to be encoded.
 struct NewRecord {

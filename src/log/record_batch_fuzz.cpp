@@ -19,6 +19,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto read = log::read_records(bytes, records, buffer, kLimit);
   CHECK(read.has_value() || records.empty());
   CHECK(buffer.size() <= kLimit);
+  // What may be stored can be read.
+  if (header && header->total_bytes() == bytes.size() && header->count > 0 &&
+      log::check_records(bytes, kLimit)) {
+    CHECK(read.has_value());
+    CHECK(log::check_records(bytes, kLimit, false).has_value());
+  }
   if (!read) return 0;
   CHECK(header.has_value() && records.size() == static_cast<size_t>(header->count));
   size_t sum = 0;

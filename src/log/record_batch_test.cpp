@@ -228,6 +228,124 @@ TEST(RecordBatch, LyingCountsAndLengthsAreCorruptAndLeaveNothing) {
   }
 }
 
+Code check(ByteView batch, size_t limit = kUnpackedBytesMax) {
+  auto checked = check_records(batch, limit);
+  return checked ? Code::internal : checked.error().code();
+}
+
+TEST(RecordBatch, GoodRecordsPassTheCheckUnderEveryCodec) {
+  Bytes batch = sample();
+  ByteView records = ByteView(batch).subspan(kBatchHeaderBytes);
+  EXPECT_TRUE(check_records(batch));
+  for (int codec = 1; codec <= 4; ++codec)
+    EXPECT_TRUE(check_records(with_records(codec, compress(codec, records)))) << codec;
+}
+
+TEST(RecordBatch, WhatNoReaderCouldReadDoesNotPassTheCheck) {
+  Bytes good = sample();
+  ByteView records = ByteView(good).subspan(kBatchHeaderBytes);
+  // Every byte of the records in turn: whatever the check lets through is read.
+  for (size_t at = 0; at < records.size(); ++at) {
+    for (int value : {0x00, 0x01, 0x7F, 0x80, 0xFF}) {
+      Bytes bad(records.begin(), records.end());
+      bad[at] = static_cast<std::byte>(value);
+      for (int codec : {0, 4}) {
+        Bytes batch = with_records(codec, codec == 0 ? bad : compress(codec, bad));
+        std::vector<RecordView> read;
+        Bytes buffer;
+        bool readable = read_records(batch, read, buffer).has_value();
+        if (check_records(batch)) EXPECT_TRUE(readable) << at << " " << value;
+        if (!readable) EXPECT_EQ(check(batch), Code::invalid_argument) << at << " " << value;
+      }
+    }
+  }
+  for (int codec = 0; codec <= 4; ++codec) {
+    SCOPED_TRACE(codec);
+    Bytes more(records.begin(), records.end());
+    more.push_back(std::byte{0});
+    EXPECT_EQ(check(with_records(codec, codec == 0 ? more : compress(codec, more))),
+              Code::invalid_argument);
+    ByteView fewer = records.subspan(0, records.size() - 1);
+    EXPECT_EQ(check(with_records(
+                  codec, codec == 0 ? Bytes(fewer.begin(), fewer.end()) : compress(codec, fewer))),
+              Code::invalid_argument);
+    if (codec == 0) continue;
+    EXPECT_EQ(check(with_records(codec, as_bytes("not compressed at all"))),
+              Code::invalid_argument);
+    EXPECT_EQ(check(with_records(codec, compress(codec, records)), records.size() - 1),
+              Code::invalid_argument)
+        << "unpacks to more than the limit";
+  }
+}
+
+TEST(RecordBatch, TheFrameOfACompressedBatchIsCheckedWithoutUnpackingIt) {
+  Bytes batch = sample();
+  Bytes zeroes(3u << 20);
+  ByteView records = ByteView(batch).subspan(kBatchHeaderBytes);
+  auto frame_only = [](ByteView batch, size_t limit) { return check_records(batch, limit, false); };
+  for (int codec = 1; codec <= 4; ++codec) {
+    SCOPED_TRACE(codec);
+    Bytes whole = compress(codec, records);
+    EXPECT_TRUE(frame_only(with_records(codec, whole), 1u << 20));
+    if (codec != 2) {  // A block of snappy is a length and data: nothing tells it from others.
+      EXPECT_FALSE(frame_only(with_records(codec, as_bytes("not compressed at all")), 1u << 20));
+    }
+    EXPECT_FALSE(frame_only(with_records(codec, {}), 1u << 20));
+    Bytes bomb = compress(codec, zeroes);
+    EXPECT_FALSE(frame_only(with_records(codec, bomb), 1u << 20));
+    EXPECT_GE(unpacked_at_most(codec, bomb).value(), zeroes.size());
+    EXPECT_LE(unpacked_at_most(codec, bomb).value(), zeroes.size() + (4u << 20));
+    Bytes few = with_records(codec, whole);
+    if (codec == 3) continue;  // A block of lz4 may hold 64 KiB, so a small lie is not seen.
+    store_be<int32_t>(few.data() + 57, 100);
+    EXPECT_FALSE(frame_only(few, 1u << 20)) << "more records than there are bytes for";
+  }
+  EXPECT_TRUE(frame_only(with_records(2, xerial(records)), 1u << 20));
+  EXPECT_FALSE(frame_only(with_records(2, xerial(records)), records.size() - 1));
+  for (int codec : {3, 4}) {
+    Bytes whole = compress(codec, zeroes);
+    for (size_t size = 0; size < whole.size(); ++size)
+      EXPECT_FALSE(unpacked_at_most(codec, ByteView(whole).subspan(0, size)) && size > 0) << size;
+  }
+}
+
+TEST(RecordBatch, OffsetDeltasOtherThanOneByOneDoNotPassTheCheck) {
+  Bytes batch = sample();
+  // The second record: length, attributes, timestamp delta, then its offset delta.
+  size_t second = kBatchHeaderBytes + 1 + (static_cast<size_t>(batch[kBatchHeaderBytes]) >> 1);
+  ASSERT_EQ(batch[second + 3], std::byte{2});
+  for (int delta : {0, 4}) {
+    batch[second + 3] = static_cast<std::byte>(delta);
+    std::vector<RecordView> read;
+    Bytes buffer;
+    EXPECT_TRUE(read_records(batch, read, buffer));
+    EXPECT_EQ(check(batch), Code::invalid_argument);
+  }
+}
+
+TEST(RecordBatch, RecordHeadersMustBeWhole) {
+  // Attributes, timestamp, offset, no key, no value, then the headers.
+  auto batch_of = [](std::initializer_list<int> headers) {
+    NewRecord record{TimestampMs(1000), std::nullopt, std::nullopt};
+    Bytes batch = encode_batch({&record, 1});
+    batch.resize(kBatchHeaderBytes);
+    batch.push_back(static_cast<std::byte>((5 + headers.size()) * 2));
+    for (int byte : {0, 0, 0, 1, 1}) batch.push_back(static_cast<std::byte>(byte));
+    for (int byte : headers) batch.push_back(static_cast<std::byte>(byte));
+    store_be<int32_t>(batch.data() + 8, static_cast<int32_t>(batch.size() - kBatchOverheadBytes));
+    return batch;
+  };
+  EXPECT_TRUE(check_records(batch_of({0})));
+  EXPECT_TRUE(check_records(batch_of({2, 2, 'h', 4, 'v', 'w'}))) << "h = vw";
+  EXPECT_TRUE(check_records(batch_of({4, 2, 'h', 1, 0, 0}))) << "h = null, an empty name and value";
+  EXPECT_EQ(check(batch_of({})), Code::invalid_argument) << "no count";
+  EXPECT_EQ(check(batch_of({1})), Code::invalid_argument) << "-1 headers";
+  EXPECT_EQ(check(batch_of({2, 1, 0})), Code::invalid_argument) << "a name that is null";
+  EXPECT_EQ(check(batch_of({2, 2, 'h', 4, 'v'})), Code::invalid_argument) << "a cut value";
+  EXPECT_EQ(check(batch_of({0, 0})), Code::invalid_argument) << "bytes behind them";
+  EXPECT_EQ(check(batch_of({0x7E, 2, 'h', 4, 'v', 'w'})), Code::invalid_argument) << "63 headers";
+}
+
 TEST(RecordBatch, ControlBatchesSayHowTheTransactionEnded) {
   for (bool commit : {true, false}) {
     Bytes batch = encode_control_batch(commit, 5, 1, TimestampMs(9));
