@@ -2,6 +2,7 @@
 
 #include "duck/file_system.h"
 #include "duck/folder_file_system.h"
+#include "duck/json_guard.h"
 #include "duck/system_catalog.h"
 
 #include <duckdb/common/virtual_file_system.hpp>
@@ -65,6 +66,7 @@ Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options
     instance->state_->files = &fs;
     instance->state_->database = std::make_unique<duckdb::DuckDB>(nullptr, &config);
     duckdb::Connection connection(*instance->state_->database);
+    guard_json_functions(*instance->state_->database->instance);
     run(connection, "SET GLOBAL TimeZone = 'UTC'");
     auto& applied = duckdb::DBConfig::GetConfig(*instance->state_->database->instance);
     for (const std::string& directory : options.allowed_directories)
