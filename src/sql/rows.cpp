@@ -7,7 +7,8 @@ DuckRows::~DuckRows() {
       !ended_ && parts_.result && parts_.result->type == duckdb::QueryResultType::STREAM_RESULT;
   chunk_.reset();
   parts_.result.reset();
-  if (abandoned) {
+  // Rows that another statement has overtaken ended with it: what runs now is not theirs.
+  if (abandoned && !overtaken()) {
     // Ends the statement's transaction, so that its pin is let go now and not with the next
     // statement.
     duck::guarded([&] {

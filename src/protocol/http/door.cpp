@@ -5,6 +5,8 @@
 #include "protocol/http/errors.h"
 #include "protocol/http/origin.h"
 #include "protocol/http/rest.h"
+#include "protocol/listen/byte_budget.h"
+#include "protocol/listen/client_watch.h"
 #include "protocol/listen/run_on.h"
 
 #include <boost/asio/co_spawn.hpp>
@@ -18,6 +20,7 @@
 #include <boost/beast/http.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 
@@ -31,8 +34,8 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using Request = bhttp::request<bhttp::string_body>;
 
-// How often a request that waits for an epoch looks again: far below what a person or a test
-// notices.
+// How often the epoch is looked at while requests wait for one, by one timer for all of them: far
+// below what a person or a test notices.
 constexpr std::chrono::milliseconds kEpochPoll{2};
 constexpr size_t kFirstReadBytes = 4096;
 
@@ -42,6 +45,14 @@ struct Connection {
   beast::tcp_stream stream;
   std::shared_ptr<void> token;
   bool idle = true;  ///< Waits for the next request; io thread only.
+};
+
+/// A request that waits for an epoch. Lives in its coroutine.
+struct EpochWaiter {
+  EpochWaiter(asio::io_context& io, Epoch wanted) : timer(io), epoch(wanted) {}
+  asio::steady_timer timer;
+  Epoch epoch;
+  bool gone = false;
 };
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
@@ -66,20 +77,33 @@ struct Door::State : std::enable_shared_from_this<State> {
       : dependencies(std::move(given)),
         options(chosen),
         rest(dependencies.database, dependencies.engine, {.rows_max = options.rows_max}),
+        memory(options.memory_bytes_max),
+        epoch_poll(dependencies.io),
         requests(dependencies.metrics.counter(metric::http_requests_total)) {}
 
   asio::awaitable<void> serve(std::shared_ptr<Connection> connection);
   asio::awaitable<bool> serve_one(Connection& connection, beast::flat_buffer& buffer);
-  asio::awaitable<Response> answer(const Request& request);
-  asio::awaitable<Response> answer_rows(const Request& request, const Target& target);
-  asio::awaitable<Response> answer_sql(const Request& request);
-  asio::awaitable<Status> wait_for(Epoch epoch, int64_t wait_ms);
+  asio::awaitable<error_code> read_body(Connection& connection, beast::flat_buffer& buffer,
+                                        bhttp::request_parser<bhttp::string_body>& parser,
+                                        ByteShare& share);
+  asio::awaitable<Response> answer(Connection& connection, const Request& request);
+  asio::awaitable<Response> answer_rows(Connection& connection, const Request& request,
+                                        const Target& target);
+  asio::awaitable<Response> answer_sql(Connection& connection, const Request& request);
+  /// Runs a statement on the pool, until its client goes away or its time is up.
+  template <typename Work>
+  asio::awaitable<Response> run_statement(Connection& connection, Work work);
+  asio::awaitable<Status> wait_for(Connection& connection, Epoch epoch, int64_t wait_ms);
+  void poll_epoch();
   asio::awaitable<bool> send(Connection& connection, const Request& request, Response response,
                              bool keep_alive);
 
   Dependencies dependencies;
   Options options;
   Rest rest;
+  ByteBudget memory;
+  asio::steady_timer epoch_poll;
+  std::set<EpochWaiter*> epoch_waiters;  ///< io thread only; while there are any, the timer runs.
   Counter& requests;
   std::atomic<bool> stopping = false;
   mutable std::mutex mutex;
@@ -96,8 +120,24 @@ asio::awaitable<void> Door::State::serve(std::shared_ptr<Connection> connection)
   open.erase(connection);
 }
 
+/// As bhttp::async_read, but the body counts as it arrives. no_memory: all clients together hold
+/// too much.
+asio::awaitable<error_code> Door::State::read_body(
+    Connection& connection, beast::flat_buffer& buffer,
+    bhttp::request_parser<bhttp::string_body>& parser, ByteShare& share) {
+  error_code error;
+  parser.eager(true);
+  while (!parser.is_done() && !error) {
+    co_await bhttp::async_read_some(connection.stream, buffer, parser,
+                                    asio::redirect_error(asio::use_awaitable, error));
+    if (!share.resize(parser.get().body().size())) error = asio::error::no_memory;
+  }
+  co_return error;
+}
+
 asio::awaitable<bool> Door::State::serve_one(Connection& connection, beast::flat_buffer& buffer) {
   bhttp::request_parser<bhttp::string_body> parser;
+  ByteShare share(memory);  // Until the answer is sent.
   parser.header_limit(options.header_bytes_max);
   parser.body_limit(options.body_bytes_max);
   error_code error;
@@ -115,8 +155,15 @@ asio::awaitable<bool> Door::State::serve_one(Connection& connection, beast::flat
   co_await bhttp::async_read_header(connection.stream, buffer, parser,
                                     asio::redirect_error(asio::use_awaitable, error));
   if (!error) {
-    co_await bhttp::async_read(connection.stream, buffer, parser,
-                               asio::redirect_error(asio::use_awaitable, error));
+    error = co_await read_body(connection, buffer, parser, share);
+  }
+  if (error == asio::error::no_memory) {
+    requests.add();
+    Response response = error_response(
+        Error(Code::exhausted, "requests of all clients hold {} bytes", memory.used())
+            .with_hint("try again later; setting http.memory.max"));
+    response.status = 503;
+    co_return co_await send(connection, parser.get(), std::move(response), false);
   }
   bool unreadable = error.category() == bhttp::make_error_code(bhttp::error::bad_method).category();
   if (error && (!unreadable || error == bhttp::error::end_of_stream ||
@@ -140,12 +187,12 @@ asio::awaitable<bool> Door::State::serve_one(Connection& connection, beast::flat
   Request request = parser.release();
   connection.stream
       .expires_never();  // The answer takes the time it takes; only sending it is timed.
-  Response response = co_await answer(request);
+  Response response = co_await answer(connection, request);
   bool keep_alive = request.keep_alive() && !stopping;
   co_return co_await send(connection, request, std::move(response), keep_alive);
 }
 
-asio::awaitable<Response> Door::State::answer(const Request& request) {
+asio::awaitable<Response> Door::State::answer(Connection& connection, const Request& request) {
   Status allowed =
       check_origin(header(request, bhttp::field::host), header(request, bhttp::field::origin));
   if (!allowed) co_return error_response(allowed.error());
@@ -156,7 +203,7 @@ asio::awaitable<Response> Door::State::answer(const Request& request) {
 
   if (path.size() == 2 && path[0] == "v1" && path[1] == "sql" &&
       request.method() == bhttp::verb::post) {
-    co_return co_await answer_sql(request);
+    co_return co_await answer_sql(connection, request);
   }
   if (!reads) co_return not_allowed("GET");
   if (path.size() == 1 && path[0] == "healthz") {
@@ -171,28 +218,48 @@ asio::awaitable<Response> Door::State::answer(const Request& request) {
     co_return Response{.content_type = metrics ? "text/plain; version=0.0.4" : "application/json",
                        .body = std::move(*body)};
   }
-  if (!path.empty() && path[0] == "v1") co_return co_await answer_rows(request, *target);
+  if (!path.empty() && path[0] == "v1")
+    co_return co_await answer_rows(connection, request, *target);
   co_return error_response(Error(Code::not_found, "nothing is at this path")
                                .with_hint("try /status, /metrics or /v1/<view>"));
 }
 
-asio::awaitable<Response> Door::State::answer_rows(const Request& request, const Target& target) {
+template <typename Work>
+asio::awaitable<Response> Door::State::run_statement(Connection& connection, Work work) {
+  RestStatement statement;
+  const auto begun = std::chrono::steady_clock::now();
+  const std::chrono::milliseconds time_max(options.statement_timeout_ms);
+  ClientWatch watch(connection.stream.socket(), [&](bool gone) {
+    if (gone) statement.end(Error(Code::cancelled, "the client hung up"));
+    if (time_max.count() > 0 && std::chrono::steady_clock::now() - begun >= time_max) {
+      statement.end(
+          Error(Code::cancelled, "the statement was cancelled after {} ms", time_max.count())
+              .with_hint("setting sql.statement.timeout"));
+    }
+  });
+  watch.begin();
+  auto answered =
+      co_await run_on(dependencies.pool, [&]() -> Result<Response> { return work(statement); });
+  co_return answered ? std::move(*answered) : error_response(answered.error());
+}
+
+asio::awaitable<Response> Door::State::answer_rows(Connection& connection, const Request& request,
+                                                   const Target& target) {
   auto query = parse_rest_query(target, options.rows_max);
   if (!query) co_return error_response(query.error());
   if (query->min_epoch) {
-    Status reached = co_await wait_for(Epoch(*query->min_epoch), query->wait_ms);
+    Status reached = co_await wait_for(connection, Epoch(*query->min_epoch), query->wait_ms);
     if (!reached) co_return error_response(reached.error());
   }
   std::optional<std::string> known;
   if (auto tag = header(request, bhttp::field::if_none_match)) known = *tag;
   std::vector<std::string> path(target.path.begin() + 1, target.path.end());
-  auto rows = co_await run_on(dependencies.pool, [&]() -> Result<Response> {
-    return rest.read(path, *query, target, known);
+  co_return co_await run_statement(connection, [&](RestStatement& statement) {
+    return rest.read(path, *query, target, known, statement);
   });
-  co_return rows ? std::move(*rows) : error_response(rows.error());
 }
 
-asio::awaitable<Response> Door::State::answer_sql(const Request& request) {
+asio::awaitable<Response> Door::State::answer_sql(Connection& connection, const Request& request) {
   // A page of another site cannot send this type without asking first, and we never say yes.
   auto type = header(request, bhttp::field::content_type);
   if (!type || !type->starts_with("application/json")) {
@@ -201,24 +268,45 @@ asio::awaitable<Response> Door::State::answer_sql(const Request& request) {
     response.status = 415;
     co_return response;
   }
-  auto answered = co_await run_on(dependencies.pool,
-                                  [&]() -> Result<Response> { return rest.run(request.body()); });
-  co_return answered ? std::move(*answered) : error_response(answered.error());
+  co_return co_await run_statement(
+      connection, [&](RestStatement& statement) { return rest.run(request.body(), statement); });
 }
 
-asio::awaitable<Status> Door::State::wait_for(Epoch epoch, int64_t wait_ms) {
-  asio::steady_timer timer(dependencies.io);
+asio::awaitable<Status> Door::State::wait_for(Connection& connection, Epoch epoch,
+                                              int64_t wait_ms) {
   auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+  EpochWaiter waiter(dependencies.io, epoch);
+  ClientWatch watch(connection.stream.socket(), [&](bool gone) {
+    waiter.gone = gone;
+    if (gone) waiter.timer.cancel();
+  });
+  watch.begin();
   while (rest.epoch() < epoch) {
+    if (waiter.gone) co_return Error(Code::cancelled, "the client hung up");
     if (std::chrono::steady_clock::now() >= deadline || stopping) {
       co_return Error(Code::unavailable, "epoch {} is not there after {} ms; readers see {}", epoch,
                       wait_ms, rest.epoch());
     }
-    error_code ignored;  // Only this coroutine could cancel it.
-    timer.expires_after(kEpochPoll);
-    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    if (epoch_waiters.empty()) poll_epoch();
+    epoch_waiters.insert(&waiter);
+    error_code ignored;  // Cancelled: the epoch is there, or the wait has ended.
+    waiter.timer.expires_at(deadline);
+    co_await waiter.timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    epoch_waiters.erase(&waiter);
   }
   co_return Status();
+}
+
+void Door::State::poll_epoch() {
+  epoch_poll.expires_after(kEpochPoll);
+  epoch_poll.async_wait([self = shared_from_this()](error_code cancelled) {
+    if (cancelled) return;
+    const Epoch epoch = self->rest.epoch();
+    for (EpochWaiter* waiter : self->epoch_waiters) {
+      if (epoch >= waiter->epoch || self->stopping) waiter->timer.cancel();
+    }
+    if (!self->epoch_waiters.empty()) self->poll_epoch();
+  });
 }
 
 asio::awaitable<bool> Door::State::send(Connection& connection, const Request& request,

@@ -21,9 +21,11 @@ class Door {
   struct Options {
     uint32_t header_bytes_max = 16u << 10;
     uint64_t body_bytes_max = 1u << 20;
-    uint64_t rows_max = 100'000;          ///< Of one answer.
-    int64_t request_timeout_ms = 30'000;  ///< To send a request, and to take its answer.
-    int64_t idle_timeout_ms = 120'000;    ///< Between requests.
+    uint64_t rows_max = 100'000;           ///< Of one answer.
+    int64_t request_timeout_ms = 30'000;   ///< To send a request, and to take its answer.
+    int64_t idle_timeout_ms = 120'000;     ///< Between requests.
+    int64_t statement_timeout_ms = 0;      ///< sql.statement.timeout; 0: none.
+    size_t memory_bytes_max = 256u << 20;  ///< Bodies of requests of all connections.
   };
   struct Dependencies {
     boost::asio::io_context& io;

@@ -172,15 +172,26 @@ void Rest::cancel_all() {
   for (auto* session : running_) session->cancel();
 }
 
-Result<Rest::Answer> Rest::execute(sql::Session& session, const RestSql& sql) {
+void RestStatement::end(const Error& why) {
+  std::lock_guard lock(mutex_);
+  if (!why_) why_ = why;
+  if (session_) session_->cancel();
+}
+
+Result<Rest::Answer> Rest::execute(sql::Session& session, const RestSql& sql,
+                                   RestStatement& statement) {
   {
-    std::lock_guard lock(mutex_);
+    std::scoped_lock lock(mutex_, statement.mutex_);
     if (stopping_) return Error(Code::unavailable, "the server is stopping");
+    if (statement.why_) return *statement.why_;
     running_.insert(&session);
+    statement.session_ = &session;
   }
   auto answer = execute_registered(session, sql);
-  std::lock_guard lock(mutex_);
+  std::scoped_lock lock(mutex_, statement.mutex_);
   running_.erase(&session);
+  statement.session_ = nullptr;
+  if (!answer && statement.why_) return *statement.why_;
   return answer;
 }
 
@@ -237,7 +248,8 @@ Result<Rest::Answer> Rest::execute_registered(sql::Session& session, const RestS
 }
 
 Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuery& query,
-                            const Target& target, std::optional<std::string> if_none_match) {
+                            const Target& target, std::optional<std::string> if_none_match,
+                            RestStatement& statement) {
   auto before = engine_.published();
   Found found = TRY(find_relation(*before, path));
   Response response;
@@ -248,7 +260,7 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
   }
   RestSql sql = TRY(build_rest_sql(found.relation, query));
   auto session = TRY(take_session());
-  auto answer = execute(*session, sql);
+  auto answer = execute(*session, sql, statement);
   if (!answer) return std::move(answer).error();
   give_back(std::move(session));
 
@@ -275,10 +287,10 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
   return response;
 }
 
-Result<Response> Rest::run(std::string_view body) {
+Result<Response> Rest::run(std::string_view body, RestStatement& statement) {
   RestSql sql = TRY(parse_sql_request(body));
   auto session = TRY(database_.session());
-  Answer answer = TRY(execute(*session, sql));
+  Answer answer = TRY(execute(*session, sql, statement));
   nlohmann::json columns = nlohmann::json::array();
   for (size_t i = 0; i < answer.names.size(); ++i) {
     columns.push_back({{"name", answer.names[i]}, {"type", answer.types[i]}});

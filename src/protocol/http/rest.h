@@ -25,6 +25,20 @@ struct Response {
 };
 Response error_response(const Error& error);
 
+/// The statement of one request, for whoever may have to end it. Any thread.
+class RestStatement {
+ public:
+  /// Ends the statement with this error, whether it runs or has yet to begin. Call it again until
+  /// the answer is there: it may have been between two steps.
+  void end(const Error& why);
+
+ private:
+  friend class Rest;
+  std::mutex mutex_;
+  std::optional<Error> why_;         ///< Guarded by mutex_.
+  sql::Session* session_ = nullptr;  ///< Guarded by mutex_: what runs.
+};
+
 /// Reads of views and tables, and single statements, as JSON. Any thread; read() and run() block on
 /// SQL.
 class Rest {
@@ -42,10 +56,11 @@ class Rest {
   /// Ziwa-Epoch, for views and tables an ETag (of a view: the epoch of its last net change), and a
   /// Link to the next rows. Errors: not_found, invalid_argument, exhausted (answer too large).
   Result<Response> read(const std::vector<std::string>& path, const RestQuery& query,
-                        const Target& target, std::optional<std::string> if_none_match);
+                        const Target& target, std::optional<std::string> if_none_match,
+                        RestStatement& statement);
   /// POST /v1/sql: `body` is {"sql":"...","parameters":[...]}; one statement, in a session of its
   /// own.
-  Result<Response> run(std::string_view body);
+  Result<Response> run(std::string_view body, RestStatement& statement);
   /// The server stops: cancels what runs, and what begins from now on.
   void cancel_all();
   /// The epoch that readers see now; does not block.
@@ -53,7 +68,7 @@ class Rest {
 
  private:
   struct Answer;
-  Result<Answer> execute(sql::Session& session, const RestSql& sql);
+  Result<Answer> execute(sql::Session& session, const RestSql& sql, RestStatement& statement);
   Result<Answer> execute_registered(sql::Session& session, const RestSql& sql);
   Result<std::unique_ptr<sql::Session>> take_session();
   void give_back(std::unique_ptr<sql::Session> session);

@@ -11,8 +11,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace ziwa;
   using namespace ziwa::protocol::postgres;
   std::string_view text(reinterpret_cast<const char*>(data), size);
-  std::string plain = plain_catalog_words(text);
+  PlainWords words = plain_catalog_words(text);
+  const std::string& plain = words.text;
   CHECK(plain.size() >= size, "positions moved: {}", plain);
+  CHECK(words.original(plain.size()) == size, "positions do not lead back: {}", plain);
   if (sql::tokenize(text)) {
     CHECK(sql::tokenize(plain), "{}", plain);
     CHECK(sql::split_statements(plain).size() <= sql::split_statements(text).size(), "{}", plain);

@@ -11,6 +11,13 @@
 namespace ziwa::protocol::postgres {
 namespace {
 
+constexpr std::string_view kOutOfMemory = "53200";
+/// What a prepared statement takes (parsed, bound, planned) by the bytes of its text: measured.
+constexpr size_t kStatementBytesPerByte = 8;
+constexpr size_t kStatementBytes = 4'096;
+/// As it came and decoded.
+constexpr size_t kParameterBytesPerByte = 2;
+constexpr size_t kParameterBytes = 64;
 constexpr size_t kCopyWordsMax = 100'000;
 constexpr size_t kArrayWordsMax = 100'000;
 
@@ -56,6 +63,13 @@ std::vector<size_t> array_parameters(std::string_view text) {
   return found;
 }
 
+/// An error of the plain words points into what the client sent.
+Error relocate(Error error, const PlainWords& plain) {
+  if (plain.added.empty() || !error.position()) return error;
+  const size_t position = plain.original(*error.position());
+  return std::move(error).at(position);
+}
+
 Status check_text(std::string_view text) {
   if (duckdb::Value::StringIsValid(text.data(), text.size())) return {};
   return Error(Code::invalid_argument, "the statement is not valid UTF-8");
@@ -64,6 +78,8 @@ Status check_text(std::string_view text) {
 }  // namespace
 
 struct Conversation::Statement {
+  explicit Statement(ByteShare kept) : share(std::move(kept)) {}
+  ByteShare share;
   std::string text;
   bool empty = false;
   std::optional<DoorAnswer> door;  ///< What the door would answer: its shape only.
@@ -90,6 +106,8 @@ struct Conversation::Execution {
 };
 
 struct Conversation::Portal {
+  explicit Portal(ByteShare kept) : share(std::move(kept)) {}
+  ByteShare share;
   std::shared_ptr<Statement> statement;  ///< Outlives the execution, whatever happens to its name.
   std::vector<duckdb::Value> parameters;
   std::vector<int16_t> formats;
@@ -100,6 +118,7 @@ struct Conversation::Portal {
 Conversation::Conversation(Options options, Environment environment)
     : options_(std::move(options)),
       environment_(std::move(environment)),
+      memory_(options_.memory_bytes_max, options_.memory.get()),
       reader_(options_.limits),
       settings_(options_.server_version) {}
 
@@ -110,11 +129,53 @@ auto Conversation::running(Call&& call) {
   {
     std::lock_guard lock(cancel_mutex_);
     running_ = true;
+    if (!active_) {  // Rows belong to the statement that they come from.
+      timed_out_ = false;
+      begun_ = std::chrono::steady_clock::now();
+    }
   }
   auto result = call();
   std::lock_guard lock(cancel_mutex_);
   running_ = false;
+  if (!result && timed_out_ && result.error().code() == Code::cancelled) {
+    result = Error(Code::cancelled, "the statement was cancelled after {} ms",
+                   options_.statement_timeout_ms)
+                 .with_hint("setting sql.statement.timeout");
+  }
   return result;
+}
+
+void Conversation::receive(ByteView bytes) {
+  if (input_share_.resize(reader_.buffered() + bytes.size())) {
+    reader_.feed(bytes);
+  } else {
+    input_refused_ = true;
+  }
+}
+
+std::optional<ByteShare> Conversation::keep(size_t bytes) {
+  ByteShare share(memory_);
+  if (share.resize(bytes)) return share;
+  fail(
+      Report{.sqlstate = std::string(kOutOfMemory),
+             .message = "no memory to keep this: what clients have prepared and sent is at a limit",
+             .hint = "close statements and portals; settings postgres.session.memory.max and "
+                     "postgres.memory.max"});
+  return std::nullopt;
+}
+
+void Conversation::check_time() {
+  if (options_.statement_timeout_ms == 0) return;
+  std::lock_guard lock(cancel_mutex_);
+  const auto time_max = std::chrono::milliseconds(options_.statement_timeout_ms);
+  if (!running_ || !session_ || std::chrono::steady_clock::now() - begun_ < time_max) return;
+  timed_out_ = true;
+  session_->cancel();
+}
+
+void Conversation::abandon() {
+  abandoned_ = true;
+  cancel();
 }
 
 void Conversation::cancel() {
@@ -145,6 +206,14 @@ Conversation::Step Conversation::run() {
     if (stopping_) {
       return fatal(Error(Code::unavailable, "the server is stopping"), kAdminShutdown);
     }
+    if (abandoned_) return Step::close;
+    if (input_refused_) {
+      return fatal(Error(Code::exhausted,
+                         "no memory for this message: what clients have sent is "
+                         "at a limit")
+                       .with_hint("settings postgres.session.memory.max and postgres.memory.max"),
+                   kOutOfMemory);
+    }
     if (out_.size() >= options_.output_bytes) return Step::write;
     if (auto end = step()) return *end;
   }
@@ -161,7 +230,10 @@ std::optional<Conversation::Step> Conversation::step() {
   }
   auto frame = reader_.next();
   if (!frame) return fatal(frame.error(), kProtocolViolation);
-  if (!*frame) return Step::read;
+  if (!*frame) {
+    input_share_.resize(reader_.buffered());
+    return Step::read;
+  }
   return in_startup_ ? on_startup((*frame)->body) : on_message(**frame);
 }
 
@@ -300,8 +372,10 @@ Status Conversation::run_simple(const sql::StatementText& statement) {
     return {};
   }
   auto execution = std::make_unique<Execution>();
-  std::string text = plain_catalog_words(ClientSettings::simplify(statement.text));
-  execution->rows = TRY(running([&] { return session_->query(text); }));
+  PlainWords plain = plain_catalog_words(ClientSettings::simplify(statement.text));
+  auto rows = running([&] { return session_->query(plain.text); });
+  if (!rows) return relocate(std::move(rows.error()), plain);
+  execution->rows = std::move(*rows);
   std::vector<duckdb::LogicalType> types;
   for (const auto& column : execution->rows->columns()) types.push_back(column.type);
   execution->writer.emplace(types, std::vector<int16_t>());
@@ -391,8 +465,9 @@ void Conversation::fail(Report report) {
 
 // ---- extended query
 
-Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::string_view text) {
-  auto statement = std::make_shared<Statement>();
+Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::string_view text,
+                                                                       ByteShare share) {
+  auto statement = std::make_shared<Statement>(std::move(share));
   TRY(check_text(text));
   auto parts = sql::Session::split(text);
   if (parts.size() > 1) {
@@ -418,8 +493,10 @@ Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::stri
     if (head[0] == "deallocate") statement->door = DoorAnswer{.command = "DEALLOCATE"};
   }
   if (!statement->door) {
-    std::string simple = plain_catalog_words(ClientSettings::simplify(statement->text));
-    statement->prepared = TRY(running([&] { return session_->prepare(simple); }));
+    PlainWords plain = plain_catalog_words(ClientSettings::simplify(statement->text));
+    auto prepared = running([&] { return session_->prepare(plain.text); });
+    if (!prepared) return relocate(std::move(prepared.error()), plain);
+    statement->prepared = std::move(*prepared);
   }
   return statement;
 }
@@ -437,7 +514,9 @@ Status Conversation::on_parse(const Parse& parse) {
     portals_.erase("");
     statements_.erase("");
   }
-  auto statement = prepare(parse.sql);
+  auto share = keep(kStatementBytes + kStatementBytesPerByte * parse.sql.size());
+  if (!share) return {};
+  auto statement = prepare(parse.sql, std::move(*share));
   if (!statement) {
     fail(report_of(statement.error(), parse.sql, 0, parse.sql));
     return {};
@@ -474,7 +553,14 @@ Status Conversation::on_bind(const Bind& bind) {
                  bind.parameters.size())
         .because(Cause::undefined_parameter);
   }
-  auto portal = std::make_unique<Portal>();
+  size_t bytes = kParameterBytes * types.size();
+  for (const auto& value : bind.parameters) {
+    if (value) bytes += kParameterBytesPerByte * value->size();
+  }
+  if (bind.portal.empty()) portals_.erase("");
+  auto share = keep(bytes);
+  if (!share) return {};
+  auto portal = std::make_unique<Portal>(std::move(*share));
   portal->statement = found->second;
   portal->formats = bind.result_formats;
   for (size_t i = 0; i < types.size(); ++i) {
@@ -598,6 +684,11 @@ Status Conversation::on_execute(const Execute& execute) {
   }
   portal.execution->rows_max = execute.rows_max > 0 ? static_cast<uint64_t>(execute.rows_max) : 0;
   portal.execution->sent = 0;
+  {
+    std::lock_guard lock(cancel_mutex_);
+    timed_out_ = false;
+    begun_ = std::chrono::steady_clock::now();
+  }
   active_ = portal.execution.get();
   return {};
 }

@@ -1,12 +1,14 @@
 #pragma once
 
 #include "base/result.h"
+#include "protocol/listen/byte_budget.h"
 #include "protocol/postgres/client_settings.h"
 #include "protocol/postgres/messages.h"
 #include "protocol/postgres/types.h"
 #include "sql/database.h"
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,7 +20,8 @@
 namespace ziwa::protocol::postgres {
 
 /// One client's conversation without its socket: bytes in, bytes out. receive(), run() and
-/// take_output() on one thread at a time (run() blocks on SQL); cancel() and shut_down() from any.
+/// take_output() on one thread at a time (run() blocks on SQL); cancel(), abandon(), check_time()
+/// and shut_down() from any.
 class Conversation {
  public:
   struct Options {
@@ -27,6 +30,10 @@ class Conversation {
     size_t output_bytes = 256u << 10;
     size_t statements_max = 1'000;
     size_t portals_max = 1'000;
+    /// What the client has sent and is kept: half messages, statements, parameters.
+    size_t memory_bytes_max = 256u << 20;
+    std::shared_ptr<ByteBudget> memory;  ///< The same of all connections; null: no such limit.
+    int64_t statement_timeout_ms = 0;    ///< 0: none.
     std::string server_version;
     int32_t process = 0;  ///< What the client names in a cancel request.
     int32_t secret = 0;
@@ -43,13 +50,21 @@ class Conversation {
 
   Conversation(Options options, Environment environment);
   ~Conversation();
-  void receive(ByteView bytes) { reader_.feed(bytes); }
+  void receive(ByteView bytes);
+  /// Has a message begun that is not whole? Ask when run() wants to read.
+  bool mid_message() const { return reader_.buffered() > 0; }
+  /// The number of messages that were whole.
+  uint64_t messages() const { return reader_.frames(); }
   Step run();
   std::string take_output() { return out_.take(); }
   /// The start-up is over: the client may now be as slow as it likes.
   bool started() const { return session_ != nullptr; }
   /// Stops the running statement, if there is one.
   void cancel();
+  /// The client has gone: stops the running statement, and the next run() closes.
+  void abandon();
+  /// Stops the running statement if its time is up.
+  void check_time();
   /// Ends the session and what belongs to it; blocks. Nothing but cancel() and shut_down() may
   /// follow.
   void close();
@@ -89,7 +104,7 @@ class Conversation {
   Status refuse(std::string_view sqlstate, std::string message);
   void end_simple();
 
-  Result<std::shared_ptr<Statement>> prepare(std::string_view text);
+  Result<std::shared_ptr<Statement>> prepare(std::string_view text, ByteShare share);
   Status begin_execution(Portal& portal);
   /// What the statement gives for these values; nothing after a failure, which is then reported.
   Told columns_of(Statement& statement, const std::vector<duckdb::Value>& parameters);
@@ -103,9 +118,14 @@ class Conversation {
   char transaction_status() const;
   template <typename Call>
   auto running(Call&& call);
+  /// Room for what the client asks to keep; after a refusal, which is then reported, nothing.
+  std::optional<ByteShare> keep(size_t bytes);
 
   Options options_;
   Environment environment_;
+  ByteBudget memory_;  ///< Before what has shares of it.
+  ByteShare input_share_{memory_};
+  bool input_refused_ = false;  ///< What arrived does not fit.
   FrameReader reader_;
   MessageWriter out_;
   ClientSettings settings_;
@@ -123,8 +143,12 @@ class Conversation {
   bool skip_to_sync_ = false;
 
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> abandoned_ = false;
   std::mutex cancel_mutex_;
-  bool running_ = false;  ///< Guarded by cancel_mutex_: a statement is in the session's hands.
+  // Guarded by cancel_mutex_:
+  bool running_ = false;    ///< A statement is in the session's hands.
+  bool timed_out_ = false;  ///< check_time() has stopped it.
+  std::chrono::steady_clock::time_point begun_;
 };
 
 }  // namespace ziwa::protocol::postgres

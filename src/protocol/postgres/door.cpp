@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/metric_table.h"
+#include "protocol/listen/client_watch.h"
 #include "protocol/listen/run_on.h"
 #include "protocol/postgres/conversation.h"
 #include "protocol/postgres/sqlstate.h"
@@ -18,8 +19,10 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <random>
 
 namespace ziwa::protocol::postgres {
@@ -37,9 +40,17 @@ constexpr std::chrono::seconds kStopGrace{5};
 /// One client. Lives until its coroutine ends.
 struct Connection {
   Connection(tcp::socket taken, std::shared_ptr<void> held)
-      : socket(std::move(taken)), timer(socket.get_executor()), token(std::move(held)) {}
+      : socket(std::move(taken)),
+        timer(socket.get_executor()),
+        message_timer(socket.get_executor()),
+        token(std::move(held)) {}
   tcp::socket socket;
   asio::steady_timer timer;  ///< Of the start-up, then of the end.
+  asio::steady_timer message_timer;
+  /// When the message that is arriving must be whole; io thread only.
+  std::optional<std::chrono::steady_clock::time_point> message_due;
+  uint64_t message = 0;  ///< Its number.
+  bool reading = false;  ///< Waits for the client; io thread only.
   std::shared_ptr<void> token;
   std::unique_ptr<Conversation> conversation;
   int32_t process = 0;
@@ -52,6 +63,7 @@ struct Door::State : std::enable_shared_from_this<State> {
   State(Dependencies given, Options chosen)
       : dependencies(given),
         options(std::move(chosen)),
+        memory(std::make_shared<ByteBudget>(options.memory_bytes_max)),
         accepted(given.metrics.counter(metric::postgres_connections_total)) {}
 
   /// Gives it a process number and a secret.
@@ -60,11 +72,13 @@ struct Door::State : std::enable_shared_from_this<State> {
   void remove(const Connection& connection);
   void cancel(const CancelRequest& request);
   asio::awaitable<void> serve(std::shared_ptr<Connection> connection);
-  asio::awaitable<void> converse(Connection& connection);
+  asio::awaitable<void> converse(const std::shared_ptr<Connection>& held);
+  void time_message(const std::shared_ptr<Connection>& connection);
   void start_timer(const std::shared_ptr<Connection>& connection);
 
   Dependencies dependencies;
   Options options;
+  std::shared_ptr<ByteBudget> memory;
   Counter& accepted;
   std::atomic<bool> stopping = false;
   mutable std::mutex mutex;
@@ -112,8 +126,9 @@ void Door::State::start_timer(const std::shared_ptr<Connection>& connection) {
 
 asio::awaitable<void> Door::State::serve(std::shared_ptr<Connection> connection) {
   start_timer(connection);
-  co_await converse(*connection);
+  co_await converse(connection);
   connection->timer.cancel();
+  connection->message_timer.cancel();
   error_code ignored;  // The peer may have gone already.
   connection->socket.shutdown(tcp::socket::shutdown_both, ignored);
   // Closing a session ends its transaction, which may wait for the disk: not on the loop.
@@ -125,20 +140,59 @@ asio::awaitable<void> Door::State::serve(std::shared_ptr<Connection> connection)
   remove(*connection);
 }
 
-asio::awaitable<void> Door::State::converse(Connection& connection) {
+/// A message that has begun must be whole in time; between messages a client may be as slow as it
+/// likes.
+void Door::State::time_message(const std::shared_ptr<Connection>& connection) {
+  const Conversation& conversation = *connection->conversation;
+  if (!conversation.started() || !conversation.mid_message()) {
+    connection->message_due.reset();
+    return;
+  }
+  if (!connection->message_due || connection->message != conversation.messages()) {
+    connection->message = conversation.messages();
+    connection->message_due =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(options.message_timeout_ms);
+  }
+  connection->message_timer.expires_at(*connection->message_due);
+  connection->message_timer.async_wait([connection](error_code cancelled) {
+    if (cancelled || !connection->reading || !connection->message_due ||
+        std::chrono::steady_clock::now() < *connection->message_due) {
+      return;
+    }
+    log_warn("postgres", "connection closed",
+             "reason=a message was not whole in time (postgres.message.timeout)");
+    error_code ignored;  // The coroutine sees the closed socket.
+    connection->socket.close(ignored);
+  });
+}
+
+asio::awaitable<void> Door::State::converse(const std::shared_ptr<Connection>& held) {
+  Connection& connection = *held;
+  ClientWatch watch(connection.socket, [&connection](bool gone) {
+    if (gone) {
+      connection.conversation->abandon();
+    } else {
+      connection.conversation->check_time();
+    }
+  });
   std::array<char, kReadBytes> input;
   auto step = Conversation::Step::read;
   while (step != Conversation::Step::close) {
     error_code error;
     if (step == Conversation::Step::read) {
+      time_message(held);
+      connection.reading = true;
       size_t size = co_await connection.socket.async_read_some(
           asio::buffer(input), asio::redirect_error(asio::use_awaitable, error));
+      connection.reading = false;
       if (error && !stopping) co_return;
       connection.conversation->receive(as_bytes(std::string_view(input.data(), size)));
     }
+    watch.begin();
     auto ran = co_await run_on(dependencies.pool, [&connection]() -> Result<Conversation::Step> {
       return connection.conversation->run();
     });
+    watch.end();
     std::string output = connection.conversation->take_output();
     if (!ran) {
       log_warn("postgres", "connection closed", "reason={}", ran.error().message());
@@ -168,6 +222,9 @@ void Door::accept(tcp::socket socket, std::shared_ptr<void> token) {
   state_->accepted.add();
   connection->conversation = std::make_unique<Conversation>(
       Conversation::Options{.limits = state_->options.limits,
+                            .memory_bytes_max = state_->options.session_memory_bytes_max,
+                            .memory = state_->memory,
+                            .statement_timeout_ms = state_->options.statement_timeout_ms,
                             .server_version = state_->options.server_version,
                             .process = connection->process,
                             .secret = connection->secret},

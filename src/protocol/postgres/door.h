@@ -21,6 +21,11 @@ class Door {
     MessageLimits limits;
     std::string server_version;  ///< "15.0 (Ziwa 0.1.0)"
     int64_t startup_timeout_ms = 10'000;
+    int64_t message_timeout_ms = 60'000;  ///< From the first byte of a message to its last.
+    int64_t statement_timeout_ms = 0;     ///< 0: none.
+    /// What clients have sent and is kept: half messages, prepared statements, parameters.
+    size_t memory_bytes_max = 512u << 20;
+    size_t session_memory_bytes_max = 256u << 20;  ///< The same of one connection.
   };
   struct Dependencies {
     boost::asio::io_context& io;

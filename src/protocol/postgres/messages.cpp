@@ -84,6 +84,10 @@ void FrameReader::feed(ByteView bytes) {
 }
 
 Result<std::optional<Frame>> FrameReader::next() {
+  if (buffered() == 0 && buffer_.capacity() > kCompactBytes) {
+    buffer_ = Bytes();  // A long message leaves nothing behind.
+    position_ = 0;
+  }
   size_t header = startup_ ? 4 : 5;
   if (buffered() < header) return std::optional<Frame>();
   const std::byte* at = buffer_.data() + position_;
@@ -100,6 +104,7 @@ Result<std::optional<Frame>> FrameReader::next() {
   frame.type = startup_ ? '\0' : static_cast<char>(*at);
   frame.body = ByteView(at + header, body_bytes);
   position_ += header + body_bytes;
+  ++frames_;
   return std::optional<Frame>(frame);
 }
 

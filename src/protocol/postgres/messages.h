@@ -42,11 +42,14 @@ class FrameReader {
   /// Start-up packets come until this is called; then typed messages.
   void end_startup() { startup_ = false; }
   size_t buffered() const { return buffer_.size() - position_; }
+  /// The number of messages that have been cut out.
+  uint64_t frames() const { return frames_; }
 
  private:
   MessageLimits limits_;
   Bytes buffer_;
   size_t position_ = 0;
+  uint64_t frames_ = 0;
   bool startup_ = true;
 };
 

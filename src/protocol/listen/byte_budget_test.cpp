@@ -1,0 +1,42 @@
+#include "protocol/listen/byte_budget.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+namespace ziwa::protocol {
+namespace {
+
+TEST(ByteBudgetTest, SharesAreGivenBack) {
+  ByteBudget budget(100);
+  {
+    ByteShare first(budget);
+    ByteShare second(budget);
+    EXPECT_TRUE(first.resize(60));
+    EXPECT_FALSE(second.resize(41));
+    EXPECT_EQ(second.bytes(), 0u);
+    EXPECT_TRUE(second.resize(40));
+    EXPECT_TRUE(first.resize(10));
+    ByteShare moved(std::move(first));
+    EXPECT_EQ(budget.used(), 50u);
+  }
+  EXPECT_EQ(budget.used(), 0u);
+}
+
+TEST(ByteBudgetTest, APartStaysWithinTheWhole) {
+  ByteBudget all(100);
+  ByteBudget one(80, &all);
+  ByteBudget other(80, &all);
+  ByteShare a(one);
+  ByteShare b(other);
+  EXPECT_FALSE(a.resize(81));
+  EXPECT_TRUE(a.resize(80));
+  EXPECT_FALSE(b.resize(21));
+  EXPECT_EQ(other.used(), 0u) << "what was refused above is not held below";
+  EXPECT_TRUE(b.resize(20));
+  EXPECT_TRUE(a.resize(0));
+  EXPECT_EQ(all.used(), 20u);
+}
+
+}  // namespace
+}  // namespace ziwa::protocol
