@@ -154,9 +154,13 @@ int run_up(const UpOptions& options) {
   }
   std::fflush(stdout);
   wait_for_signal(signals);
-  if (auto stopped = (*server)->stop(); !stopped)
-    return report_error(stopped.error(), options.json);
-  return kExitOk;
+  auto stopped = (*server)->stop();
+  const int code = stopped ? kExitOk : report_error(stopped.error(), options.json);
+  if ((*server)->left_running()) {
+    std::fflush(nullptr);
+    _exit(code);
+  }
+  return code;
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ namespace asio = boost::asio;
 using protocol::Listener;
 
 constexpr std::chrono::milliseconds kStopPoll{5};
+constexpr int64_t kLastWaitMs = 500;  ///< For SQL that has been cancelled, after the timeout.
 constexpr size_t kHealthQueueMax = 100;
 
 /// "port 5432 in use by postgres (pid 12); avoid with --set doors.postgres.port=0"
@@ -40,7 +41,12 @@ class OpenDoors final : public Doors {
         postgres_({.io = io_, .pool = pool_, .database = engines.database(), .metrics = metrics},
                   {.limits = {.message_bytes = static_cast<size_t>(
                                   settings.integer("postgres.message.bytes.max"))},
-                   .server_version = postgres_version()}),
+                   .server_version = postgres_version(),
+                   .message_timeout_ms = settings.integer("postgres.message.timeout"),
+                   .statement_timeout_ms = settings.integer("sql.statement.timeout"),
+                   .memory_bytes_max = static_cast<size_t>(settings.integer("postgres.memory.max")),
+                   .session_memory_bytes_max =
+                       static_cast<size_t>(settings.integer("postgres.session.memory.max"))}),
         http_({.io = io_,
                .pool = pool_,
                .health = health_,
@@ -51,7 +57,9 @@ class OpenDoors final : public Doors {
               {.header_bytes_max = static_cast<uint32_t>(settings.integer("http.header.bytes.max")),
                .body_bytes_max = static_cast<uint64_t>(settings.integer("http.request.bytes.max")),
                .rows_max = static_cast<uint64_t>(settings.integer("http.rows.max")),
-               .request_timeout_ms = settings.integer("http.timeout")}),
+               .request_timeout_ms = settings.integer("http.timeout"),
+               .statement_timeout_ms = settings.integer("sql.statement.timeout"),
+               .memory_bytes_max = static_cast<size_t>(settings.integer("http.memory.max"))}),
         io_thread_([this] { run_io(); }) {}
 
   ~OpenDoors() override { stop(); }
@@ -77,8 +85,8 @@ class OpenDoors final : public Doors {
     return list;
   }
 
-  void stop() override {
-    if (stopped_) return;
+  bool stop() override {
+    if (stopped_) return true;
     stopped_ = true;
     engines_.database().set_consumer_groups({});
     if (postgres_listener_) postgres_listener_->stop();
@@ -92,11 +100,14 @@ class OpenDoors final : public Doors {
            std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(kStopPoll);
     }
-    pool_.stop();
+    const bool ended = pool_.stop_within(kLastWaitMs);
+    if (!ended)
+      log_warn("app", "a statement does not end; the server stops without waiting for it");
     health_.stop();
     work_.reset();
     io_.stop();
     io_thread_.join();
+    return ended;
   }
 
  private:
@@ -114,13 +125,22 @@ class OpenDoors final : public Doors {
                                     .catalog = engines_.catalog(),
                                     .store = engines_.meta(),
                                     .clock = clock_,
-                                    .metrics = metrics_},
+                                    .metrics = metrics_,
+                                    .settle_readers = [this] { return settle_readers(); }},
                                    options);
     if (!door) return blocked("kafka", door.error());
     kafka_ = std::move(*door);
     engines_.database().set_consumer_groups([this] { return consumer_groups(); });
     doors_.push_back({.name = "kafka", .address = options.address, .port = kafka_->port()});
     return {};
+  }
+
+  /// As DELETE of SQL does: views keep their rows, but what they have still to read must be in a
+  /// checkpoint first.
+  Status settle_readers() {
+    TRY(engines_.stream().wait(Epoch(engines_.journal().durable().value),
+                               settings_.integer("sql.read.timeout")));
+    return engines_.stream().checkpoint();
   }
 
   Result<std::vector<sql::ConsumerGroupOffset>> consumer_groups() {

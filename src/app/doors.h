@@ -30,12 +30,11 @@ class Doors {
   /// Any thread.
   virtual std::vector<DoorStatus> status() const = 0;
   /// Stops listening, ends what runs, waits at most server.shutdown.timeout for connections to go.
-  /// Blocks.
-  virtual void stop() = 0;
+  /// False: a statement still runs and cannot be ended; the doors must then stay as they are until
+  /// the process ends. Blocks.
+  virtual bool stop() = 0;
 };
 
-/// What drivers are told: "15.0 (Ziwa 0.1.0)".
-std::string postgres_version();
 /// "0.1.0".
 std::string_view program_version();
 /// The version that drivers of Postgres choose their queries by: "15.0 (Ziwa 0.1.0)".

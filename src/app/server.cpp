@@ -114,15 +114,21 @@ class RunningServer final : public Server {
     }
   }
   Engines& engines() override { return *engines_; }
+  bool left_running() const override { return left_running_; }
   std::string status_json() override {
     return report_->json(doors_ ? doors_->status() : std::vector<DoorStatus>());
   }
 
   Status stop() override {
     if (!engines_) return {};
-    if (doors_) doors_->stop();
+    left_running_ = doors_ && !doors_->stop();
     housekeeping_.reset();
     Status stopped = engines_->stop();
+    if (left_running_) {
+      static_cast<void>(doors_.release());
+      static_cast<void>(engines_.release());
+      return stopped;
+    }
     doors_.reset();
     report_.reset();
     engines_.reset();
@@ -138,6 +144,7 @@ class RunningServer final : public Server {
   std::unique_ptr<StatusReport> report_;
   std::unique_ptr<Housekeeping> housekeeping_;
   std::unique_ptr<Doors> doors_;
+  bool left_running_ = false;
 };
 
 }  // namespace

@@ -32,6 +32,9 @@ class Server {
   virtual std::string status_json() = 0;
   /// Closes the doors, then the engines, in order. Blocks. Idempotent.
   virtual Status stop() = 0;
+  /// Has stop() left a statement running that could not be ended? What it uses still exists: the
+  /// process must end without returning from main().
+  virtual bool left_running() const = 0;
 };
 
 }  // namespace ziwa::app

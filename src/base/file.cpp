@@ -168,7 +168,15 @@ std::string lock_owner(const PosixFile& file) {
 class PosixFileSystem final : public FileSystem {
  public:
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
-    return std::make_unique<PosixFile>(TRY(open_descriptor(path, open_flags(mode))), path);
+    // Opening a pipe would wait for its other end, for ever perhaps.
+    Descriptor descriptor = TRY(open_descriptor(path, open_flags(mode) | O_NONBLOCK));
+    struct ::stat info{};
+    CHECK(::fstat(descriptor.get(), &info) == 0, "fstat {}", path);
+    if (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode) || S_ISCHR(info.st_mode) ||
+        S_ISBLK(info.st_mode)) {
+      return Error(Code::invalid_argument, "\"{}\" is a pipe or a device, not a file", path);
+    }
+    return std::make_unique<PosixFile>(std::move(descriptor), path);
   }
 
   Status make_dirs(const std::string& path) override {

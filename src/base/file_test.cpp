@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace ziwa {
@@ -36,6 +37,17 @@ class AnyFileSystem : public ::testing::TestWithParam<bool> {
 };
 INSTANTIATE_TEST_SUITE_P(Both, AnyFileSystem, ::testing::Bool(),
                          [](const auto& both) { return both.param ? "posix" : "sim"; });
+
+TEST_P(AnyFileSystem, APipeIsNoFileAndNobodyWaitsForIt) {
+  if (!GetParam()) return;  // The simulated one has no pipes.
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  for (OpenMode mode : {OpenMode::read, OpenMode::read_write, OpenMode::truncate}) {
+    auto opened = fs().open(path("pipe"), mode);
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code(), Code::invalid_argument);
+  }
+  EXPECT_FALSE(fs().open("/dev/zero", OpenMode::read));
+}
 
 TEST_P(AnyFileSystem, ReadsWhatWasWritten) {
   auto file = *fs().open(path("f"), OpenMode::create_new);

@@ -17,6 +17,7 @@ struct ThreadPool::State {
   std::condition_variable changed;
   std::deque<std::move_only_function<void()>> queue;
   bool stopping = false;
+  size_t running = 0;     ///< Threads that have not ended.
   std::mutex join_mutex;  ///< One stop() joins, others wait for it.
   std::vector<std::thread> threads;
 
@@ -27,7 +28,11 @@ struct ThreadPool::State {
       {
         std::unique_lock lock(mutex);
         changed.wait(lock, [&] { return stopping || !queue.empty(); });
-        if (queue.empty()) return;
+        if (queue.empty()) {
+          --running;
+          changed.notify_all();
+          return;
+        }
         job = std::move(queue.front());
         queue.pop_front();
       }
@@ -48,6 +53,7 @@ ThreadPool::ThreadPool(std::string name, int threads, size_t queue_max)
   CHECK(threads > 0, "pool {} needs a thread", name);
   state_->name = std::move(name);
   state_->queue_max = queue_max;
+  state_->running = static_cast<size_t>(threads);
   for (int i = 0; i < threads; ++i) {
     state_->threads.emplace_back([state = state_.get()] { state->run(); });
   }
@@ -68,6 +74,18 @@ Status ThreadPool::submit(std::move_only_function<void()> job) {
   }
   state_->changed.notify_one();
   return {};
+}
+
+bool ThreadPool::stop_within(int64_t ms) {
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->stopping = true;
+    state_->changed.notify_all();
+    auto ended = [&] { return state_->running == 0; };
+    if (!state_->changed.wait_for(lock, std::chrono::milliseconds(ms), ended)) return false;
+  }
+  stop();
+  return true;
 }
 
 void ThreadPool::stop() {

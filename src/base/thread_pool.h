@@ -2,6 +2,7 @@
 
 #include "base/result.h"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +19,9 @@ class ThreadPool {
   /// Errors: exhausted when the queue is full (nothing was queued), cancelled after stop().
   Status submit(std::move_only_function<void()> job);
   void stop();
+  /// As stop(), but gives up after `ms`: false when a job still runs then. The pool must then be
+  /// left alone until the process ends.
+  bool stop_within(int64_t ms);
 
  private:
   struct State;

@@ -34,6 +34,21 @@ TEST(ThreadPool, AFullQueueRefuses) {
   gate.set_value();
 }
 
+TEST(ThreadPool, StopGivesUpOnAJobThatDoesNotEnd) {
+  std::promise<void> gate;
+  std::promise<void> started;
+  ThreadPool pool("test", 2, 10);
+  ASSERT_TRUE(pool.submit([&] {
+    started.set_value();
+    gate.get_future().wait();
+  }));
+  started.get_future().wait();
+  EXPECT_FALSE(pool.stop_within(50));
+  EXPECT_EQ(pool.submit([] {}).error().code(), Code::cancelled);
+  gate.set_value();
+  EXPECT_TRUE(pool.stop_within(60'000));
+}
+
 TEST(ThreadPool, StopRunsWhatWasTakenAndRefusesMore) {
   std::atomic<int> ran = 0;
   ThreadPool pool("test", 3, 1000);

@@ -10,6 +10,7 @@
 #include "protocol/kafka/memory.h"
 #include "protocol/kafka/topics.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -49,6 +50,7 @@ class Broker : public std::enable_shared_from_this<Broker> {
     const Clock& clock;
     Metrics& metrics;
     std::shared_ptr<Loop> loop;
+    std::function<Status()> settle_readers;  ///< See Door::Deps.
   };
   static constexpr int32_t kNodeId = 1;
   static constexpr int32_t kLeaderEpoch = 0;  ///< There is one leader for ever.
@@ -62,6 +64,8 @@ class Broker : public std::enable_shared_from_this<Broker> {
   catalog::Catalog& catalog() { return parts_.catalog; }  ///< Any thread.
   const Clock& clock() const { return parts_.clock; }     ///< Any thread.
   Loop& loop() { return *parts_.loop; }
+  /// A background thread.
+  Status settle_readers() { return parts_.settle_readers ? parts_.settle_readers() : Status(); }
   MemoryBudget& memory() { return memory_; }
   /// What the log's threads will still call.
   const std::shared_ptr<Gate>& gate() const { return gate_; }

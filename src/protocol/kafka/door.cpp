@@ -122,7 +122,8 @@ std::shared_ptr<Broker> make_broker(const Door::Deps& deps, const Door::Options&
                                                 .group_storage = std::move(storage),
                                                 .clock = deps.clock,
                                                 .metrics = deps.metrics,
-                                                .loop = loop},
+                                                .loop = loop,
+                                                .settle_readers = deps.settle_readers},
                                   std::move(broker), group_options(options));
 }
 

@@ -10,6 +10,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ class Door {
     state::Store& store;  ///< Has a table "groups".
     const Clock& clock;
     Metrics& metrics;
+    /// Makes those who read the log (views, sinks) take in what is there, durably, so that it may
+    /// be deleted. Background threads call it and it blocks; empty: nobody reads.
+    std::function<Status()> settle_readers;
   };
   /// Settings doors.kafka.* and kafka.*.
   struct Options {

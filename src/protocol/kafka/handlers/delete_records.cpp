@@ -22,6 +22,7 @@ Result<Offset> delete_before(log::Log& log, PartitionId id, int64_t offset) {
 
 DeleteRecordsResponse delete_all(Broker& broker, const DeleteCall& call) {
   DeleteRecordsResponse response;
+  const Status settled = broker.settle_readers();
   auto snapshot = broker.catalog().snapshot();
   for (const auto& topic : call.request.topics) {
     auto object = find_topic(*snapshot, topic.name);
@@ -33,6 +34,10 @@ DeleteRecordsResponse delete_all(Broker& broker, const DeleteCall& call) {
       partition.low_watermark = -1;
       if (!object) {
         partition.error_code = wire(ErrorCode::unknown_topic_or_partition);
+        continue;
+      }
+      if (!settled) {
+        partition.error_code = wire(error_code_of(settled.error()));
         continue;
       }
       auto start = delete_before(
