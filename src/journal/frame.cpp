@@ -78,6 +78,7 @@ FrameKind write_body(ByteWriter& writer, const Body& body) {
                              [&](const IdleMark& it) {
                                writer.varint(it.id.topic.value);
                                writer.varint(static_cast<uint64_t>(it.id.partition));
+                               if (it.seen) writer.varint(static_cast<uint64_t>(it.seen->value));
                                return FrameKind::idle_mark;
                              },
                              [&](const ClockTick&) { return FrameKind::clock_tick; },
@@ -120,7 +121,9 @@ Result<Body> read_body(FrameKind kind, ByteReader& reader) {
       return Body(CatalogChange{reader.varint()});
     case FrameKind::idle_mark: {
       ObjectId topic(reader.varint());
-      return Body(IdleMark{PartitionId{topic, static_cast<int32_t>(reader.varint())}});
+      IdleMark it{.id = {topic, static_cast<int32_t>(reader.varint())}, .seen = {}};
+      if (reader.remaining() > 0) it.seen = Offset(static_cast<int64_t>(reader.varint()));
+      return Body(it);
     }
     case FrameKind::log_start:
       return Body(LogStart{read_end(reader)});

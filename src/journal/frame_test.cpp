@@ -14,7 +14,8 @@ std::vector<Body> every_body() {
           SourceCut{ObjectId(4), "lsn 0/16"},
           DeltaVersion{ObjectId(5), 9},
           CatalogChange{77},
-          IdleMark{{ObjectId(7), 1}},
+          IdleMark{.id = {ObjectId(7), 1}, .seen = {}},
+          IdleMark{.id = {ObjectId(7), 1}, .seen = Offset(300)},
           ClockTick{},
           LogStart{a},
           Opened{true}};

@@ -48,6 +48,7 @@ struct CatalogChange {
 /// record.
 struct IdleMark {
   PartitionId id;
+  std::optional<Offset> seen;  ///< End of its records when it was found silent.
 };
 struct ClockTick {};
 /// The log start of a partition moved up (retention, DeleteRecords).

@@ -171,8 +171,6 @@ bool Core::ready(Backfill& backfill) {
 void Core::begin_again(Backfill& backfill) {
   auto views = std::exchange(backfill.pipeline.views, {});
   auto sinks = std::exchange(backfill.pipeline.sinks, {});
-  backfill.cuts.clear();
-  backfill.cuts_until.clear();
   backfill.tables.clear();
   for (const auto& old : views) {
     remove_later([id = old->id(), this](auto& batch) { View::erase(id, tables_, batch); });
@@ -216,54 +214,73 @@ void Core::let_go(const Backfill& backfill, ObjectId topic, int32_t partitions) 
   }
 }
 
-/// The entries up to the main epoch that moved the topic's ends, with the times that the journal
-/// still knows.
-Status Core::plan_cuts(Backfill& backfill, TopicFeed& feed) {
-  auto& cuts = backfill.cuts[feed.topic()];
-  auto& until = backfill.cuts_until[feed.topic()];
-  if (until == epoch_) return {};
-  std::set<std::pair<uint64_t, int32_t>> known;
-  for (const auto& cut : cuts) known.emplace(cut.entry.value, cut.partition);
-  std::map<uint64_t, TimestampMs> times;
-  if (feed.has_watermark() && options_.watermark_max_ahead_ms > 0) {
-    EntryNumber after(std::max(until.value, deps_.journal.first().value - 1));
-    while (after < epoch_) {
-      auto entries = deps_.journal.read(after, 10'000);
-      if (!entries || entries->empty()) break;
-      for (const auto& entry : *entries) times[entry.number.value] = entry.time;
-      after = entries->back().number;
-    }
+/// The next entries of a topic, in order, and the entry up to which these are all.
+struct Core::Planned {
+  std::vector<TopicCut> cuts;
+  Epoch until;
+};
+
+/// As many entries as hold about `rows_max` records of each partition: a topic may have millions.
+Result<Core::Planned> Core::plan_cuts(const TopicFeed& feed, size_t rows_max) const {
+  // Records of a long transaction belong to the entry that ends it: perhaps far beyond.
+  for (size_t window = rows_max;; window *= 4) {
+    auto planned = TRY(plan_window(feed, window));
+    if (planned.until < epoch_ && planned.until <= feed.last_entry()) continue;
+    time_cuts(feed, planned);
+    return planned;
   }
-  // Entries that the journal has forgotten are older than all that it knows.
-  const TimestampMs oldest = times.empty() ? deps_.clock.now() : times.begin()->second;
+}
+
+Result<Core::Planned> Core::plan_window(const TopicFeed& feed, size_t rows_max) const {
+  Planned planned{.cuts = {}, .until = epoch_};
   for (int32_t p = 0; p < feed.partitions(); ++p) {
     PartitionId id{feed.topic(), p};
     Offset end = TRY(deps_.log.stable_end_at(id, epoch_));
     Offset from = feed.position(p);
     if (end <= from) continue;
-    for (const auto& point : TRY(deps_.log.entries_between(id, from, end))) {
+    auto left = static_cast<size_t>(end.value - from.value);
+    Offset to(from.value + static_cast<int64_t>(std::min(left, rows_max)));
+    auto points = TRY(deps_.log.entries_between(id, from, to));
+    for (const auto& point : points) {
       EntryNumber entry = std::min(point.entry, epoch_);
-      if (known.contains({entry.value, p})) continue;
+      if (entry <= feed.last_entry()) continue;
       Offset stable = std::min({point.end, end, TRY(deps_.log.stable_end_at(id, entry))});
-      auto time = times.find(entry.value);
-      cuts.push_back({.entry = entry,
-                      .time = time == times.end() ? oldest : time->second,
-                      .partition = p,
-                      .end = stable});
+      planned.cuts.push_back({.entry = entry, .time = {}, .partition = p, .end = stable});
     }
+    if (points.back().end < end) planned.until = std::min(planned.until, points.back().entry);
   }
-  std::sort(cuts.begin(), cuts.end(), [](const TopicCut& a, const TopicCut& b) {
+  std::erase_if(planned.cuts, [&](const TopicCut& cut) { return cut.entry > planned.until; });
+  std::sort(planned.cuts.begin(), planned.cuts.end(), [](const TopicCut& a, const TopicCut& b) {
     return std::tie(a.entry, a.partition, a.end) < std::tie(b.entry, b.partition, b.end);
   });
-  until = epoch_;
-  return {};
+  return planned;
+}
+
+/// The times of entries that the journal still knows; others are older than those.
+void Core::time_cuts(const TopicFeed& feed, Planned& planned) const {
+  if (!feed.has_watermark() || options_.watermark_max_ahead_ms <= 0 || planned.cuts.empty()) return;
+  const EntryNumber forgotten(deps_.journal.first().value - 1);
+  auto first = deps_.journal.read(forgotten, 1);
+  TimestampMs oldest = first && !first->empty() ? first->front().time : deps_.clock.now();
+  std::map<uint64_t, TimestampMs> times;
+  EntryNumber after = std::max(forgotten, EntryNumber(planned.cuts.front().entry.value - 1));
+  while (after < planned.cuts.back().entry) {
+    auto entries = deps_.journal.read(after, 10'000);
+    if (!entries || entries->empty()) break;
+    for (const auto& entry : *entries) times[entry.number.value] = entry.time;
+    after = entries->back().number;
+  }
+  for (auto& cut : planned.cuts) {
+    auto time = times.find(cut.entry.value);
+    cut.time = time == times.end() ? oldest : time->second;
+  }
 }
 
 /// Reads whole entries, about `rows_max` records or Options::step_bytes. Returns how many records.
 Result<size_t> Core::read_slice(Backfill& backfill, TopicFeed& feed, size_t rows_max) {
-  TRY(plan_cuts(backfill, feed));
-  auto& cuts = backfill.cuts[feed.topic()];
   rows_max = std::min(rows_max, std::max<size_t>(1, options_.step_bytes / feed.record_bytes()));
+  const auto planned = TRY(plan_cuts(feed, rows_max));
+  const auto& cuts = planned.cuts;
   std::map<int32_t, Offset> ends;
   size_t rows = 0;
   size_t count = 0;
@@ -274,17 +291,14 @@ Result<size_t> Core::read_slice(Backfill& backfill, TopicFeed& feed, size_t rows
     if (cut.end > end) rows += static_cast<size_t>(cut.end.value - end.value);
     end = std::max(end, cut.end);
   }
-  bool all = count == cuts.size();
-  Epoch last = all ? epoch_ : cuts[count - 1].entry;
+  Epoch last = count == cuts.size() ? planned.until : cuts[count - 1].entry;
   std::vector<IdleEvent> idles;
-  auto& history = idle_history_[feed.topic()];
-  for (const auto& idle : history) {
+  for (const auto& idle : idle_history_[feed.topic()]) {
     if (idle.entry > feed.last_entry() && idle.entry <= last) idles.push_back(idle);
   }
   TRY(backfill.pipeline.read(feed, std::span(cuts).first(count), idles,
                              [this](DeadLetter letter) { add_dead_letter(std::move(letter)); }));
   feed.set_last_entry(last);
-  cuts.erase(cuts.begin(), cuts.begin() + static_cast<ptrdiff_t>(count));
   return rows;
 }
 

@@ -24,9 +24,7 @@ struct LakeTable {
 struct Backfill {
   uint64_t number = 0;  ///< Names its holds on the log. Never given twice.
   Pipeline pipeline;
-  std::map<ObjectId, std::vector<TopicCut>> cuts;  ///< Still to read, in the order of entries.
-  std::map<ObjectId, Epoch> cuts_until;            ///< What `cuts` covers.
-  std::map<ObjectId, int64_t> tables;              ///< Versions that were read.
+  std::map<ObjectId, int64_t> tables;  ///< Versions that were read.
   /// Begins again then, after errors that may pass. Its holds stay.
   std::optional<int64_t> retry_at_ns;
   int tries = 0;
@@ -178,6 +176,7 @@ class Core {
   Status collect(const std::vector<journal::Entry>& entries, size_t rows_max, StepInput& input);
   void collect_ends(const journal::Entry& entry, const std::vector<journal::PartitionEnd>& ends,
                     bool decision, StepInput& input);
+  void take_idle_mark(EntryNumber entry, const journal::IdleMark& mark, StepInput& input);
   Status settle_transactions(StepInput& input);
   Status read_topics(StepInput& input);
   Status read_tables(const StepInput& input);
@@ -206,7 +205,10 @@ class Core {
   void postpone(Backfill& backfill, const Error& error);
   void give_up(Backfill& backfill, const Error& error);
   Result<bool> advance(Backfill& backfill);
-  Status plan_cuts(Backfill& backfill, TopicFeed& feed);
+  struct Planned;
+  Result<Planned> plan_cuts(const TopicFeed& feed, size_t rows_max) const;
+  Result<Planned> plan_window(const TopicFeed& feed, size_t rows_max) const;
+  void time_cuts(const TopicFeed& feed, Planned& planned) const;
   Result<size_t> read_slice(Backfill& backfill, TopicFeed& feed, size_t rows_max);
   Status read_backfill_tables(Backfill& backfill);
   bool waits_for_others(const Backfill& backfill) const;

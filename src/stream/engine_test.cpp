@@ -193,5 +193,29 @@ TEST(Engine, AFullDiskHoldsUpCheckpointsUntilThereIsRoom) {
   EXPECT_EQ(rig.view(view), (Bag{{"a|1", 1}}));
 }
 
+TEST(Engine, SleepsWhileACheckpointTakesLong) {
+  StreamRig rig;
+  rig.options.checkpoint_interval_ms = 10;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  rig.create_view("v", counts(topic));
+  ASSERT_TRUE(rig.engine().checkpoint().has_value());
+  std::atomic<int> slow = 1;
+  rig.fs().skip_syncs([&](const SyncCall& sync) {
+    if (sync.path.starts_with("data/state") && slow.exchange(0) == 1) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1'500));
+      slow = -1;
+    }
+    return false;
+  });
+  auto entry = rig.produce(topic, 0, {record(1, "a")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  while (slow > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  double before = cpu_seconds();
+  while (slow == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_LT(cpu_seconds() - before, 0.2);
+  rig.fs().skip_syncs({});
+}
+
 }  // namespace
 }  // namespace ziwa::stream

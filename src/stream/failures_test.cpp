@@ -569,5 +569,69 @@ TEST(StepBytes, AnEntryThatIsLargerIsReadInPortions) {
   EXPECT_EQ(late_of(1'000), late_of(1u << 20));
 }
 
+TEST(Backfill, PlansOnlyWhatASliceTakesAlsoOverALongTransaction) {
+  StreamRig rig;
+  rig.options.backfill_rows = 2;
+  rig.open();
+  auto topic = rig.create_topic({.columns = kColumns, .partitions = 2});
+  auto live = rig.create_view("live", counts(topic));
+  rig.settle();
+  int64_t producer = *rig.log().new_producer_id();
+  std::vector<std::string> values;
+  for (int i = 0; i < 10; ++i) values.push_back(record(i, "in"));
+  std::vector<log::NewRecord> records;
+  for (const auto& value : values)
+    records.push_back({TimestampMs(0), std::nullopt, as_bytes(value)});
+  std::promise<bool> appended;
+  rig.log().append({topic, 0}, log::encode_batch(records, producer, 0, 0, log::kTransactional),
+                   [&](Result<log::Appended> done, log::AppendRefusal) {
+                     appended.set_value(done.has_value());
+                   });
+  ASSERT_TRUE(appended.get_future().get());
+  for (int i = 0; i < 60; ++i) rig.produce(topic, i % 2, {record(i, "out")});
+  std::promise<bool> ended;
+  rig.log().end_transaction("tx", producer, 0, true, {{topic, 0}},
+                            [&](Result<EntryNumber> done) { ended.set_value(done.has_value()); });
+  ASSERT_TRUE(ended.get_future().get());
+  rig.produce(topic, 0, {record(1, "after")});
+  rig.settle();
+  const Bag wanted = {{"in|10", 1}, {"out|60", 1}, {"after|1", 1}};
+  EXPECT_EQ(rig.view(live), wanted);
+  auto later = rig.create_view("later", counts(topic));
+  rig.settle();
+  EXPECT_EQ(rig.view(later), wanted);
+}
+
+TEST(IdleMarks, SayNothingWhenARecordCameBeforeThem) {
+  const PlanBuilder::Columns columns = {{"id", "BIGINT"}, {"k", "VARCHAR"}, {"ts", "TIMESTAMP"}};
+  StreamRig rig;
+  rig.open();
+  auto topic = rig.create_topic(
+      {.columns = columns, .partitions = 1, .watermark = "ts", .idle_timeout_ms = 1'000});
+  rig.create_view("v", counts(topic));
+  auto marks = [&] {
+    rig.checkpoint();
+    int count = 0;
+    auto cursor = rig.store().cursor(rig.store().table("positions"));
+    for (cursor->seek("idle/"); cursor->valid() && cursor->key().starts_with("idle/");
+         cursor->next())
+      ++count;
+    return count;
+  };
+  rig.produce(topic, 0, {R"({"id":1,"k":"a","ts":"2001-01-01 00:00:00"})"});
+  rig.settle();
+  rig.clock().advance(std::chrono::seconds(5));
+  rig.produce(topic, 0, {R"({"id":2,"k":"a","ts":"2001-01-01 00:00:01"})"});
+  rig.core().mark_idle();
+  ASSERT_TRUE(rig.journal().sync().has_value());
+  rig.settle();
+  EXPECT_EQ(marks(), 0) << "the record was there before the mark";
+  rig.clock().advance(std::chrono::seconds(5));
+  rig.core().mark_idle();
+  ASSERT_TRUE(rig.journal().sync().has_value());
+  rig.settle();
+  EXPECT_EQ(marks(), 1);
+}
+
 }  // namespace
 }  // namespace ziwa::stream

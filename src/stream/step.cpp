@@ -54,6 +54,7 @@ void Core::collect_ends(const journal::Entry& entry, const std::vector<journal::
 
 Status Core::collect(const std::vector<journal::Entry>& entries, size_t rows_max,
                      StepInput& input) {
+  std::vector<std::pair<EntryNumber, journal::IdleMark>> marks;
   for (const auto& entry : entries) {
     if (input.rows >= rows_max || input.bytes >= options_.step_bytes) break;
     std::visit(Overloaded{
@@ -63,15 +64,7 @@ Status Core::collect(const std::vector<journal::Entry>& entries, size_t rows_max
                    [&](const journal::TransactionDecision& decision) {
                      collect_ends(entry, decision.ends, true, input);
                    },
-                   [&](const journal::IdleMark& mark) {
-                     IdleEvent event{.entry = entry.number, .partition = mark.id.partition};
-                     idle_history_[mark.id.topic].push_back(event);
-                     unsaved_idle_.emplace_back(mark.id.topic, event);
-                     auto* feed = main_.feed(mark.id.topic);
-                     if (feed != nullptr && mark.id.partition < feed->partitions()) {
-                       input.idles[mark.id.topic].push_back(event);
-                     }
-                   },
+                   [&](const journal::IdleMark& mark) { marks.emplace_back(entry.number, mark); },
                    [&](const journal::LogStart& moved) {
                      input.starts[moved.start.id] = {moved.start.end, entry.number};
                    },
@@ -86,7 +79,24 @@ Status Core::collect(const std::vector<journal::Entry>& entries, size_t rows_max
                entry.body);
     input.epoch = entry.number;
   }
+  for (const auto& [entry, mark] : marks) take_idle_mark(entry, mark, input);
   return settle_transactions(input);
+}
+
+/// A mark that comes after records that it did not see says nothing.
+void Core::take_idle_mark(EntryNumber entry, const journal::IdleMark& mark, StepInput& input) {
+  auto end = deps_.log.stable_end_at(mark.id, entry);
+  if (mark.seen && end && *end > *mark.seen) {
+    idle_submitted_.erase(mark.id);
+    return;
+  }
+  IdleEvent event{.entry = entry, .partition = mark.id.partition};
+  idle_history_[mark.id.topic].push_back(event);
+  unsaved_idle_.emplace_back(mark.id.topic, event);
+  auto* feed = main_.feed(mark.id.topic);
+  if (feed != nullptr && mark.id.partition < feed->partitions()) {
+    input.idles[mark.id.topic].push_back(event);
+  }
 }
 
 /// Records of an open transaction lie above the last stable offset: they belong to the entry that
@@ -192,9 +202,11 @@ void Core::mark_idle() {
       auto active = last_active_ns_.try_emplace(id, now).first->second;
       if (feed->tracker().is_idle(static_cast<size_t>(p)) || now - active < timeout_ns) continue;
       if (!idle_submitted_.insert(id).second) continue;
-      deps_.journal.submit(journal::IdleMark{id}, {}, [](Result<EntryNumber> entered) {
-        entered.ignore("a partition that is not marked holds the watermark; it is marked again");
-      });
+      deps_.journal.submit(
+          journal::IdleMark{id, feed->position(p)}, {}, [](Result<EntryNumber> entered) {
+            entered.ignore(
+                "a partition that is not marked holds the watermark; it is marked again");
+          });
     }
   }
 }
