@@ -3,6 +3,7 @@
 #include "app/status.h"
 #include "base/log.h"
 #include "base/metric_table.h"
+#include "base/vital_thread.h"
 
 #include <condition_variable>
 #include <mutex>
@@ -21,7 +22,7 @@ class Housekeeping {
       : engines_(engines),
         report_(report),
         every_ms_(std::min(kMaintainEveryMs, settings.integer("log.retention.check"))),
-        thread_([this] { run(); }) {}
+        thread_([this] { run_vital_thread("housekeeping", [this] { run(); }); }) {}
   ~Housekeeping() {
     {
       std::lock_guard lock(mutex_);

@@ -1,5 +1,7 @@
 #include "base/thread_pool.h"
 
+#include "base/vital_thread.h"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -58,6 +60,15 @@ TEST(ThreadPool, StopRunsWhatWasTakenAndRefusesMore) {
   other.join();
   EXPECT_EQ(ran, 500);
   EXPECT_EQ(pool.submit([] {}).error().code(), Code::cancelled);
+}
+
+TEST(VitalThread, WhatItThrowsIsTheLastWord) {
+  bool ran = false;
+  run_vital_thread("calm", [&] { ran = true; });
+  EXPECT_TRUE(ran);
+  auto thrown = [] { run_vital_thread("busy", [] { throw std::runtime_error("out of luck"); }); };
+  EXPECT_DEATH(thrown(), "the server stops.*thread=busy error=out of luck");
+  EXPECT_DEATH(run_vital_thread("odd", [] { throw 7; }), "thread=odd error=unknown");
 }
 
 }  // namespace
