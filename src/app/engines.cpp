@@ -245,8 +245,11 @@ Status Engines::apply_project(const std::string& directory, bool allow_drop) {
 }
 
 Status Engines::maintain() {
-  TRY(log_->enforce_retention());
-  return journal_->trim(journal_->durable());
+  // A partition in trouble must not keep the journal from being trimmed.
+  auto cared = log_->enforce_retention();
+  TRY(journal_->trim(journal_->durable()));
+  if (!cared) return std::move(cared).error();
+  return {};
 }
 
 Status Engines::stop() {

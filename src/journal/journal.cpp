@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/metric_table.h"
+#include "base/vital_thread.h"
 #include "journal/journal_impl_internal.h"
 
 #include <algorithm>
@@ -17,7 +18,9 @@ namespace {
 constexpr uint64_t kRoomStepBytes = 256u << 10;
 /// Below this the next step is taken; when the disk has none, room() refuses.
 constexpr uint64_t kRoomLowBytes = 96u << 10;
+/// Entries kept in memory for readers, and what they may take there.
 constexpr size_t kRecentMax = 65'536;
+constexpr size_t kRecentBytesMax = 16u << 20;
 constexpr size_t kGroupMax = 4'096;
 /// Files that flush=interval or os may leave unsynced, and so open, at once.
 constexpr size_t kDirtyFilesMax = 256;
@@ -30,6 +33,15 @@ void merge_ends(std::vector<PartitionEnd>& ends) {
   });
   auto rest = std::ranges::unique(ends, {}, &PartitionEnd::id);
   ends.erase(rest.begin(), rest.end());
+}
+
+/// About what the entry takes in memory: its place and what its body points to.
+size_t memory_of(const Entry& entry) {
+  size_t ends = 0;
+  if (const auto* commit = std::get_if<LogCommit>(&entry.body)) ends = commit->ends.size();
+  if (const auto* decision = std::get_if<TransactionDecision>(&entry.body))
+    ends = decision->ends.size();
+  return sizeof(Entry) + ends * sizeof(PartitionEnd);
 }
 
 Error stopped() { return Error(Code::unavailable, "the journal is closed"); }
@@ -65,7 +77,7 @@ Status FileJournal::begin(Recovered recovered) {
     recovered.position = kFileHeaderBytes;
   }
   files_ = std::move(recovered.files);
-  recent_.assign(recovered.recent.begin(), recovered.recent.end());
+  remember(recovered.recent);
   position_ = room_end_ = recovered.position;
   last_ = recovered.last;
   last_time_ = recovered.time.value;
@@ -85,7 +97,7 @@ Status FileJournal::begin(Recovered recovered) {
   synced_through_ = marked_through_ = last_;
   remember(group.entries);
   durable_ = last_.value;
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] { run_vital_thread("journal", [this] { run(); }); });
   return {};
 }
 
@@ -107,6 +119,9 @@ Status FileJournal::room() const {
 
 Status FileJournal::sync() {
   std::unique_lock lock(mutex_);
+  // Nothing is written any more, so nobody would answer.
+  if (failed_) return *failed_;
+  if (closed_) return {};
   uint64_t mine = ++sync_asked_;
   work_.notify_one();
   moved_.wait(lock, [&] { return sync_done_ >= mine || failed_ || stopping_ || closed_; });
@@ -157,6 +172,8 @@ void FileJournal::process(std::vector<Pending> batch, bool sync_wanted) {
     std::lock_guard lock(mutex_);
     asked = sync_asked_;
     refuse = closed_ || failed_.has_value();
+    // Whoever asks gets the failure; a request that stays open would wake this thread for ever.
+    if (refuse) sync_done_ = asked;
   }
   Group group;
   if (refuse) return fail(stopped(), batch, group);
@@ -284,8 +301,14 @@ void FileJournal::publish(Group& group) {
 
 void FileJournal::remember(const std::vector<Entry>& entries) {
   std::lock_guard lock(read_mutex_);
-  recent_.insert(recent_.end(), entries.begin(), entries.end());
-  while (recent_.size() > kRecentMax) recent_.pop_front();
+  for (const auto& entry : entries) {
+    recent_bytes_ += memory_of(entry);
+    recent_.push_back(entry);
+  }
+  while (recent_.size() > kRecentMax || recent_bytes_ > kRecentBytesMax) {
+    recent_bytes_ -= memory_of(recent_.front());
+    recent_.pop_front();
+  }
 }
 
 void FileJournal::tell(const std::vector<Entry>& entries, When when) {
@@ -389,6 +412,7 @@ EntryNumber FileJournal::first() const {
 }
 
 Status FileJournal::trim(EntryNumber before) {
+  std::lock_guard trimming(trim_mutex_);
   {
     std::lock_guard lock(mutex_);
     for (const auto& [holder, from] : holds_) before = std::min(before, from);
@@ -399,11 +423,14 @@ Status FileJournal::trim(EntryNumber before) {
       std::lock_guard lock(read_mutex_);
       if (files_.size() < 2 || files_[1].first > before) return {};
       path = files_.front().file->path();
-      files_.erase(files_.begin());
     }
-    TRY(fs_.remove(path));
+    // Forgotten only once it is gone: a later call tries again, and removes none after it before.
+    if (auto removed = fs_.remove(path); !removed && removed.error().code() != Code::not_found)
+      return removed;
     // One at a time: a crash must never leave a gap between files.
     TRY(fs_.sync_dir(path_));
+    std::lock_guard lock(read_mutex_);
+    files_.erase(files_.begin());
   }
 }
 
@@ -466,7 +493,7 @@ Status FileJournal::close() {
   TRY(write_mark(FrameKind::closed_mark));
   TRY(current().file->sync());
   // From here on the thread only refuses what still comes.
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] { run_vital_thread("journal", [this] { run(); }); });
   return {};
 }
 

@@ -41,6 +41,12 @@ class FileJournal final : public Journal {
   Status wait(EntryNumber number, int64_t timeout_ms) override;
   Status close() override;
 
+  /// What the entries in memory take there.
+  size_t recent_bytes() const {
+    std::lock_guard lock(read_mutex_);
+    return recent_bytes_;
+  }
+
  private:
   using Listener = Callback<const std::vector<Entry>&>;
   struct Pending {
@@ -103,10 +109,13 @@ class FileJournal final : public Journal {
   std::optional<Error> failed_;
   std::map<std::string, EntryNumber> holds_;
 
+  std::mutex trim_mutex_;  ///< One trim at a time; taken before the other two.
+
   // Guarded by read_mutex_.
   mutable std::mutex read_mutex_;
   std::vector<JournalFile> files_;
   std::deque<Entry> recent_;
+  size_t recent_bytes_ = 0;
   std::vector<std::pair<When, std::shared_ptr<Listener>>> listeners_;
 
   std::atomic<uint64_t> durable_{0};

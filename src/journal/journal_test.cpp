@@ -1,9 +1,11 @@
 #include "journal/journal.h"
 
 #include "base/sim_file.h"
+#include "journal/journal_impl_internal.h"
 
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
 #include <thread>
 
 namespace ziwa::journal {
@@ -259,6 +261,82 @@ TEST_F(JournalTest, IntervalAcknowledgesAtOnceAndSyncMakesDurable) {
   fs_.cut_power();
   journal = open();
   EXPECT_EQ(all(*journal)[1].number, EntryNumber(2));
+}
+
+TEST_F(JournalTest, ATrimThatCouldNotRemoveAFileGoesOnWithThatFile) {
+  options_.segment_bytes = 2'000;
+  auto journal = open();
+  for (int64_t i = 1; i <= 500; ++i) commit(*journal, 0, i);
+  EntryNumber first = journal->first();
+  // A folder with something in it stands where the file was: it cannot be removed.
+  std::string oldest = "data/journal/00000000000000000001.journal";
+  ASSERT_TRUE(fs_.remove(oldest));
+  ASSERT_TRUE(fs_.make_dirs(oldest + "/stuck"));
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(journal->trim(journal->durable()));
+  EXPECT_EQ(journal->first(), first);
+  EXPECT_GT(fs_.list("data/journal")->size(), 5u) << "those behind it stay, so that no gap comes";
+  ASSERT_TRUE(fs_.remove_all(oldest));
+  ASSERT_TRUE(journal->trim(journal->durable()));
+  EXPECT_GT(journal->first(), EntryNumber(400));
+  EXPECT_LE(fs_.list("data/journal")->size(), 2u) << "none was forgotten";
+  journal.reset();
+  EXPECT_TRUE(open());
+}
+
+/// CPU time of this process over a third of a second in which nobody asks for anything.
+double idle_cpu_seconds() {
+  auto used = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    auto seconds = [](const timeval& time) {
+      return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  };
+  double before = used();
+  std::this_thread::sleep_for(std::chrono::milliseconds(333));
+  return used() - before;
+}
+
+TEST_F(JournalTest, AfterAFailureOrACloseASyncLeavesTheThreadAsleep) {
+  auto journal = open();
+  commit(*journal, 0, 1);
+  fs_.die_after(1);
+  EXPECT_FALSE(journal->submit_and_wait(LogCommit{{end_of(0, 2)}}, {}));
+  EXPECT_FALSE(journal->sync());
+  EXPECT_LT(idle_cpu_seconds(), 0.02);
+  EXPECT_FALSE(journal->sync());
+  journal.reset();
+  fs_.die_after(0);
+  fs_.cut_power();
+  journal = open();
+  ASSERT_TRUE(journal->close());
+  EXPECT_TRUE(journal->sync());
+  EXPECT_LT(idle_cpu_seconds(), 0.02);
+}
+
+TEST_F(JournalTest, RecentEntriesAreLimitedInBytesAndOlderOnesComeFromTheDisk) {
+  auto journal = open();
+  std::vector<PartitionEnd> ends;
+  for (int32_t p = 0; p < 10'000; ++p) ends.push_back(end_of(p, 1));
+  constexpr int kEntries = 200;  // 48 MB of ends
+  for (int i = 0; i < kEntries; ++i) ASSERT_TRUE(journal->submit_and_wait(LogCommit{ends}, {}));
+  auto& file = static_cast<FileJournal&>(*journal);
+  EXPECT_LE(file.recent_bytes(), 16u << 20);
+  EXPECT_GT(file.recent_bytes(), 15u << 20);
+  auto entries = all(*journal);
+  ASSERT_EQ(entries.size(), kEntries + 1u);
+  EXPECT_EQ(std::get<LogCommit>(entries[1].body).ends, ends);
+  EXPECT_EQ(journal->read(EntryNumber(kEntries - 1), 10)->size(), 2u);
+}
+
+TEST_F(JournalTest, AListenerThatThrowsStopsTheServerWithALastWord) {
+  auto thrown = [this] {
+    auto journal = open();
+    auto listening = journal->listen([](const auto&) { throw std::runtime_error("no memory"); });
+    commit(*journal, 0, 1);
+  };
+  EXPECT_DEATH(thrown(), "the server stops.*thread=journal error=no memory");
 }
 
 }  // namespace
