@@ -24,9 +24,9 @@ const std::map<std::string, std::string> kUnnoticed = {
     {"file /data/lake/#/_delta_log/._last_checkpoint.#.tmp",
      "a hint: without it, or with a torn one, the newest checkpoint is found by listing"},
     {"file /data/log/#/#/#.index",
-     "each point has a CRC; those that are missing make a read begin earlier"},
+     "a hint: readers check the header they find; missing points make a read begin earlier"},
     {"file /data/log/#/#/#.timeindex",
-     "each point has a CRC; those that are missing make a search begin earlier"},
+     "a hint: a search walks batches from it; retention asks the batches themselves"},
     {"file /data/meta/OPTIONS-#.dbtmp", "RocksDB writes its options for people; ours are in code"},
     {"file /data/state/OPTIONS-#.dbtmp", "RocksDB writes its options for people; ours are in code"},
 };

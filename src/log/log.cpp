@@ -363,14 +363,17 @@ Result<uint64_t> FileLog::enforce_retention() {
 }
 
 Result<uint64_t> FileLog::care_for(PartitionId id, Partition& partition) {
-  uint64_t bytes = 0;
-  int64_t start = TRY(partition.start_by_retention());
-  if (start > partition.info().log_start.value) {
-    TRY(move_start(id, partition, start));
-    bytes = TRY(partition.delete_below_start());
-  }
+  auto deleted = retain(id, partition);
+  // Also when nothing could be deleted: the journal keeps what the oldest checkpoint would replay.
   TRY(partition.checkpoint(false));
-  return bytes;
+  return deleted;
+}
+
+Result<uint64_t> FileLog::retain(PartitionId id, Partition& partition) {
+  int64_t start = TRY(partition.start_by_retention());
+  if (start <= partition.info().log_start.value) return uint64_t{0};
+  TRY(move_start(id, partition, start));
+  return partition.delete_below_start();
 }
 
 /// The journal keeps what the least advanced checkpoint would replay.

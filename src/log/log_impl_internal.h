@@ -82,6 +82,7 @@ class FileLog final : public Log {
   Result<std::map<PartitionId, Partition::Replay>> read_journal(EntryNumber after);
   void on_entries(const std::vector<journal::Entry>& entries);
   Status move_start(PartitionId id, Partition& partition, int64_t start);
+  Result<uint64_t> retain(PartitionId id, Partition& partition);
   Result<uint64_t> care_for(PartitionId id, Partition& partition);
   void hold_journal();
 

@@ -329,6 +329,63 @@ TEST_F(LogTest, RetentionByTimeRespectsHoldsAndSurvives) {
   EXPECT_EQ(rig.values(kP0, Offset(120)), (Values{"new"}));
 }
 
+TEST_F(LogTest, RetentionByTimeDoesNotTrustWhatHasNoChecksum) {
+  fill(kP0, 60);
+  ASSERT_TRUE(rig.log().alter_topic(
+      ObjectId(1), {.partitions = 2, .retention_ms = 3'600'000, .segment_bytes = 1'024}));
+  restart(true);
+  int damaged = 0;
+  for (const auto& file : rig.fs->list("data/log/1/0").value()) {
+    if (!file.name.ends_with(".timeindex") || file.size == 0) continue;
+    std::string path = "data/log/1/0/" + file.name;
+    if (++damaged % 2 == 0) {
+      ASSERT_TRUE(rig.fs->remove(path));
+    } else {
+      // The sign of the last time: it is ages ago.
+      ASSERT_TRUE(rig.fs->flip_bit(path, (file.size - 16) * 8 + 63));
+    }
+  }
+  ASSERT_GT(damaged, 3);
+  EXPECT_EQ(rig.log().enforce_retention().value(), 0u);
+  EXPECT_EQ(info(kP0).log_start, Offset(0));
+  rig.clock.advance(std::chrono::hours(2));
+  EXPECT_GT(rig.log().enforce_retention().value(), 0u);
+  EXPECT_EQ(info(kP0).log_start, Offset(120)) << "and old records go all the same";
+}
+
+TEST_F(LogTest, TimesFarAheadDoNotKeepRecordsForEver) {
+  // A file's time on the simulated disk begins where the clock does.
+  ASSERT_TRUE(rig.log().alter_topic(
+      ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
+  NewRecord ahead{TimestampMs(32'503'680'000'000), std::nullopt, as_bytes("year 3000")};
+  for (PartitionId id : {kP0, kP1}) rig.append(id, encode_batch({&ahead, 1}));
+  fill(kP0, 20);
+  for (bool clean : {true, false}) {
+    restart(clean);
+    EXPECT_EQ(rig.log().enforce_retention().value(), 0u) << "it came not long ago";
+  }
+  rig.clock.advance(std::chrono::seconds(200));
+  ASSERT_TRUE(rig.log().enforce_retention());
+  EXPECT_EQ(info(kP0).log_start, Offset(41));
+  EXPECT_EQ(info(kP1).log_start, Offset(1)) << "also of the growing segment";
+}
+
+TEST_F(LogTest, APartitionThatRetentionCannotReadStillGetsItsCheckpoint) {
+  rig.log_options.checkpoint_bytes = 1;
+  fill(kP0, 30);
+  restart(true);
+  ASSERT_TRUE(rig.log().alter_topic(
+      ObjectId(1), {.partitions = 2, .retention_ms = 1'000, .segment_bytes = 1'024}));
+  rig.clock.advance(std::chrono::hours(1));
+  rig.append(kP0, rig.batch({"new"}));
+  // The oldest segment cannot be opened.
+  std::string oldest = "data/log/1/0/00000000000000000000.log";
+  ASSERT_TRUE(rig.fs->remove(oldest));
+  auto before = rig.fs->stat("data/log/1/0/checkpoint").value().modified_ms;
+  EXPECT_FALSE(rig.log().enforce_retention());
+  EXPECT_GT(rig.fs->stat("data/log/1/0/checkpoint").value().modified_ms, before);
+}
+
 TEST_F(LogTest, RetentionBySizeKeepsAtLeastTheBytesAskedFor) {
   fill(kP0, 60);
   uint64_t before = info(kP0).bytes;

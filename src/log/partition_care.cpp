@@ -53,32 +53,56 @@ Result<int64_t> Partition::start_after_delete(int64_t before) const {
 
 Result<int64_t> Partition::start_by_retention() {
   std::lock_guard care(care_mutex_);
-  std::unique_lock appending(append_mutex_);
-  std::unique_lock lock(mutex_);
-  if (!serving_) return log_start_;
   int64_t now = shared_.clock.now().value;
-  int64_t cutoff = config_.retention_ms < 0 ? Segment::kNoTimestamp : now - config_.retention_ms;
-  bool idle = active().size > 0 && high_watermark_ == next_offset_ && !refusing_;
-  if (idle && active().max_timestamp < cutoff) {
-    lock.unlock();
-    TRY(roll());
-    lock.lock();
-  }
-  appending.unlock();
-  int64_t limit = std::min(lowest_hold_locked().second, stable_locked());
+  TRY(roll_if_old(now));
+  std::vector<std::pair<std::shared_ptr<Segment>, int64_t>> closed;  // With its newest time.
   uint64_t bytes = 0;
-  for (const auto& segment : segments_) bytes += segment->size;
-  int64_t start = log_start_;
-  for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= limit; ++i) {
-    const Segment& segment = *segments_[i];
-    bool old = TRY(segment.newest_timestamp(shared_.files)) < cutoff;
-    bool surplus = config_.retention_bytes >= 0 &&
-                   bytes >= segment.size + static_cast<uint64_t>(config_.retention_bytes);
-    if (!old && !surplus) break;
-    bytes -= segment.size;
-    start = std::max(start, segment.end);
+  int64_t start = 0;
+  int64_t cutoff = 0;
+  uint64_t bytes_max = std::numeric_limits<uint64_t>::max();
+  {
+    std::lock_guard lock(mutex_);
+    start = log_start_;
+    if (!serving_) return start;
+    cutoff = cutoff_locked(now);
+    if (config_.retention_bytes >= 0) bytes_max = static_cast<uint64_t>(config_.retention_bytes);
+    int64_t limit = std::min(lowest_hold_locked().second, stable_locked());
+    for (const auto& segment : segments_) bytes += segment->size;
+    for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= limit; ++i)
+      closed.emplace_back(segments_[i], segments_[i]->max_timestamp);
+  }
+  // Without the lock, for the disk may be read; only care takes segments away.
+  for (const auto& [segment, newest] : closed) {
+    bool surplus = bytes > bytes_max && bytes - bytes_max >= segment->size;
+    if (!surplus) {
+      if (cutoff == Segment::kNoTimestamp) break;
+      if (!TRY(segment->is_old(shared_.fs, shared_.files, newest, {now, cutoff}))) break;
+    }
+    bytes -= segment->size;
+    start = std::max(start, segment->end);
   }
   return start;
+}
+
+int64_t Partition::cutoff_locked(int64_t now) const {
+  return config_.retention_ms < 0 ? Segment::kNoTimestamp : now - config_.retention_ms;
+}
+
+/// Closes the growing segment once all of it is old, so that it can go. Holds care_mutex_.
+Status Partition::roll_if_old(int64_t now) {
+  std::lock_guard appending(append_mutex_);
+  std::shared_ptr<Segment> segment;
+  int64_t cutoff = 0;
+  {
+    std::lock_guard lock(mutex_);
+    bool idle = serving_ && active().size > 0 && high_watermark_ == next_offset_ && !refusing_;
+    if (!idle || config_.retention_ms < 0) return {};
+    segment = segments_.back();
+    cutoff = cutoff_locked(now);
+  }
+  // Nobody else changes it under the append lock.
+  bool old = TRY(segment->is_old(shared_.fs, shared_.files, segment->max_timestamp, {now, cutoff}));
+  return old ? roll() : Status{};
 }
 
 Status Partition::roll_if_below(int64_t offset) {

@@ -205,6 +205,8 @@ class Partition {
 
   // partition_care.cpp
   std::pair<std::string, int64_t> lowest_hold_locked() const;
+  int64_t cutoff_locked(int64_t now) const;
+  Status roll_if_old(int64_t now);
   bool checkpoint_due_locked(bool force) const;
   Checkpoint snapshot_locked();
   Status checkpoint_in_care(bool force);

@@ -234,7 +234,8 @@ Result<std::optional<OffsetAndTime>> Partition::offset_for_time(TimestampMs time
   }
   for (auto& one : candidates) {
     if (one.sealed) {
-      if (TRY(one.segment->newest_timestamp(shared_.files)) < time.value) continue;
+      auto newest = TRY(one.segment->newest_hint(shared_.files));
+      if (newest && *newest < time.value) continue;
       one.position = TRY(one.segment->hint_for_time(shared_.files, time.value));
       one.keep = TRY(shared_.files.open(one.segment->log_path));
       one.size = one.keep->size();

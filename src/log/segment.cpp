@@ -1,3 +1,4 @@
+#include "log/batch_reader_internal.h"
 #include "log/segment_internal.h"
 
 #include <algorithm>
@@ -82,11 +83,44 @@ Result<std::shared_ptr<File>> Segment::reader(FileCache& files) const {
   return files.open(log_path);
 }
 
-Result<int64_t> Segment::newest_timestamp(FileCache& files) const {
-  if (!sealed) return max_timestamp;
+Result<std::optional<int64_t>> Segment::newest_hint(FileCache& files) const {
   size_t count = TRY(times.count(files));
-  if (count == 0) return kNoTimestamp;
-  return TRY(times.at(files, count - 1)).max_before;
+  if (count == 0) return std::optional<int64_t>();
+  return std::optional(TRY(times.at(files, count - 1)).max_before);
+}
+
+Result<bool> Segment::is_old(FileSystem& fs, FileCache& files, int64_t newest, Ages ages) const {
+  bool whole = true;
+  if (sealed) {
+    // A hint is enough to keep records, and not to delete them.
+    auto hint = newest_hint(files);
+    if (hint && *hint && **hint >= ages.cutoff && **hint <= ages.now) return false;
+    newest = TRY(newest_in_headers(files, whole));
+  }
+  if (whole && newest <= ages.now) return newest < ages.cutoff;
+  // The clock of a producer may be anything; the file was last written when its last batch came.
+  int64_t written = TRY(fs.stat(log_path)).modified_ms;
+  return (whole ? std::min(newest, written) : std::max(newest, written)) < ages.cutoff;
+}
+
+/// The points beside the segment are hints that nothing protects; what is deleted for its age is
+/// asked itself. `whole` is false when not all headers can be read.
+Result<int64_t> Segment::newest_in_headers(FileCache& files, bool& whole) const {
+  if (newest_known_) return *newest_known_;
+  // Several small batches at a time, not much of a large one.
+  constexpr size_t kWindowBytes = 4u << 10;
+  auto file = TRY(reader(files));
+  BatchReader batches(*file, 0, size, kWindowBytes);
+  int64_t newest = kNoTimestamp;
+  while (true) {
+    auto next = batches.next();
+    if (!next && next.error().code() != Code::corrupt) return std::move(next).error();
+    whole = next.has_value();
+    if (!next || !*next) break;
+    newest = std::max(newest, batches.header().max_timestamp);
+  }
+  if (whole) newest_known_ = newest;
+  return newest;
 }
 
 Result<IndexPoint> Segment::hint_for_offset(FileCache& files, int64_t offset) const {

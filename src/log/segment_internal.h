@@ -7,6 +7,7 @@
 #include <atomic>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace ziwa::log {
@@ -30,8 +31,18 @@ struct Segment {
   Status seal(FileSystem& fs);
   /// The handle to read batches with.
   Result<std::shared_ptr<File>> reader(FileCache& files) const;
-  /// Newest timestamp; for a sealed segment from the disk. Minimum of int64 when empty.
-  Result<int64_t> newest_timestamp(FileCache& files) const;
+  /// The newest timestamp of a sealed segment by its last time point, which nothing protects;
+  /// nullopt without one.
+  Result<std::optional<int64_t>> newest_hint(FileCache& files) const;
+  struct Ages {
+    int64_t now = 0;
+    int64_t cutoff = 0;  ///< What is older may go.
+  };
+  /// Whether all its records are older than the cutoff. Their newest time is `newest`, or for a
+  /// sealed segment what the headers of its batches say; when that lies after `now`, or cannot be
+  /// read, it is the time when the file was last written. The partition's care lock is held, and
+  /// not the other one: reads the disk.
+  Result<bool> is_old(FileSystem& fs, FileCache& files, int64_t newest, Ages ages) const;
   /// Where to start walking to the batch of `offset` (an index hint), or of the first timestamp >=
   /// `time`.
   Result<IndexPoint> hint_for_offset(FileCache& files, int64_t offset) const;
@@ -58,6 +69,11 @@ struct Segment {
   bool finished = false;
   bool points_durable = false;
   std::atomic<bool> sealed{false};
+
+ private:
+  Result<int64_t> newest_in_headers(FileCache& files, bool& whole) const;
+  /// What newest_in_headers() found; guarded by the partition's care lock.
+  mutable std::optional<int64_t> newest_known_;
 };
 
 std::string segment_stem(const std::string& directory, int64_t base);
