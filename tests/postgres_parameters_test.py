@@ -135,3 +135,35 @@ def test_a_table_made_anew_does_not_change_the_columns_of_a_statement(shared_ser
         with pytest.raises(psycopg.errors.FeatureNotSupported, match="must not change result type"):
             connection.execute(query, prepare=True)
         connection.execute("DROP TABLE made_anew")
+
+
+def test_a_described_statement_does_not_survive_other_columns(shared_server, connection):
+    pgconn = connection.pgconn
+    with shared_server.connect() as other:  # psycopg forgets its statements at a DROP of its own
+        remake_a_described_view(pgconn, other.execute)
+
+
+def remake_a_described_view(pgconn, execute):
+    execute("CREATE TOPIC remade_source (a INT)")
+    execute("INSERT INTO remade_source VALUES (1), (2), (4)")
+    view = "CREATE MATERIALIZED VIEW remade AS SELECT {} FROM remade_source"
+    execute(view.format("count(*) AS n"))
+    statements = {b"plain": b"SELECT n FROM remade", b"open": b"SELECT n FROM remade WHERE n > $1"}
+    for name, text in statements.items():
+        assert pgconn.prepare(name, text).status == psycopg.pq.ExecStatus.COMMAND_OK
+        assert pgconn.describe_prepared(name).ftype(0) == 20
+    parameters = {b"plain": None, b"open": [b"0"]}
+    for columns in ("avg(a) AS n", "'x' || count(*) AS n"):
+        execute("DROP MATERIALIZED VIEW remade")
+        execute(view.format(columns))
+        if "'x'" in columns:
+            del parameters[b"open"]  # no number is greater
+        for name, values in parameters.items():
+            result = pgconn.exec_prepared(name, values)
+            assert result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"0A000", columns
+            assert b"cached plan" in result.error_message
+    execute("DROP MATERIALIZED VIEW remade")
+    execute(view.format("count(*) AS n"))
+    assert pgconn.exec_prepared(b"plain", None).get_value(0, 0) == b"3"
+    execute("DROP MATERIALIZED VIEW remade")
+    execute("DROP TOPIC remade_source")

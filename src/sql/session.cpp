@@ -251,6 +251,7 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
   }
   TRY(settle());
   ++state_->generation;
+  prepared.catalog_version_ = core_->deps.catalog.snapshot()->version();
   auto parsed = parse_permitted(*connection_, prepared.rewritten_.text, foreign.verb);
   if (!parsed) return relocate(parsed.error(), &prepared.rewritten_, 0);
   prepared.duck_ = TRY(duck::guarded([&] { return connection_->Prepare(std::move(*parsed)); }));
@@ -354,6 +355,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
     PreparedStatement& prepared, const std::vector<duckdb::Value>& parameters) {
   TRY(settle());
   ++state_->generation;
+  prepared.catalog_version_ = core_->deps.catalog.snapshot()->version();
   duckdb::vector<duckdb::Value> values(parameters.begin(), parameters.end());
   auto& search_path = *duckdb::ClientData::Get(*connection_->context).catalog_search_path;
   auto path_before = search_path.GetSetPaths();

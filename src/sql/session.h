@@ -20,6 +20,7 @@ class PreparedStatement final : public Prepared {
   const std::vector<duck::NamedType>& columns() const override { return columns_; }
   bool columns_known() const override { return columns_known_; }
   const std::vector<duckdb::LogicalType>& parameter_types() const override { return parameters_; }
+  uint64_t catalog_version() const override { return catalog_version_; }
 
  private:
   friend class SessionImpl;
@@ -30,6 +31,7 @@ class PreparedStatement final : public Prepared {
   std::string command_;
   std::vector<duck::NamedType> columns_;
   bool columns_known_ = true;
+  uint64_t catalog_version_ = 0;
   std::vector<duckdb::LogicalType> parameters_;
 };
 

@@ -43,16 +43,18 @@ class DescribedRows final : public sql::Rows {
 }  // namespace
 
 Result<std::unique_ptr<sql::Rows>> as_described(std::unique_ptr<sql::Rows> rows,
-                                                const std::vector<duck::NamedType>& told) {
+                                                const std::vector<duck::NamedType>& told,
+                                                bool exactly) {
   const auto& columns = rows->columns();
-  if (columns.size() != told.size()) {
+  bool same = std::ranges::equal(columns, told, [](const auto& a, const auto& b) {
+    return a.type == b.type && a.name == b.name;
+  });
+  if (same) return rows;
+  if (exactly || columns.size() != told.size()) {
     // Drivers know this text of Postgres's and prepare again by themselves.
     return Error(Code::unsupported, "cached plan must not change result type")
         .with_hint("prepare the statement again: what it reads was dropped and made anew");
   }
-  bool same = std::ranges::equal(columns, told,
-                                 [](const auto& a, const auto& b) { return a.type == b.type; });
-  if (same) return rows;
   return std::make_unique<DescribedRows>(std::move(rows), told);
 }
 
