@@ -146,6 +146,7 @@ Status Engines::open_duck(const Options& options) {
       environment_.fs, {.memory_bytes = static_cast<uint64_t>(settings.integer("sql.memory")),
                         .threads = 1,
                         .temp_directory = temporary,
+                        .temp_bytes_max = static_cast<uint64_t>(settings.integer("sql.temp.max")),
                         .allowed_directories = std::move(folders)}));
   tables_ = std::make_unique<LakeTables>(environment_.fs, *duck_, environment_.clock,
                                          directory_.below("lake"));

@@ -135,7 +135,8 @@ TEST_F(DuckFilesTest, SpillsThroughTheFileLayer) {
   auto opened = Instance::open(files_, {.memory_bytes = 20u << 20, .temp_directory = "/sim/spill"});
   ASSERT_TRUE(opened.has_value());
   uint64_t before = files_.mutations();
-  connection_ = (*opened)->connect();
+  ASSERT_TRUE((*opened)->lock().has_value());
+  connection_ = (*opened)->connect_user();
   EXPECT_EQ(ask("SELECT count(*) FROM (SELECT range, random() r, range::VARCHAR || "
                 "'xxxxxxxxxxxxxxxxxxxxxxxx' s FROM "
                 "range(600000) ORDER BY r)"),
@@ -145,6 +146,21 @@ TEST_F(DuckFilesTest, SpillsThroughTheFileLayer) {
                 "range(1200000))"),
             "1200000");
   EXPECT_GT(files_.mutations(), before);
+  connection_.reset();
+}
+
+TEST_F(DuckFilesTest, SpillsNoMoreThanItMay) {
+  auto opened = Instance::open(
+      files_,
+      {.memory_bytes = 20u << 20, .temp_directory = "/sim/spill", .temp_bytes_max = 1u << 20});
+  ASSERT_TRUE(opened.has_value());
+  connection_ = (*opened)->connect_user();
+  auto result = connection_->Query(
+      "SELECT count(*) FROM (SELECT range, random() r, range::VARCHAR || "
+      "'xxxxxxxxxxxxxxxxxxxxxxxx' s FROM range(3000000) ORDER BY r)");
+  ASSERT_TRUE(result->HasError());
+  EXPECT_EQ(to_error(result->GetErrorObject()).code(), Code::exhausted);
+  EXPECT_EQ(ask("SELECT count(*) FROM range(10)"), "10");
   connection_.reset();
 }
 

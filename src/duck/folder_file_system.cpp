@@ -19,23 +19,32 @@ duckdb::FileSystem& unchecked(duckdb::DatabaseInstance& database) {
   return *duckdb::DBConfig::GetConfig(database).file_system;
 }
 
+bool is_inside(duckdb::FileSystem& files, const std::string& real, const std::string& folder) {
+  if (folder.empty()) return false;
+  std::string inside = files.CanonicalizePath(folder);
+  if (!inside.ends_with('/')) inside += '/';
+  return real.starts_with(inside) || real + "/" == inside;
+}
+
+/// `folder` may be empty: then only the allowed directories count.
 std::string resolve(duckdb::DatabaseInstance& database, const std::string& folder,
                     const std::string& path) {
   auto& files = unchecked(database);
-  std::string absolute = path.starts_with('/') ? path : join_path(folder, path);
+  auto& config = duckdb::DBConfig::GetConfig(database);
+  std::string absolute = folder.empty() || path.starts_with('/') ? path : join_path(folder, path);
   std::string real = files.CanonicalizePath(absolute);
-  std::string inside = files.CanonicalizePath(folder);
-  if (!inside.ends_with('/')) inside += '/';
-  bool allowed = real.starts_with(inside) || real + "/" == inside ||
-                 duckdb::DBConfig::GetConfig(database).CanAccessFile(
-                     absolute, duckdb::FileType::FILE_TYPE_REGULAR);
-  if (!allowed) {
-    throw_error(
-        Error(Code::permission, "file \"{}\" is outside of the project", path)
-            .with_hint("put it into the project's folder, or name its folder in the setting "
-                       "sql.files"));
+  // DuckDB allows its own directory for spilling to everybody: there lies what others have spilt.
+  bool allowed = !is_inside(files, real, config.options.temporary_directory) &&
+                 (is_inside(files, real, folder) ||
+                  config.CanAccessFile(absolute, duckdb::FileType::FILE_TYPE_REGULAR));
+  if (allowed) return absolute;
+  if (folder.empty()) {
+    throw_error(Error(Code::permission, "file \"{}\" is outside of the allowed folders", path)
+                    .with_hint("name its folder in the setting sql.files"));
   }
-  return absolute;
+  throw_error(Error(Code::permission, "file \"{}\" is outside of the project", path)
+                  .with_hint("put it into the project's folder, or name its folder in the setting "
+                             "sql.files"));
 }
 
 [[noreturn]] void refuse_write(const std::string& path) {
@@ -63,22 +72,22 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
   }
 
   void CreateDirectory(const std::string& path, optional_ptr<FileOpener>) override {
-    refuse_write(path);
+    GetFileSystem().CreateDirectory(written(path), opener());
   }
   void RemoveDirectory(const std::string& path, optional_ptr<FileOpener>) override {
-    refuse_write(path);
+    GetFileSystem().RemoveDirectory(written(path), opener());
   }
-  void MoveFile(const std::string& from, const std::string&, optional_ptr<FileOpener>) override {
-    refuse_write(from);
+  void MoveFile(const std::string& from, const std::string& to, optional_ptr<FileOpener>) override {
+    GetFileSystem().MoveFile(written(from), written(to), opener());
   }
   void RemoveFile(const std::string& path, optional_ptr<FileOpener>) override {
-    refuse_write(path);
+    GetFileSystem().RemoveFile(written(path), opener());
   }
   bool TryRemoveFile(const std::string& path, optional_ptr<FileOpener>) override {
-    refuse_write(path);
+    return GetFileSystem().TryRemoveFile(written(path), opener());
   }
   void RemoveFiles(const duckdb::vector<std::string>& paths, optional_ptr<FileOpener>) override {
-    for (const auto& path : paths) refuse_write(path);
+    for (const auto& path : paths) GetFileSystem().RemoveFile(written(path), opener());
   }
   std::string GetName() const override { return "ZiwaFolderFileSystem"; }
 
@@ -86,9 +95,8 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
   duckdb::unique_ptr<duckdb::FileHandle> OpenFileExtended(const duckdb::OpenFileInfo& file,
                                                           FileOpenFlags flags,
                                                           optional_ptr<FileOpener>) override {
-    if (flags.OpenForWriting()) refuse_write(file.path);
     duckdb::OpenFileInfo inside = file;
-    inside.path = resolved(file.path);
+    inside.path = flags.OpenForWriting() ? written(file.path) : resolved(file.path);
     return GetFileSystem().OpenFile(inside, flags, opener());
   }
   bool ListFilesExtended(const std::string& directory,
@@ -104,6 +112,10 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
 
  private:
   std::string resolved(const std::string& path) const { return resolve(database_, folder_, path); }
+  std::string written(const std::string& path) const {
+    if (!folder_.empty()) refuse_write(path);
+    return resolved(path);
+  }
 
   /// The connection's, for what the instance's file systems look up by it.
   optional_ptr<FileOpener> opener() const {

@@ -7,8 +7,9 @@
 
 namespace ziwa::duck {
 
-/// What a connection of Instance::connect_within() reads files through: the instance's own file
-/// system, limited to `folder` and the allowed directories. Refuses every write. `context` owns it.
+/// What statements of users see of the instance's file system: `folder`, of which they write
+/// nothing, and the allowed directories; without a `folder` those alone, to read and write.
+/// `context` owns it.
 duckdb::unique_ptr<duckdb::FileSystem> make_folder_file_system(duckdb::ClientContext& context,
                                                                const std::string& folder);
 

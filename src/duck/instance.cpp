@@ -68,6 +68,10 @@ Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options
     duckdb::Connection connection(*instance->state_->database);
     guard_json_functions(*instance->state_->database->instance);
     run(connection, "SET GLOBAL TimeZone = 'UTC'");
+    if (options.temp_bytes_max > 0) {
+      run(connection,
+          fmt::format("SET GLOBAL max_temp_directory_size = '{}B'", options.temp_bytes_max));
+    }
     auto& applied = duckdb::DBConfig::GetConfig(*instance->state_->database->instance);
     for (const std::string& directory : options.allowed_directories)
       applied.AddAllowedDirectory(directory);
@@ -88,6 +92,8 @@ std::unique_ptr<duckdb::Connection> Instance::connect_trusted() {
   connection->context->client_data->client_file_system = make_file_system(*state_->files);
   return connection;
 }
+
+std::unique_ptr<duckdb::Connection> Instance::connect_user() { return connect_within(""); }
 
 std::unique_ptr<duckdb::Connection> Instance::connect_within(const std::string& folder) {
   auto connection = connect();

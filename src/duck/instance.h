@@ -16,7 +16,8 @@ class Instance {
   struct Options {
     uint64_t memory_bytes = 512u << 20;
     int threads = 1;
-    std::string temp_directory;  ///< For spilling; empty: none.
+    std::string temp_directory;   ///< For spilling; empty: none.
+    uint64_t temp_bytes_max = 0;  ///< Bytes spilt at once; 0: what DuckDB thinks.
     std::vector<std::string>
         allowed_directories;  ///< What file functions, COPY and ATTACH may touch.
   };
@@ -28,7 +29,10 @@ class Instance {
   /// As connect(), but its file access is not limited to the allowed directories: for files of
   /// ours, never for a statement of a user.
   std::unique_ptr<duckdb::Connection> connect_trusted();
-  /// As connect(), but its statements read the files of `folder` too, and paths that are not
+  /// As connect(), for statements of users: they see the allowed directories only, not where others
+  /// spill.
+  std::unique_ptr<duckdb::Connection> connect_user();
+  /// As connect_user(), but its statements read the files of `folder` too, and paths that are not
   /// absolute start there. They write no files.
   std::unique_ptr<duckdb::Connection> connect_within(const std::string& folder);
   /// The absolute path of what a statement of connect_within() calls `path`. Errors: permission

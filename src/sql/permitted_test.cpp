@@ -193,5 +193,24 @@ TEST_F(PermittedTest, RecordsAreDeletedWhereTheStatementSays) {
   EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"0"}}));
 }
 
+TEST_F(PermittedTest, WhereQueriesSpillIsNobodysFolder) {
+  const std::string spill = rows("SELECT current_setting('temp_directory')").at(0).at(0);
+  ASSERT_FALSE(spill.empty());
+  rows(fmt::format("COPY (SELECT 1 AS a) TO '{}/mine.csv'", rig_.files()));
+  EXPECT_EQ(rows(fmt::format("SELECT a FROM '{}/mine.csv'", rig_.files())), (TextRows{{"1"}}));
+  for (const std::string& folder : {spill, spill + "/.", rig_.files() + "/../tmp"}) {
+    SCOPED_TRACE(folder);
+    for (const char* statement :
+         {"COPY (SELECT 1 AS a) TO '{}/evil.csv'", "COPY (SELECT 1 AS a) TO '{}/evil.parquet'",
+          "SELECT * FROM read_csv('{}/evil.csv')", "SELECT * FROM glob('{}/*')",
+          "SELECT * FROM read_text('{}/*')"}) {
+      EXPECT_EQ(error(fmt::format(fmt::runtime(statement), folder)).code(), Code::permission)
+          << statement;
+    }
+  }
+  EXPECT_EQ(error("SELECT * FROM read_csv('/etc/passwd')").code(), Code::permission);
+  EXPECT_THAT(error("SELECT * FROM read_csv('/etc/passwd')").hint(), HasSubstr("sql.files"));
+}
+
 }  // namespace
 }  // namespace ziwa::sql

@@ -10,7 +10,7 @@ Result<std::unique_ptr<duckdb::Connection>> open_connection(
   return duck::guarded([&] {
     auto& instance = state->core->deps.duck;
     auto connection =
-        state->folder.empty() ? instance.connect() : instance.connect_within(state->folder);
+        state->folder.empty() ? instance.connect_user() : instance.connect_within(state->folder);
     connection->context->registered_state->Insert(SessionState::kKey, state);
     // As text DuckDB puts the position into the message and forgets it.
     auto set = connection->Query("SET errors_as_json = true");
