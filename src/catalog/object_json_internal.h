@@ -12,6 +12,6 @@ namespace ziwa::catalog {
 /// UTF-8.
 Result<std::string> encode_object(const Object& object);
 /// Errors: corrupt; unsupported when a newer program wrote it.
-Result<Object> decode_object(std::string_view json);
+Result<Object> decode_object(std::string_view text);
 
 }  // namespace ziwa::catalog

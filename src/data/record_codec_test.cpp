@@ -224,7 +224,7 @@ TEST_P(EveryFormat, RejectedRecordsLeaveNoRowAndNoTrace) {
   ASSERT_EQ(good.size(), 2u);
   Bench bench(source.schema, GetParam());
   std::string broken = good[1] + "x";
-  std::string value = good[0];
+  const std::string& value = good[0];
   std::vector<Record> records = {{.offset = Offset(10), .value = as_bytes(broken)},
                                  {.offset = Offset(11), .value = as_bytes(value)},
                                  {.offset = Offset(12), .partition = 3, .entry = EntryNumber(7)},

@@ -253,7 +253,7 @@ std::optional<unsigned __int128> parse_uuid(std::string_view text) {
 }
 
 bool parse_base64(std::string_view text, std::string& out) {
-  static const auto kValues = [] {
+  static const auto digits = [] {
     std::array<signed char, 256> values{};
     values.fill(-1);
     for (size_t i = 0; i < kBase64.size(); ++i) {
@@ -267,7 +267,7 @@ bool parse_base64(std::string_view text, std::string& out) {
     size_t missing = i + 4 == text.size() ? padding : 0;
     uint32_t group = 0;
     for (size_t j = 0; j < 4; ++j) {
-      int value = j >= 4 - missing ? 0 : kValues[static_cast<unsigned char>(text[i + j])];
+      int value = j >= 4 - missing ? 0 : digits[static_cast<unsigned char>(text[i + j])];
       if (value < 0) return false;
       group = group << 6 | static_cast<uint32_t>(value);
     }

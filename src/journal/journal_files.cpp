@@ -18,8 +18,9 @@ std::optional<EntryNumber> parse_file_name(std::string_view name) {
   if (name.size() != kNumberDigits + kExtension.size() || !name.ends_with(kExtension))
     return std::nullopt;
   uint64_t number = 0;
-  auto [end, code] = std::from_chars(name.data(), name.data() + kNumberDigits, number);
-  if (code != std::errc() || end != name.data() + kNumberDigits) return std::nullopt;
+  const std::string_view digits = name.substr(0, kNumberDigits);
+  auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (code != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
   return EntryNumber(number);
 }
 

@@ -58,7 +58,7 @@ void unpack(FileSystem& files, const std::string& tar, const std::string& root) 
     std::string name(header, strnlen(header, 100));
     std::string prefix(header + 345, strnlen(header + 345, 155));
     if (!prefix.empty() && std::string_view(header + 257, 5) == "ustar" && header[262] == '\0')
-      name = prefix + "/" + name;
+      name = prefix.append("/").append(name);
     if (!long_name.empty()) name = std::exchange(long_name, {});
     std::string_view content(tar.data() + at + 512, size);
     at += 512 + (size + 511) / 512 * 512;

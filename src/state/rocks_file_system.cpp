@@ -110,15 +110,42 @@ class WritableFile : public rocksdb::FSWritableFile {
   std::atomic<uint64_t> end_;
 };
 
-/// The write-ahead log: a failed sync is for the fuse alone.
+/// The write-ahead log: a failed write or sync is for the fuse alone, but for a full disk.
 class LogFile final : public WritableFile {
  public:
+  using WritableFile::Append;
   using WritableFile::WritableFile;
+  IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* context) override {
+    if (fuse_->burnt()) return IOStatus::OK();
+    IOStatus done = WritableFile::Append(data, options, context);
+    if (done.ok() || done.IsNoSpace()) return done;
+    fuse_->burn(Error(Code::io, "{}", done.ToString()));
+    return IOStatus::OK();
+  }
   IOStatus Sync(const IOOptions&, IODebugContext*) override {
     if (!fuse_->check()) return IOStatus::OK();
     if (Status done = file().sync(); !done) fuse_->burn(done.error());
     return IOStatus::OK();
   }
+};
+
+/// Stands in for a write-ahead log that could not be made: nothing is acknowledged any more.
+class NoLogFile final : public rocksdb::FSWritableFile {
+ public:
+  explicit NoLogFile(const FileOptions& options) : FSWritableFile(options) {}
+  using FSWritableFile::Append;
+  IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
+    size_ += data.size();
+    return IOStatus::OK();
+  }
+  IOStatus Close(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+  IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+  IOStatus Sync(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
+  bool IsSyncThreadSafe() const override { return true; }
+  uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return size_; }
+
+ private:
+  std::atomic<uint64_t> size_ = 0;
 };
 
 /// RocksDB takes a manifest whose last record is cut short, but not one with a hole before it, as a
@@ -343,8 +370,18 @@ class RocksFileSystem final : public rocksdb::FileSystem {
   }
   IOStatus open_file(const std::string& path, OpenMode mode, const FileOptions& options,
                      std::unique_ptr<rocksdb::FSWritableFile>* result) {
-    return path.ends_with(".log") ? open_to_write<LogFile>(path, mode, options, result)
+    return path.ends_with(".log") ? open_log(path, mode, options, result)
                                   : open_to_write<WritableFile>(path, mode, options, result);
+  }
+  IOStatus open_log(const std::string& path, OpenMode mode, const FileOptions& options,
+                    std::unique_ptr<rocksdb::FSWritableFile>* result) {
+    if (!fuse_->burnt()) {
+      IOStatus done = open_to_write<LogFile>(path, mode, options, result);
+      if (done.ok() || done.IsNoSpace()) return done;
+      fuse_->burn(Error(Code::io, "{}", done.ToString()));
+    }
+    *result = std::make_unique<NoLogFile>(options);
+    return IOStatus::OK();
   }
   /// Whether LinkFile() moved `path` away and nobody deleted the name since.
   bool forget_moved(const std::string& path) {
@@ -403,6 +440,11 @@ void WriteFuse::burn(const Error& error) {
   std::lock_guard lock(mutex_);
   if (!burnt_) failure_ = error;
   burnt_ = true;
+}
+
+bool WriteFuse::burnt() const {
+  std::lock_guard lock(mutex_);
+  return burnt_;
 }
 
 bool WriteFuse::mend() {

@@ -239,9 +239,7 @@ class RocksStore final : public Store {
     options.sync = sync;
     auto written = db().Write(options, &changes);
     if (!written.ok()) return write_error(to_error(written, fmt::format("write {}", path_)));
-    if (sync) {
-      if (Status synced = database_->fuse->check(); !synced) return write_error(synced.error());
-    }
+    if (Status whole = database_->fuse->check(); !whole) return write_error(whole.error());
     return {};
   }
 
