@@ -290,7 +290,7 @@ class SimFile final : public File {
 
   Result<size_t> read_at(uint64_t position, std::span<std::byte> into) const override {
     std::lock_guard lock(state_->mutex);
-    if (off()) return power_is_off(path_);
+    if (generation_ != state_->generation) return power_is_off(path_);
     if (position >= inode_->content.size()) return size_t{0};
     size_t size = std::min<size_t>(into.size(), inode_->content.size() - position);
     if (size > 0) std::memcpy(into.data(), inode_->content.data() + position, size);

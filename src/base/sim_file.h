@@ -29,7 +29,9 @@ class SimFileSystem final : public FileSystem {
   /// after a reboot.
   void cut_power();
   /// Fails every operation from the `count`-th mutating call from now on, as if the machine died
-  /// there; then cut_power(). Used to place cuts at random points. 0 switches it off.
+  /// there; then cut_power(). Until then open handles still read, as from the cache: RocksDB's
+  /// iterators end the process when a read fails. Used to place cuts at random points. 0 switches
+  /// it off.
   void die_after(uint64_t count);
   /// Mutating calls (write, sync, rename, create, remove ...) so far.
   uint64_t mutations() const;
