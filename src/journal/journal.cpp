@@ -77,11 +77,12 @@ Status FileJournal::begin(Recovered recovered) {
     recovered.position = kFileHeaderBytes;
   }
   files_ = std::move(recovered.files);
+  file_ = files_.back().file;
   remember(recovered.recent);
   position_ = room_end_ = recovered.position;
   last_ = recovered.last;
   last_time_ = recovered.time.value;
-  if (current().file->size() > position_) TRY(current().file->truncate(position_));
+  if (file_->size() > position_) TRY(file_->truncate(position_));
   // What the crash left in the page cache is about to be served: it must be as durable as anything
   // acknowledged.
   if (!clean) TRY(fs_.sync_all(path_));
@@ -91,7 +92,7 @@ Status FileJournal::begin(Recovered recovered) {
   opened.push_back({Opened{clean}, {}, {}});
   Group group = order(opened);
   TRY(write_frames(group.entries));
-  TRY(current().file->sync());
+  TRY(file_->sync());
   TRY(fs_.sync_dir(path_));
   dirty_ = {};
   synced_through_ = marked_through_ = last_;
@@ -230,13 +231,13 @@ Status FileJournal::write_frames(const std::vector<Entry>& entries) {
     }
   }
   TRY(extend(writer.size()));
-  TRY(current().file->write_at(position_, writer.view()));
+  TRY(file_->write_at(position_, writer.view()));
   position_ += writer.size();
   room_end_ = std::max(room_end_, position_);
   dirty_.journal = true;
   marked_through_ = synced_through_;
   std::lock_guard lock(read_mutex_);
-  for (auto& [number, position] : places) current().mark(number, position);
+  for (auto& [number, position] : places) files_.back().mark(number, position);
   return {};
 }
 
@@ -245,9 +246,9 @@ Status FileJournal::extend(uint64_t room) {
   if (room_end_ - position_ >= room) return {};
   // A frame must not begin in the zeroes and end beyond them: take whole steps.
   Bytes zeroes(std::max(room, kRoomStepBytes));
-  Status wrote = current().file->write_at(room_end_, zeroes);
+  Status wrote = file_->write_at(room_end_, zeroes);
   if (!wrote) {
-    current().file->truncate(room_end_).ignore("only gives back what the failed write took");
+    file_->truncate(room_end_).ignore("only gives back what the failed write took");
     return wrote;
   }
   room_end_ += zeroes.size();
@@ -260,7 +261,7 @@ Status FileJournal::write_mark(FrameKind kind) {
   encode_mark(writer, kind,
               {.number = last_, .time = last_time(), .synced_through = synced_through_});
   TRY(extend(writer.size()));
-  TRY(current().file->write_at(position_, writer.view()));
+  TRY(file_->write_at(position_, writer.view()));
   position_ += writer.size();
   marked_through_ = synced_through_;
   dirty_.journal = true;
@@ -275,7 +276,7 @@ Status FileJournal::sync_dirty() {
   } else {
     for (const auto& file : dirty_.files) TRY(file->sync());
     for (const auto& directory : dirty_.directories) TRY(fs_.sync_dir(directory));
-    TRY(current().file->sync());
+    TRY(file_->sync());
   }
   dirty_ = {};
   synced_through_ = last_;
@@ -367,9 +368,14 @@ Status FileJournal::roll() {
   FileHeader header{.first = last_.next(),
                     .previous_last = last_,
                     .previous_time = last_time(),
-                    .previous_first = current().first};
+                    .previous_first = {}};
+  {
+    std::lock_guard lock(read_mutex_);
+    header.previous_first = files_.back().first;
+  }
   JournalFile next = TRY(create_journal_file(fs_, path_, header));
   std::lock_guard lock(read_mutex_);
+  file_ = next.file;
   files_.push_back(std::move(next));
   position_ = room_end_ = kFileHeaderBytes;
   marked_through_ = synced_through_;
@@ -491,7 +497,7 @@ Status FileJournal::close() {
   }
   TRY(sync_dirty());
   TRY(write_mark(FrameKind::closed_mark));
-  TRY(current().file->sync());
+  TRY(file_->sync());
   // From here on the thread only refuses what still comes.
   thread_ = std::thread([this] { run_vital_thread("journal", [this] { run(); }); });
   return {};

@@ -79,7 +79,6 @@ class FileJournal final : public Journal {
   void finish_idle_work();
   Status extend(uint64_t room);
   Status roll();
-  JournalFile& current() { return files_.back(); }
 
   FileSystem& fs_;
   const std::string path_;
@@ -90,6 +89,8 @@ class FileJournal final : public Journal {
   Histogram& sync_seconds_;
 
   // The sync thread's own (begin() and close() touch it while no thread runs).
+  std::shared_ptr<File>
+      file_;               ///< The newest; files_ itself changes under the thread when trimmed.
   uint64_t position_ = 0;  ///< End of the last frame.
   uint64_t room_end_ = 0;  ///< End of the zeroes taken in advance.
   EntryNumber last_;

@@ -298,6 +298,26 @@ double idle_cpu_seconds() {
   return used() - before;
 }
 
+TEST_F(JournalTest, TrimsWhileItWrites) {
+  options_.segment_bytes = 2'000;
+  auto journal = open();
+  std::atomic<bool> over = false;
+  std::thread trimmer([&] {
+    while (!over) EXPECT_TRUE(journal->trim(journal->durable()));
+  });
+  for (int i = 1; i <= 3'000; ++i) commit(*journal, i % 7, i);
+  over = true;
+  trimmer.join();
+  EXPECT_GT(journal->first(), EntryNumber(2'000)) << "files were trimmed";
+  auto entries = all(*journal, EntryNumber(journal->first().value - 1));
+  ASSERT_FALSE(entries.empty());
+  EXPECT_EQ(entries.back().number, journal->durable());
+  ASSERT_TRUE(journal->close());
+  journal.reset();
+  fs_.cut_power();
+  EXPECT_TRUE(try_open());
+}
+
 TEST_F(JournalTest, AfterAFailureOrACloseASyncLeavesTheThreadAsleep) {
   auto journal = open();
   commit(*journal, 0, 1);
