@@ -143,6 +143,22 @@ def test_a_described_statement_does_not_survive_other_columns(shared_server, con
         remake_a_described_view(pgconn, other.execute)
 
 
+def test_a_described_statement_does_not_survive_another_temporary_table(connection):
+    pgconn = connection.pgconn
+
+    def run(text):
+        assert pgconn.exec_(text).status in (psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.TUPLES_OK)
+
+    run(b"CREATE TEMP TABLE remade_temp AS SELECT 1::BIGINT AS n")
+    pgconn.prepare(b"temp", b"SELECT n FROM remade_temp")
+    assert pgconn.describe_prepared(b"temp").ftype(0) == 20
+    run(b"DROP TABLE remade_temp")
+    run(b"CREATE TEMP TABLE remade_temp AS SELECT 2.75::DOUBLE AS n")
+    result = pgconn.exec_prepared(b"temp", None)
+    assert result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"0A000"
+    run(b"DROP TABLE remade_temp")
+
+
 def remake_a_described_view(pgconn, execute):
     execute("CREATE TOPIC remade_source (a INT)")
     execute("INSERT INTO remade_source VALUES (1), (2), (4)")

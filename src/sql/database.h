@@ -35,9 +35,6 @@ class Prepared {
   virtual bool columns_known() const = 0;
   virtual const std::vector<duckdb::LogicalType>& parameter_types()
       const = 0;  ///< UNKNOWN where open.
-  /// The catalog's version when the statement was last bound: at another one its names may mean
-  /// other objects.
-  virtual uint64_t catalog_version() const = 0;
 };
 
 /// The rows of one statement, pulled. One thread; must be gone before its session.

@@ -171,6 +171,15 @@ bool SessionImpl::is_temporary(const QualifiedName& name) {
   return found;
 }
 
+/// A temporary table may have come since the statement was prepared.
+Status SessionImpl::check_not_hidden(const Statement& statement) {
+  Statement now = statement;
+  TRY(prefer_temporary(now));
+  if (now.index() == statement.index()) return {};
+  return Error(Code::unsupported, "cached plan must not change result type")
+      .with_hint("prepare the statement again: a temporary table has its name now");
+}
+
 /// A temporary table stands before an object of ours with its name, as it does for SELECT.
 Status SessionImpl::prefer_temporary(Statement& statement) {
   if (const auto* drop = std::get_if<Drop>(&statement)) {
@@ -251,7 +260,6 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
   }
   TRY(settle());
   ++state_->generation;
-  prepared.catalog_version_ = core_->deps.catalog.snapshot()->version();
   auto parsed = parse_permitted(*connection_, prepared.rewritten_.text, foreign.verb);
   if (!parsed) return relocate(parsed.error(), &prepared.rewritten_, 0);
   prepared.duck_ = TRY(duck::guarded([&] { return connection_->Prepare(std::move(*parsed)); }));
@@ -355,7 +363,6 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
     PreparedStatement& prepared, const std::vector<duckdb::Value>& parameters) {
   TRY(settle());
   ++state_->generation;
-  prepared.catalog_version_ = core_->deps.catalog.snapshot()->version();
   duckdb::vector<duckdb::Value> values(parameters.begin(), parameters.end());
   auto& search_path = *duckdb::ClientData::Get(*connection_->context).catalog_search_path;
   auto path_before = search_path.GetSetPaths();
@@ -397,6 +404,7 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
 
 Result<std::unique_ptr<Rows>> SessionImpl::execute_own(PreparedStatement& prepared) {
   if (auto create = create_of(prepared.statement_)) return execute_create(*create, prepared);
+  TRY(check_not_hidden(prepared.statement_));
   if (const auto* drop = std::get_if<Drop>(&prepared.statement_))
     return execute_drop(*drop, prepared);
   if (const auto* call = std::get_if<Call>(&prepared.statement_))

@@ -20,7 +20,6 @@ class PreparedStatement final : public Prepared {
   const std::vector<duck::NamedType>& columns() const override { return columns_; }
   bool columns_known() const override { return columns_known_; }
   const std::vector<duckdb::LogicalType>& parameter_types() const override { return parameters_; }
-  uint64_t catalog_version() const override { return catalog_version_; }
 
  private:
   friend class SessionImpl;
@@ -31,7 +30,6 @@ class PreparedStatement final : public Prepared {
   std::string command_;
   std::vector<duck::NamedType> columns_;
   bool columns_known_ = true;
-  uint64_t catalog_version_ = 0;
   std::vector<duckdb::LogicalType> parameters_;
 };
 
@@ -58,6 +56,7 @@ class SessionImpl final : public Session {
   Result<std::unique_ptr<PreparedStatement>> prepare_checked(std::string_view sql);
   Status prepare_foreign(PreparedStatement& prepared);
   Status prefer_temporary(Statement& statement);
+  Status check_not_hidden(const Statement& statement);
   bool is_temporary(const QualifiedName& name);
   Result<std::unique_ptr<Rows>> execute_checked(PreparedStatement& prepared,
                                                 const std::vector<duckdb::Value>& parameters);

@@ -34,7 +34,8 @@ Status Core::save_feeds(Checkpoint& checkpoint) {
     batch.put(tables_.positions, key_of(kFeedPrefix, topic), as_text(out.view()));
     // A sink whose records gave no rows has nothing to read again.
     for (const auto& sink : main_.sinks) {
-      bool done = !sink->has_rows() && !sink->pending() && !sink->stalled;
+      bool done = sink->state != Sink::State::failed && !sink->has_rows() && !sink->pending() &&
+                  !sink->stalled;
       if (sink->from() == topic && done) sink->feed_position = as_text(out.view());
     }
     for (int32_t p = 0; p < feed->partitions(); ++p) {

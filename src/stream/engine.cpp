@@ -386,6 +386,7 @@ class ThreadedEngine final : public Engine {
       auto begun = SteadyClock::now();
       finish_checkpoint(false);
       run_commands();
+      if (failed_) continue;  // Nothing of a core that has failed may reach the disk.
       bool progress = false;
       auto stepped = duck::guarded_result([&] { return core_->step(options_.step_rows_max); });
       if (!stepped) {

@@ -373,6 +373,32 @@ TEST_F(Failures, AFailedSinkHoldsNothingAndIsTriedAtTheNextStart) {
   EXPECT_THAT(rig_.error_of(sink), ::testing::HasSubstr("data_lost"));
 }
 
+TEST_F(Failures, ASinkWhoseFilesCannotBeFinishedReadsTheirRowsAgain) {
+  auto table = rig_.create_table("out", kColumns);
+  auto sink = rig_.create_sink("s", topic_, table);
+  rig_.produce(topic_, 0, {record(1, "a")});
+  rig_.settle();
+  finish_sinks();
+  rig_.fault = [](std::string_view call) -> Status {
+    if (call != "finish") return {};
+    return Error(Code::not_found, "the folder is gone");
+  };
+  rig_.produce(topic_, 0, {record(2, "a")});
+  rig_.settle();
+  finish_sinks();
+  EXPECT_EQ(rig_.state_of(sink), "failed");
+  rig_.produce(topic_, 0, {record(3, "a")});
+  rig_.settle();
+  rig_.checkpoint();
+  rig_.fault = {};
+  rig_.crash();
+  rig_.open();
+  rig_.settle();
+  finish_sinks();
+  EXPECT_EQ(rig_.state_of(sink), "running");
+  EXPECT_EQ(rig_.table(table), (Bag{{"1|a", 1}, {"2|a", 1}, {"3|a", 1}}));
+}
+
 TEST_F(Failures, AFailedViewTakesNothingMore) {
   auto base = rig_.create_view("base", counts(topic_));
   auto view = rig_.create_view("v", joined(base, kCounts, 0, names_));

@@ -85,10 +85,8 @@ struct Conversation::Statement {
   std::optional<DoorAnswer> door;  ///< What the door would answer: its shape only.
   std::unique_ptr<sql::Prepared> prepared;
   std::vector<uint32_t> parameter_oids;  ///< Declared by the client; 0 where it left that open.
-  /// The columns that the client was told in answer to Describe of the statement, and the catalog's
-  /// version then.
+  /// The columns that the client was told in answer to Describe of the statement.
   Told told;
-  uint64_t told_at = 0;
 
   const std::vector<duckdb::LogicalType>& parameter_types() const {
     static const std::vector<duckdb::LogicalType> kNone;
@@ -114,7 +112,6 @@ struct Conversation::Portal {
   std::vector<duckdb::Value> parameters;
   std::vector<int16_t> formats;
   Told told;  ///< As Statement::told, and before it.
-  uint64_t told_at = 0;
   std::unique_ptr<Execution> execution;
 };
 
@@ -599,7 +596,6 @@ Status Conversation::on_describe(const Describe& describe) {
       }
       statement.told = columns_of(statement, samples);
       if (!statement.told) return {};
-      statement.told_at = statement.prepared->catalog_version();
     }
     out_.parameter_description(oids);
     describe_columns(statement, statement.told, {});
@@ -613,7 +609,6 @@ Status Conversation::on_describe(const Describe& describe) {
   if (portal.statement->prepared && !portal.told) {
     portal.told = columns_of(*portal.statement, portal.parameters);
     if (!portal.told) return {};
-    portal.told_at = portal.statement->prepared->catalog_version();
   }
   describe_columns(*portal.statement, portal.told, portal.formats);
   return {};
@@ -704,9 +699,8 @@ Status Conversation::begin_execution(Portal& portal) {
   execution.rows =
       TRY(running([&] { return session_->execute(*statement.prepared, portal.parameters); }));
   if (const Told& told = portal.told ? portal.told : statement.told) {
-    // At the same version of the catalog only the values can make other types.
-    const uint64_t told_at = portal.told ? portal.told_at : statement.told_at;
-    const bool exactly = statement.prepared->catalog_version() != told_at;
+    // Types that were known before there were values can only change with what is read.
+    const bool exactly = statement.prepared->columns_known();
     execution.rows = TRY(as_described(std::move(execution.rows), *told, exactly));
   }
   std::vector<duckdb::LogicalType> types;

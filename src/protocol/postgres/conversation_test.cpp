@@ -56,7 +56,6 @@ class CountPrepared final : public sql::Prepared {
   const std::vector<duck::NamedType>& columns() const override { return columns_; }
   bool columns_known() const override { return true; }
   const std::vector<duckdb::LogicalType>& parameter_types() const override { return parameters_; }
-  uint64_t catalog_version() const override { return 1; }
   std::string text;
 
  private:
