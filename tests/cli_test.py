@@ -186,6 +186,7 @@ def test_sql_prompt_has_history_and_lines(shared_server, tmp_path):
     expect("timing is off")
     os.write(master, b"\\d\n")
     expect("row")
+    expect("ziwa> ")  # Before it the terminal itself would take the Ctrl-D.
     os.write(master, b"\x04")
     assert process.wait(timeout=10) == 0
     os.close(master)

@@ -81,8 +81,8 @@ class [[nodiscard]] Result : public std::expected<T, Error> {
  public:
   using Base = std::expected<T, Error>;
   using Base::Base;
-  Result(Error error)
-      : Base(std::unexpected(std::move(error))) {}  // NOLINT: errors convert on purpose
+  // NOLINTNEXTLINE(google-explicit-constructor): errors convert on purpose
+  Result(Error error) : Base(std::unexpected(std::move(error))) {}
   /// Drops the outcome on purpose; `reason` documents why at the call site.
   void ignore([[maybe_unused]] std::string_view reason) const {}
 };
@@ -92,8 +92,8 @@ class [[nodiscard]] Result<void> : public std::expected<void, Error> {
  public:
   using Base = std::expected<void, Error>;
   using Base::Base;
-  Result(Error error)
-      : Base(std::unexpected(std::move(error))) {}  // NOLINT: errors convert on purpose
+  // NOLINTNEXTLINE(google-explicit-constructor): errors convert on purpose
+  Result(Error error) : Base(std::unexpected(std::move(error))) {}
   void ignore([[maybe_unused]] std::string_view reason) const {}
 };
 

@@ -9,8 +9,8 @@
 
 namespace ziwa {
 
-/// A fixed set of threads that runs jobs in order of submission; the queue has a limit. An exception
-/// that leaves a job is logged, and the thread takes the next one.
+/// A fixed set of threads that runs jobs in order of submission; the queue has a limit. An
+/// exception that leaves a job is logged, and the thread takes the next one.
 class ThreadPool {
  public:
   ThreadPool(std::string name, int threads, size_t queue_max);

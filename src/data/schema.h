@@ -1,15 +1,16 @@
 #pragma once
 
+#include "base/result.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/result.h"
-
 namespace ziwa::data {
 
-/// One column: a name as the user wrote it (looked up without regard to case), a type in DuckDB's spelling
+/// One column: a name as the user wrote it (looked up without regard to case), a type in DuckDB's
+/// spelling
 /// ("BIGINT", "VARCHAR", "DECIMAL(10,2)", "STRUCT(a INTEGER)[]"), and an id that outlives RENAME.
 struct Column {
   uint32_t id = 0;

@@ -1,7 +1,8 @@
 #pragma once
 
-// The part of DuckDB that src/sql subclasses: an attached catalog, its entries and transactions, the operator that
-// writes, table functions. Everything else of DuckDB is reached through the other headers of this folder.
+// The part of DuckDB that src/sql subclasses: an attached catalog, its entries and transactions,
+// the operator that writes, table functions. Everything else of DuckDB is reached through the other
+// headers of this folder.
 #include "duck/duckdb.h"
 
 #include <duckdb/catalog/catalog.hpp>
@@ -10,9 +11,9 @@
 #include <duckdb/catalog/catalog_search_path.hpp>
 #include <duckdb/catalog/entry_lookup_info.hpp>
 #include <duckdb/common/exception/transaction_exception.hpp>
+#include <duckdb/common/vector_operations/binary_executor.hpp>
 #include <duckdb/execution/physical_operator.hpp>
 #include <duckdb/execution/physical_plan_generator.hpp>
-#include <duckdb/common/vector_operations/binary_executor.hpp>
 #include <duckdb/function/scalar_function.hpp>
 #include <duckdb/function/table_function.hpp>
 #include <duckdb/main/attached_database.hpp>

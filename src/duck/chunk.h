@@ -11,8 +11,8 @@ namespace ziwa::duck {
 /// How often a row counts: +1 inserts, -1 deletes (a Z-set).
 using Weight = int64_t;
 
-/// Up to 2,048 rows as DuckDB vectors, each with a weight. Held by ChunkPtr; one owner. Nothing of it may cross DuckDB
-/// instances.
+/// Up to 2,048 rows as DuckDB vectors, each with a weight. Held by ChunkPtr; one owner. Nothing of
+/// it may cross DuckDB instances.
 struct Chunk {
   duckdb::DataChunk rows;
   /// One per row, or empty when every row counts +1.

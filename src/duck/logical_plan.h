@@ -1,6 +1,7 @@
 #pragma once
 
-// The part of DuckDB's planner that src/sql reads: logical operators and bound expressions, nothing that runs.
+// The part of DuckDB's planner that src/sql reads: logical operators and bound expressions, nothing
+// that runs.
 #include "duck/duckdb.h"
 
 #include <duckdb/planner/expression/bound_aggregate_expression.hpp>
