@@ -59,7 +59,7 @@ Status Core::save_sinks(Checkpoint& checkpoint) {
   for (const auto& [id, sink] : sinks_) {
     // What a view's sink has taken is not whole yet: a restart gives it all rows again.
     if (sink->of_view && sink->state == Sink::State::backfilling) continue;
-    TRY(sink->save_to(checkpoint.batch));
+    TRY(sink->save_to(checkpoint.batch, epoch_));
     if (sink->pending()) checkpoint.commits.push_back({sink, *sink->pending(), std::nullopt});
   }
   return {};

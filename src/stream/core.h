@@ -131,6 +131,7 @@ class Core {
   Status load_feed(ObjectId topic, std::string_view meta);
   Status load_objects();
   Status load_idle_history();
+  void note_broken(const catalog::ObjectPtr& object, const Error& error);
   void open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version);
   Result<std::optional<std::string>> stored_meta(std::string_view prefix, ObjectId id);
   Status load_view(const catalog::ObjectPtr& object, Loaded& loaded);
@@ -244,11 +245,12 @@ class Core {
   std::map<ObjectId, std::string> broken_sinks_;
   struct BrokenTable {
     catalog::ObjectPtr object;
-    std::optional<int64_t> version;  ///< That views have seen.
     std::string error;
   };
   std::map<ObjectId, BrokenTable> broken_tables_;
   int64_t tables_tried_ns_ = 0;
+  /// Opened at another version than the one that the checkpoint's views have read.
+  std::set<ObjectId> jumped_tables_;
   uint64_t format_ = kStateFormat;  ///< Of the checkpoint that was read.
   std::vector<std::function<void(state::WriteBatch&)>> removals_;
   std::shared_ptr<const state::Snapshot> snapshot_;

@@ -280,14 +280,6 @@ TEST(Core, IdleMarksThatNobodyCanNeedAreForgotten) {
   auto topic = rig.create_topic(
       {.columns = kColumns, .partitions = 2, .watermark = "ts", .idle_timeout_ms = 1'000});
   auto view = rig.create_view("v", windows(topic));
-  auto marks = [&] {
-    int count = 0;
-    auto cursor = rig.store().cursor(rig.store().table("positions"));
-    for (cursor->seek("idle/"); cursor->valid() && cursor->key().starts_with("idle/");
-         cursor->next())
-      ++count;
-    return count;
-  };
   for (int round = 0; round < 5; ++round) {
     rig.produce(topic, 0, {record(round, "a", round)});
     rig.settle();
@@ -299,17 +291,17 @@ TEST(Core, IdleMarksThatNobodyCanNeedAreForgotten) {
     rig.checkpoint();
   }
   const auto answer = rig.view(view);
-  EXPECT_EQ(marks(), 6) << "five of partition 0 and one of the other";
+  EXPECT_EQ(rig.idle_marks(), 6) << "five of partition 0 and one of the other";
   ASSERT_TRUE(rig.log().delete_records({topic, 0}, Offset(4)));
   rig.settle();
   rig.checkpoint();
-  EXPECT_EQ(marks(), 3)
+  EXPECT_EQ(rig.idle_marks(), 3)
       << "the last before the records that are left, what came after, the other's";
   rig.crash();
   rig.open();
   rig.settle();
   EXPECT_EQ(rig.view(view), answer);
-  EXPECT_EQ(marks(), 3);
+  EXPECT_EQ(rig.idle_marks(), 3);
 }
 
 TEST(Core, TimesFarAheadOfTheClockDoNotMoveTheWatermark) {

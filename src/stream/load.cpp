@@ -32,25 +32,32 @@ struct Core::Loaded {
   std::vector<std::shared_ptr<Sink>> sinks;
 };
 
+void Core::note_broken(const catalog::ObjectPtr& object, const Error& error) {
+  auto text = error.to_string();
+  auto& broken = broken_tables_[object->id];
+  if (broken.error != text) {
+    log_error("stream", "a table cannot be opened; it is tried again", "table={} error={}",
+              object->name, text);
+  }
+  broken = {object, std::move(text)};
+  tables_tried_ns_ = deps_.clock.monotonic_ns();
+}
+
 /// A table that cannot be opened is missing to those who read it, not to the others.
 void Core::open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version) {
   auto opened = deps_.table(*object);
-  if (!opened) {
-    auto error = opened.error().to_string();
-    auto& broken = broken_tables_[object->id];
-    if (broken.error != error) {
-      log_error("stream", "a table cannot be opened; it is tried again", "table={} error={}",
-                object->name, error);
-    }
-    broken = {object, version, std::move(error)};
-    tables_tried_ns_ = deps_.clock.monotonic_ns();
-    return;
-  }
+  if (!opened) return note_broken(object, opened.error());
   auto snapshot = (*opened)->snapshot();
   if (version && *version != snapshot->version()) {
     auto older = (*opened)->at_version(*version);
-    if (older) snapshot = *older;
-    // A version that was cleaned up: views have read it already, readers get the newest.
+    if (!older && may_pass(older.error())) return note_broken(object, older.error());
+    if (older) {
+      snapshot = *older;
+    } else {  // Cleaned up, or damaged: who has read it cannot go on from there.
+      jumped_tables_.insert(object->id);
+      log_warn("stream", "the version of a table that views have read is gone",
+               "table={} version={} error={}", object->name, *version, older.error().to_string());
+    }
   }
   lake_tables_[object->id] = {object, std::move(*opened), std::move(snapshot)};
   broken_tables_.erase(object->id);
@@ -272,6 +279,7 @@ Result<bool> Core::restore_view(View& view, std::string_view meta, bool at_start
   for (const auto* source : view.sources()) {
     auto kind = catalog->find(source->object())->kind();
     if (kind == catalog::Kind::topic) whole = whole && main_.feed(source->object()) != nullptr;
+    if (kind == catalog::Kind::table) whole = whole && !jumped_tables_.contains(source->object());
     if (kind == catalog::Kind::view) whole = whole && main_.view(source->object()) != nullptr;
   }
   if (whole) {
@@ -328,7 +336,8 @@ Status Core::load_sink(const catalog::ObjectPtr& object, Loaded& loaded) {
 Status Core::restore_sink(Sink& sink, std::string_view meta, Loaded& loaded) {
   TRY(sink.load_from(*snapshot_, meta));
   if (sink.state == Sink::State::failed || !sink.of_view) return {};
-  if (loaded.at_start && main_.view(sink.from()) != nullptr) {
+  const bool whole = sink.followed.value_or(epoch_) == epoch_;
+  if (loaded.at_start && whole && main_.view(sink.from()) != nullptr) {
     sink.state = Sink::State::running;
     main_.add(sinks_.at(sink.id()));
     return {};

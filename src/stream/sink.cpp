@@ -231,7 +231,7 @@ void Sink::confirm(int64_t new_version) {
 // Positions, key "sink/" + 8 bytes id: varint rows written, varint committed epoch, svarint table
 // version, sized feed position, sized error, flag pending, pending files. State, key id + 8 bytes
 // number: a kept row.
-Status Sink::save_to(state::WriteBatch& batch) {
+Status Sink::save_to(state::WriteBatch& batch, Epoch epoch) {
   if (drop_kept_rows_) {
     if (next_row_ > first_row_) {
       batch.remove_range(tables_.state, kept_row_key(id(), first_row_),
@@ -252,6 +252,7 @@ Status Sink::save_to(state::WriteBatch& batch) {
   out.sized(of_view && state == State::failed ? error : "");
   out.le<uint8_t>(pending_ ? 1 : 0);
   if (pending_) pending_->save(out);
+  out.varint(epoch.value);
   batch.put(tables_.positions, "sink/" + id_prefix(id()), as_text(out.view()));
   return {};
 }
@@ -265,6 +266,7 @@ Status Sink::load_from(const state::Snapshot& snapshot, std::string_view meta) {
   error = in.sized();
   if (!error.empty()) state = State::failed;
   if (in.le<uint8_t>() != 0) pending_ = TRY(PendingFiles::load(in));
+  if (in.ok() && in.remaining() > 0) followed = Epoch(in.varint());
   TRY(in.status("the stored facts of a sink"));
   auto prefix = id_prefix(id());
   duckdb::DataChunk rows;

@@ -79,8 +79,8 @@ class Sink final : public Stage {
 
   /// Where a topic's feed begins after a restart: TopicFeed::save() when files were last finished.
   std::string feed_position;
-  /// Adds this sink to a checkpoint.
-  Status save_to(state::WriteBatch& batch);
+  /// Adds this sink to a checkpoint, which holds all up to `epoch`.
+  Status save_to(state::WriteBatch& batch, Epoch epoch);
   Status load_from(const state::Snapshot& snapshot, std::string_view meta);
   /// Whether a row of its source may be in the table, in pending files or among the kept rows.
   bool has_begun() const {
@@ -94,6 +94,9 @@ class Sink final : public Stage {
   uint64_t rows_written = 0;  ///< Committed ones.
   int64_t version = -1;
   Epoch committed;  ///< Everything up to here is in the table.
+  /// The checkpoint that it was last part of: at a later one others went on without it. Not in
+  /// records of older programs.
+  std::optional<Epoch> followed;
   bool of_view = false;
   /// An error that may pass stopped it in the main pipeline: it must begin again.
   std::optional<Error> stalled;

@@ -320,6 +320,14 @@ Bag StreamRig::scan(data::Scan& scan, const std::vector<size_t>& columns,
   return bag;
 }
 
+int StreamRig::idle_marks() {
+  int count = 0;
+  auto cursor = state_->cursor(state_->table("positions"));
+  for (cursor->seek("idle/"); cursor->valid() && cursor->key().starts_with("idle/"); cursor->next())
+    ++count;
+  return count;
+}
+
 Bag StreamRig::view(ObjectId id) {
   auto now = published();
   auto at = now->views.find(id);

@@ -63,6 +63,8 @@ class StreamRig {
   void checkpoint();
 
   Bag view(ObjectId id);
+  /// Idle marks that the last checkpoint holds.
+  int idle_marks();
   Bag scan(data::Scan& scan, const std::vector<size_t>& columns = {},
            std::vector<data::ScanRequest::Bound> bounds = {});
   Bag table(ObjectId id);
