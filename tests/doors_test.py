@@ -146,6 +146,17 @@ def test_what_postgres_clients_keep_has_a_limit(make_server):
         assert 2 <= i <= 4
         assert result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"53200"
         assert connection.execute("SELECT 1").fetchone() == (1,)
+        with server.connect() as second:  # Together they hold all there is, and stay.
+            for i in range(100):
+                result = second.pgconn.prepare(b"s%d" % i, text.encode())
+                if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+                    break
+            small = "SELECT '" + "x" * 100_000 + "'"
+            while second.pgconn.prepare(b"t%d" % i, small.encode()).status == psycopg.pq.ExecStatus.COMMAND_OK:
+                i += 1
+            alive(server)
+            with server.connect() as third:
+                assert third.execute("SELECT %s + 1", (1,), prepare=True).fetchone() == (2,)
         connection.execute("DEALLOCATE ALL")
         again = connection.pgconn.prepare(b"t", text.encode())
         assert again.status == psycopg.pq.ExecStatus.COMMAND_OK

@@ -365,9 +365,11 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
   ++state_->generation;
   duckdb::vector<duckdb::Value> values(parameters.begin(), parameters.end());
   auto& search_path = *duckdb::ClientData::Get(*connection_->context).catalog_search_path;
-  auto path_before = search_path.GetSetPaths();
+  const bool may_set = prepared.duck_->GetStatementType() == duckdb::StatementType::SET_STATEMENT;
+  const auto path_before =
+      may_set ? search_path.GetSetPaths() : duckdb::vector<duckdb::CatalogSearchEntry>();
   auto result = TRY(duck::guarded([&] { return prepared.duck_->Execute(values, true); }));
-  if (Status ours = check_search_path(search_path); !ours) {
+  if (Status ours = may_set ? check_search_path(search_path) : Status(); !ours) {
     search_path.Set(path_before, duckdb::CatalogSetPathType::SET_DIRECTLY);
     return std::move(ours).error();
   }

@@ -6,29 +6,36 @@
 
 namespace ziwa::protocol {
 
-/// Bytes that connections may hold together, perhaps as a part of what a larger budget allows. Any
-/// thread.
+/// Bytes that connections may hold together. Any thread. Or a part of such a budget, for one
+/// connection and one thread at a time: its first `floor` bytes are never refused by the whole, so
+/// that whatever others hold small requests are served.
 class ByteBudget {
  public:
-  explicit ByteBudget(size_t bytes_max, ByteBudget* parent = nullptr)
-      : bytes_max_(bytes_max), parent_(parent) {}
+  explicit ByteBudget(size_t bytes_max, ByteBudget* parent = nullptr, size_t floor = 0)
+      : bytes_max_(bytes_max), floor_(floor), parent_(parent) {}
   ByteBudget(const ByteBudget&) = delete;
   ByteBudget& operator=(const ByteBudget&) = delete;
 
   bool try_take(size_t bytes) {
-    if (used_.fetch_add(bytes) + bytes <= bytes_max_ && (!parent_ || parent_->try_take(bytes)))
-      return true;
-    used_.fetch_sub(bytes);
+    size_t before = used_;
+    do {
+      if (bytes > bytes_max_ || before > bytes_max_ - bytes) return false;
+    } while (!used_.compare_exchange_weak(before, before + bytes));
+    if (!parent_ || parent_->try_take(shared(before + bytes) - shared(before))) return true;
+    used_ -= bytes;
     return false;
   }
   void give_back(size_t bytes) {
-    used_.fetch_sub(bytes);
-    if (parent_) parent_->give_back(bytes);
+    const size_t before = used_.fetch_sub(bytes);
+    if (parent_) parent_->give_back(shared(before) - shared(before - bytes));
   }
   size_t used() const { return used_; }
 
  private:
+  size_t shared(size_t bytes) const { return bytes > floor_ ? bytes - floor_ : 0; }
+
   const size_t bytes_max_;
+  const size_t floor_;
   ByteBudget* const parent_;
   std::atomic<size_t> used_ = 0;
 };

@@ -38,5 +38,24 @@ TEST(ByteBudgetTest, APartStaysWithinTheWhole) {
   EXPECT_EQ(all.used(), 20u);
 }
 
+TEST(ByteBudgetTest, TheFloorOfAPartIsNeverRefused) {
+  ByteBudget all(100);
+  ByteBudget greedy(200, &all, 10);
+  ByteBudget other(200, &all, 10);
+  ByteShare a(greedy);
+  ByteShare b(other);
+  EXPECT_FALSE(a.resize(111));
+  EXPECT_TRUE(a.resize(110));
+  EXPECT_EQ(all.used(), 100u);
+  EXPECT_TRUE(b.resize(10)) << "its own";
+  EXPECT_FALSE(b.resize(11));
+  EXPECT_TRUE(a.resize(50));
+  EXPECT_EQ(all.used(), 40u);
+  EXPECT_TRUE(b.resize(70));
+  EXPECT_TRUE(b.resize(5));
+  EXPECT_TRUE(a.resize(0));
+  EXPECT_EQ(all.used(), 0u);
+}
+
 }  // namespace
 }  // namespace ziwa::protocol

@@ -12,6 +12,8 @@ namespace ziwa::protocol::postgres {
 namespace {
 
 constexpr std::string_view kOutOfMemory = "53200";
+/// Of each connection, outside of what all share.
+constexpr size_t kOwnBytes = 64u << 10;
 /// What a prepared statement takes (parsed, bound, planned) by the bytes of its text: measured.
 constexpr size_t kStatementBytesPerByte = 8;
 constexpr size_t kStatementBytes = 4'096;
@@ -118,7 +120,7 @@ struct Conversation::Portal {
 Conversation::Conversation(Options options, Environment environment)
     : options_(std::move(options)),
       environment_(std::move(environment)),
-      memory_(options_.memory_bytes_max, options_.memory.get()),
+      memory_(options_.memory_bytes_max, options_.memory.get(), kOwnBytes),
       reader_(options_.limits),
       settings_(options_.server_version) {}
 
@@ -126,23 +128,39 @@ Conversation::~Conversation() = default;
 
 template <typename Call>
 auto Conversation::running(Call&& call) {
+  using Outcome = decltype(call());
+  auto too_late = [this] {
+    return Error(Code::cancelled, "the statement was cancelled after {} ms",
+                 options_.statement_timeout_ms)
+        .with_hint("setting sql.statement.timeout");
+  };
   {
     std::lock_guard lock(cancel_mutex_);
+    if (!active_) begin_time();  // Rows belong to the statement that they come from.
+    if (time_is_up()) return Outcome(too_late());
     running_ = true;
-    if (!active_) {  // Rows belong to the statement that they come from.
-      timed_out_ = false;
-      begun_ = std::chrono::steady_clock::now();
-    }
   }
   auto result = call();
   std::lock_guard lock(cancel_mutex_);
   running_ = false;
-  if (!result && timed_out_ && result.error().code() == Code::cancelled) {
-    result = Error(Code::cancelled, "the statement was cancelled after {} ms",
-                   options_.statement_timeout_ms)
-                 .with_hint("setting sql.statement.timeout");
-  }
+  if (!result && timed_out_ && result.error().code() == Code::cancelled) result = too_late();
   return result;
+}
+
+void Conversation::queued() {
+  std::lock_guard lock(cancel_mutex_);
+  queued_at_ = std::chrono::steady_clock::now();
+}
+
+void Conversation::begin_time() {
+  timed_out_ = false;
+  begun_ = std::exchange(queued_at_, std::nullopt).value_or(std::chrono::steady_clock::now());
+}
+
+bool Conversation::time_is_up() const {
+  return options_.statement_timeout_ms > 0 &&
+         std::chrono::steady_clock::now() - begun_ >=
+             std::chrono::milliseconds(options_.statement_timeout_ms);
 }
 
 void Conversation::receive(ByteView bytes) {
@@ -165,10 +183,8 @@ std::optional<ByteShare> Conversation::keep(size_t bytes) {
 }
 
 void Conversation::check_time() {
-  if (options_.statement_timeout_ms == 0) return;
   std::lock_guard lock(cancel_mutex_);
-  const auto time_max = std::chrono::milliseconds(options_.statement_timeout_ms);
-  if (!running_ || !session_ || std::chrono::steady_clock::now() - begun_ < time_max) return;
+  if (!running_ || !session_ || !time_is_up()) return;
   timed_out_ = true;
   session_->cancel();
 }
@@ -677,6 +693,9 @@ Status Conversation::on_execute(const Execute& execute) {
       fail(report_of(begun.error(), statement.text, 0, statement.text));
       return {};
     }
+  } else {
+    std::lock_guard lock(cancel_mutex_);
+    begin_time();
   }
   if (portal.execution->done) {
     out_.command_complete("SELECT 0");
@@ -684,11 +703,6 @@ Status Conversation::on_execute(const Execute& execute) {
   }
   portal.execution->rows_max = execute.rows_max > 0 ? static_cast<uint64_t>(execute.rows_max) : 0;
   portal.execution->sent = 0;
-  {
-    std::lock_guard lock(cancel_mutex_);
-    timed_out_ = false;
-    begun_ = std::chrono::steady_clock::now();
-  }
   active_ = portal.execution.get();
   return {};
 }

@@ -55,6 +55,8 @@ class Conversation {
   bool mid_message() const { return reader_.buffered() > 0; }
   /// The number of messages that were whole.
   uint64_t messages() const { return reader_.frames(); }
+  /// run() will be called when there is a thread: the time of the next statement begins.
+  void queued();
   Step run();
   std::string take_output() { return out_.take(); }
   /// The start-up is over: the client may now be as slow as it likes.
@@ -118,6 +120,9 @@ class Conversation {
   char transaction_status() const;
   template <typename Call>
   auto running(Call&& call);
+  /// Of the next statement; under cancel_mutex_, as the next one.
+  void begin_time();
+  bool time_is_up() const;
   /// Room for what the client asks to keep; after a refusal, which is then reported, nothing.
   std::optional<ByteShare> keep(size_t bytes);
 
@@ -149,6 +154,7 @@ class Conversation {
   bool running_ = false;    ///< A statement is in the session's hands.
   bool timed_out_ = false;  ///< check_time() has stopped it.
   std::chrono::steady_clock::time_point begun_;
+  std::optional<std::chrono::steady_clock::time_point> queued_at_;
 };
 
 }  // namespace ziwa::protocol::postgres

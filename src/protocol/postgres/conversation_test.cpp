@@ -9,6 +9,8 @@ namespace {
 
 using namespace std::string_literals;
 
+constexpr int64_t kTimeoutMs = 1'000;
+
 /// Counts from 0 to `count`, in chunks of 1,000.
 class CountRows final : public sql::Rows {
  public:
@@ -159,7 +161,11 @@ class ConversationTest : public testing::Test {
   FakeSession* session_ = nullptr;
   CancelRequest other_;
   Conversation conversation_{
-      {.output_bytes = 4096, .server_version = "15.0", .process = 1, .secret = 2},
+      {.output_bytes = 4096,
+       .statement_timeout_ms = kTimeoutMs,
+       .server_version = "15.0",
+       .process = 1,
+       .secret = 2},
       {.open_session = [this](const std::string&) -> Result<std::unique_ptr<sql::Session>> {
          auto session = std::make_unique<FakeSession>();
          session_ = session.get();
@@ -243,6 +249,16 @@ TEST_F(ConversationTest, cancel_stops_only_what_runs) {
   });
   EXPECT_EQ(talk(message('Q', "hang"s + '\0')), "E/57014 ZI");
   canceller.join();
+}
+
+TEST_F(ConversationTest, TheTimeInTheQueueIsTheStatements) {
+  talk(startup());
+  conversation_.queued();
+  EXPECT_EQ(talk(message('Q', "count 1"s + '\0')), "T D*1 C(SELECT 1) ZI");
+  conversation_.queued();
+  std::this_thread::sleep_for(std::chrono::milliseconds(kTimeoutMs));
+  EXPECT_EQ(talk(message('Q', "insert; count 1"s + '\0')), "E/57014 ZI") << "it never began";
+  EXPECT_EQ(talk(message('Q', "count 1"s + '\0')), "T D*1 C(SELECT 1) ZI");
 }
 
 TEST_F(ConversationTest, a_cancel_request_is_passed_on_and_the_connection_ends) {

@@ -189,6 +189,7 @@ asio::awaitable<void> Door::State::converse(const std::shared_ptr<Connection>& h
       connection.conversation->receive(as_bytes(std::string_view(input.data(), size)));
     }
     watch.begin();
+    connection.conversation->queued();
     auto ran = co_await run_on(dependencies.pool, [&connection]() -> Result<Conversation::Step> {
       return connection.conversation->run();
     });
