@@ -93,7 +93,7 @@ def test_sql_forms(shared_server):
         ["1", "a,b", "", "true", "{1,2}"],
     ]
     as_json = shared_server.cli("sql", "--port", "{postgres}", "--json", "-c", query)
-    assert json.loads(as_json.stdout) == {"n": 1, "t": "a,b", "x": None, "b": True, "l": "{1,2}"}
+    assert json.loads(as_json.stdout) == {"n": 1, "t": "a,b", "x": None, "b": True, "l": [1, 2]}
 
 
 def test_sql_reads_stdin_and_files(shared_server, tmp_path):
@@ -117,6 +117,11 @@ def test_sql_errors_point_and_hint(shared_server):
         "sql", "--port", "{postgres}", "--json", "-c", "SELECT * FROM nowhere"
     )
     assert json.loads(as_json.stderr)["code"] == "not_found"
+    several = shared_server.cli(
+        "sql", "--port", "{postgres}", input="SELECT 'é' AS a;\nSELECT 2 AS b;\n  SELECT no;\nSELECT 3 AS c"
+    )
+    assert "  SELECT no;\n           ^" in several.stderr
+    assert several.stdout.count(" ms") == 2 and "c" not in several.stdout.split()
 
 
 def error_code(server, statement: str) -> str:

@@ -2,7 +2,9 @@
 
 #include "app/text_table.h"
 #include "protocol/postgres/sqlstate.h"
+#include "protocol/postgres/types.h"
 #include "protocol/rows/scalar_text.h"
+#include "sql/tokenizer.h"
 
 #include <algorithm>
 #include <array>
@@ -14,9 +16,6 @@
 namespace ziwa::app {
 namespace {
 
-constexpr std::array<Oid, 7> kNumberOids = {20, 21, 23, 26, 700, 701, 1700};
-constexpr Oid kBoolOid = 16;
-constexpr std::array<Oid, 2> kJsonOids = {114, 3802};
 constexpr size_t kPrintBytes = 1u << 16;
 
 Error error_of(PGconn* connection, const PGresult* result) {
@@ -40,11 +39,15 @@ Error error_of(PGconn* connection, const PGresult* result) {
 std::vector<SqlColumn> columns_of(const PGresult* result) {
   std::vector<SqlColumn> columns;
   for (int i = 0; i < PQnfields(result); ++i) {
-    Oid type = PQftype(result, i);
+    auto type =
+        protocol::postgres::type_of_oid(PQftype(result, i)).value_or(duckdb::LogicalType::VARCHAR);
+    const bool list = type.id() == duckdb::LogicalTypeId::LIST;
+    if (list) type = duckdb::LogicalType(duckdb::ListType::GetChildType(type));
     columns.push_back({.name = PQfname(result, i),
-                       .number = std::ranges::find(kNumberOids, type) != kNumberOids.end(),
-                       .boolean = type == kBoolOid,
-                       .json = std::ranges::find(kJsonOids, type) != kJsonOids.end()});
+                       .number = type.IsNumeric(),
+                       .boolean = type.id() == duckdb::LogicalTypeId::BOOLEAN,
+                       .json = type.IsJSONType(),
+                       .list = list});
   }
   return columns;
 }
@@ -55,9 +58,55 @@ void write_out(std::string& text, bool always) {
   text.clear();
 }
 
+/// The number of characters in a UTF-8 text.
+size_t characters(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
 /// A finite number as JSON writes it; NaN and infinities are not.
 bool plain_number(std::string_view text) {
   return !text.empty() && (std::isdigit(static_cast<unsigned char>(text.back())) != 0);
+}
+
+void append_json_scalar(std::string& out, const SqlColumn& column, std::string_view text) {
+  if (column.boolean || column.json || (column.number && plain_number(text))) {
+    out += text;
+  } else {
+    protocol::append_json_string(out, text);
+  }
+}
+
+/// The item of a list that begins at `at`, and where it ends; nothing: NULL.
+std::optional<std::string> next_item(std::string_view text, size_t& at) {
+  std::string item;
+  if (at < text.size() && text[at] != '"') {
+    const size_t end = std::min(text.find_first_of(",}", at), text.size());
+    item = text.substr(at, end - at);
+    at = end;
+    return item == "NULL" ? std::nullopt : std::optional(std::move(item));
+  }
+  for (++at; at < text.size() && text[at] != '"'; ++at) {
+    if (text[at] == '\\' && at + 1 < text.size()) ++at;
+    item.push_back(text[at]);
+  }
+  ++at;
+  return item;
+}
+
+void append_json_list(std::string& out, const SqlColumn& column, std::string_view text) {
+  out += "[";
+  for (size_t at = 1; at < text.size() && text[at] != '}'; at += text.substr(at, 1) == ",") {
+    if (at > 1) out += ",";
+    auto item = next_item(text, at);
+    if (item && column.boolean) item = *item == "t" ? "true" : "false";
+    if (item) {
+      append_json_scalar(out, column, *item);
+    } else {
+      out += "null";
+    }
+  }
+  out += "]";
 }
 
 }  // namespace
@@ -118,7 +167,8 @@ Status SqlClient::run(const std::string& sql, const Answer& answer) {
           if (PQgetisnull(result.get(), r, i) == 0) {
             cell.emplace(PQgetvalue(result.get(), r, i),
                          static_cast<size_t>(PQgetlength(result.get(), r, i)));
-            if (columns[static_cast<size_t>(i)].boolean) cell = *cell == "t" ? "true" : "false";
+            const auto& column = columns[static_cast<size_t>(i)];
+            if (column.boolean && !column.list) cell = *cell == "t" ? "true" : "false";
           }
         }
         answer.row(row);
@@ -144,18 +194,30 @@ std::string json_line(const std::vector<SqlColumn>& columns,
     out += ":";
     if (!row[i]) {
       out += "null";
-    } else if (columns[i].boolean) {
-      out += *row[i];
-    } else if (columns[i].json || (columns[i].number && plain_number(*row[i]))) {
-      out += *row[i];
+    } else if (columns[i].list) {
+      append_json_list(out, columns[i], *row[i]);
     } else {
-      protocol::append_json_string(out, *row[i]);
+      append_json_scalar(out, columns[i], *row[i]);
     }
   }
   return out + "}";
 }
 
 Status SqlPrinter::run(SqlClient& client, const std::string& sql) {
+  for (const auto& span : sql::split_statements(sql)) {
+    auto status = run_one(client, sql.substr(span.begin, span.end - span.begin));
+    if (status) continue;
+    Error error = std::move(status).error();
+    if (auto position = error.position()) {
+      error =
+          std::move(error).at(*position + characters(std::string_view(sql).substr(0, span.begin)));
+    }
+    return error;
+  }
+  return {};
+}
+
+Status SqlPrinter::run_one(SqlClient& client, const std::string& statement) {
   auto begin = std::chrono::steady_clock::now();
   std::vector<SqlColumn> columns;
   std::optional<TextTable> table;
@@ -168,7 +230,8 @@ Status SqlPrinter::run(SqlClient& client, const std::string& sql) {
     if (plan) return;
     if (form_ == SqlForm::table) {
       std::vector<TextTable::Column> heads;
-      for (const auto& column : got) heads.push_back({.name = column.name, .right = column.number});
+      for (const auto& column : got)
+        heads.push_back({.name = column.name, .right = column.number && !column.list});
       table.emplace(std::move(heads));
     } else if (form_ == SqlForm::csv) {
       std::vector<std::optional<std::string>> names;
@@ -203,7 +266,7 @@ Status SqlPrinter::run(SqlClient& client, const std::string& sql) {
     }
     write_out(out, true);
   };
-  auto status = client.run(sql, answer);
+  auto status = client.run(statement, answer);
   write_out(out, true);
   std::fflush(stdout);
   return status;
@@ -230,47 +293,8 @@ std::string pointed_error(const Error& error, const std::string& sql) {
 }
 
 bool statement_complete(std::string_view text) {
-  bool open = false;  // Something stands after the last semicolon.
-  for (size_t i = 0; i < text.size();) {
-    char c = text[i];
-    std::string_view close;
-    size_t skip = 1;
-    if (text.substr(i, 2) == "--") {
-      close = "\n";
-    } else if (text.substr(i, 2) == "/*") {
-      close = "*/";
-      skip = 2;
-    } else if (c == '\'' || c == '"') {
-      close = text.substr(i, 1);
-    } else if (c == '$') {
-      size_t tag_end = i + 1;
-      while (tag_end < text.size() &&
-             (std::isalnum(static_cast<unsigned char>(text[tag_end])) || text[tag_end] == '_')) {
-        ++tag_end;
-      }
-      bool tag = tag_end < text.size() && text[tag_end] == '$' &&
-                 !std::isdigit(static_cast<unsigned char>(text[i + 1]));
-      if (tag) {
-        close = text.substr(i, tag_end - i + 1);
-        skip = close.size();
-      }
-    }
-    if (close.empty()) {
-      if (c == ';') {
-        open = false;
-      } else if (!std::isspace(static_cast<unsigned char>(c))) {
-        open = true;
-      }
-      ++i;
-      continue;
-    }
-    bool comment = close == "\n" || close == "*/";
-    if (!comment) open = true;
-    size_t end = text.find(close, i + skip);
-    if (end == std::string_view::npos) return close == "\n" && !open;
-    i = end + close.size();
-  }
-  return !open;
+  auto tokens = sql::tokenize(text);
+  return tokens && (tokens->size() == 1 || (*tokens)[tokens->size() - 2].is_symbol(";"));
 }
 
 }  // namespace ziwa::app

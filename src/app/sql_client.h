@@ -35,6 +35,7 @@ struct SqlColumn {
   bool number = false;   ///< Drawn at the right; plain in JSON.
   bool boolean = false;  ///< Comes as "true" or "false".
   bool json = false;     ///< Its text is JSON already.
+  bool list = false;     ///< A list as Postgres writes it, {1,NULL,"a b"}, of what the others say.
 };
 
 /// A connection to the Postgres door through libpq. One thread; interrupt() from a signal handler.
@@ -68,17 +69,21 @@ enum class SqlForm : unsigned char { table, json, csv };
 class SqlPrinter {
  public:
   SqlPrinter(SqlForm form, bool timing) : form_(form), timing_(timing) {}
-  /// Runs `sql` and prints what comes. Errors as SqlClient::run.
+  /// Runs the statements of `sql` one by one, up to the first error, and prints what comes. Errors
+  /// as SqlClient::run, with the position in `sql`.
   Status run(SqlClient& client, const std::string& sql);
   void set_timing(bool timing) { timing_ = timing; }
   bool timing() const { return timing_; }
 
  private:
+  Status run_one(SqlClient& client, const std::string& statement);
+
   SqlForm form_;
   bool timing_;
 };
 
-/// One row as a JSON object: numbers, booleans and JSON columns plain, the rest as strings.
+/// One row as a JSON object: numbers, booleans and JSON columns plain, lists as arrays, the rest as
+/// strings.
 std::string json_line(const std::vector<SqlColumn>& columns,
                       const std::vector<std::optional<std::string>>& row);
 
@@ -88,8 +93,7 @@ std::string pointed_error(const Error& error, const std::string& sql);
 /// The prompt: history, several lines until a semicolon, \q \d \timing \?. Returns the exit code.
 int run_sql_shell(SqlClient& client, SqlPrinter& printer);
 
-/// True when `text` ends in a statement that a semicolon closes (outside quotes and comments), or
-/// holds none.
+/// True when `text` ends in a statement that a semicolon closes, or holds none.
 bool statement_complete(std::string_view text);
 
 }  // namespace ziwa::app

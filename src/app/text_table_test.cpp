@@ -48,14 +48,28 @@ TEST(Json, types_keep_their_form) {
             R"({"n":"NaN","b":false,"j":null,"t":null})");
 }
 
+TEST(Json, ListsAreArrays) {
+  std::vector<SqlColumn> columns = {{.name = "n", .number = true, .list = true},
+                                    {.name = "b", .boolean = true, .list = true},
+                                    {.name = "j", .json = true, .list = true},
+                                    {.name = "t", .list = true}};
+  EXPECT_EQ(json_line(columns, {"{1.5,NULL,NaN}", "{t,NULL,f}", R"({"{\"x\":[1,2]}",3})",
+                                R"({"NULL",NULL,"",a,"b,}","c\"\\d",null})"}),
+            R"({"n":[1.5,null,"NaN"],"b":[true,null,false],"j":[{"x":[1,2]},3],)"
+            R"("t":["NULL",null,"","a","b,}","c\"\\d","null"]})");
+  EXPECT_EQ(json_line(columns, {"{}", "{}", std::nullopt, "{\"\"}"}),
+            R"({"n":[],"b":[],"j":null,"t":[""]})");
+}
+
 TEST(SqlPrompt, knows_when_a_statement_ends) {
-  for (auto* text :
-       {"SELECT 1;", "SELECT ';' ;", "a; b;\n", "SELECT 1; -- done", "", "  \n", "SELECT $$ ; $$;",
-        "SELECT $q$ a;b $q$;", "/* ; */ SELECT 1;", "SELECT 'it''s';"}) {
+  for (auto* text : {"SELECT 1;", "SELECT ';' ;", "a; b;\n", "SELECT 1; -- done", "", "  \n",
+                     "SELECT $$ ; $$;", "SELECT $q$ a;b $q$;", "/* ; */ SELECT 1;",
+                     "SELECT 'it''s';", "SELECT 1 /* a /* b */ ; */;", R"(SELECT E'\'';)"}) {
     EXPECT_TRUE(statement_complete(text)) << text;
   }
-  for (auto* text : {"SELECT 1", "SELECT ';'", "SELECT ';", "a; b", "/* ;", "SELECT $$ ;",
-                     "SELECT \"a;", "SELECT 1 -- ;"}) {
+  for (auto* text :
+       {"SELECT 1", "SELECT ';'", "SELECT ';", "a; b", "/* ;", "SELECT $$ ;", "SELECT \"a;",
+        "SELECT 1 -- ;", "SELECT 1 /* a /* b */ ;", R"(SELECT E'\';)"}) {
     EXPECT_FALSE(statement_complete(text)) << text;
   }
 }
