@@ -25,8 +25,8 @@ const std::map<std::string, std::string> kUnnoticed = {
      "a hint: without it, or with a torn one, the newest checkpoint is found by listing"},
     {"file /data/log/#/#/#.index",
      "a hint: readers check the header they find; missing points make a read begin earlier"},
-    {"file /data/log/#/#/#.timeindex",
-     "a hint: a search walks batches from it; retention asks the batches themselves"},
+    {"file /data/log/#/#/#.times",
+     "a list that is not whole is not read: a search asks the headers, retention does always"},
     {"file /data/meta/OPTIONS-#.dbtmp", "RocksDB writes its options for people; ours are in code"},
     {"file /data/state/OPTIONS-#.dbtmp", "RocksDB writes its options for people; ours are in code"},
 };

@@ -258,6 +258,7 @@ struct SimFileSystem::State {
   std::mt19937_64 random;
   std::set<const Inode*> locked;
   std::function<bool(const SyncCall&)> skip;
+  std::function<void(const std::string& path)> opening;
   bool skips(SyncCall::Of of, const std::string& path) const { return skip && skip({of, path}); }
   uint64_t generation = 0;  ///< Boots so far: handles of an earlier one are dead.
   uint64_t mutations = 0;
@@ -378,6 +379,11 @@ void SimFileSystem::skip_syncs(std::function<bool(const SyncCall& sync)> skip) {
   state_->skip = std::move(skip);
 }
 
+void SimFileSystem::on_open(std::function<void(const std::string& path)> opening) {
+  std::lock_guard lock(state_->mutex);
+  state_->opening = std::move(opening);
+}
+
 Status SimFileSystem::flip_bit(const std::string& path, uint64_t bit) {
   std::lock_guard lock(state_->mutex);
   auto place = state_->locate(path);
@@ -392,7 +398,12 @@ Status SimFileSystem::flip_bit(const std::string& path, uint64_t bit) {
 }
 
 Result<std::unique_ptr<File>> SimFileSystem::open(const std::string& path, OpenMode mode) {
-  std::lock_guard lock(state_->mutex);
+  std::unique_lock lock(state_->mutex);
+  if (auto opening = state_->opening) {
+    lock.unlock();
+    opening(path);
+    lock.lock();
+  }
   if (state_->dead) return power_is_off(path);
   auto place = state_->locate(path);
   bool may_create = mode != OpenMode::read && mode != OpenMode::read_write;

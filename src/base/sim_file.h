@@ -42,6 +42,9 @@ class SimFileSystem final : public FileSystem {
   /// that proves that every fsync is needed. `skip` sees every sync, in any thread, and must not
   /// call this file system.
   void skip_syncs(std::function<bool(const SyncCall& sync)> skip);
+  /// Called before each open with the path, in the thread that opens: so that a test comes between.
+  /// Must not open files itself.
+  void on_open(std::function<void(const std::string& path)> opening);
   /// Flips one bit of the durable content.
   Status flip_bit(const std::string& path, uint64_t bit);
 

@@ -1,4 +1,5 @@
 #include "log/compression_internal.h"
+#include "log/testing/short_memory.h"
 
 #include <algorithm>
 #include <limits>
@@ -9,6 +10,7 @@
 // ZSTD_decompressBound.
 #define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
+#include <zstd_errors.h>
 
 namespace ziwa::log {
 
@@ -24,6 +26,19 @@ Error broken(std::string_view codec) {
   return Error(Code::corrupt, "{} data of the record batch is damaged", codec);
 }
 
+/// Says nothing of the batch: it may be read the next time.
+Error no_memory(std::string_view codec) {
+  return Error(Code::exhausted, "no memory for {}", codec).because(Cause::out_of_memory);
+}
+
+thread_local int decompressors_to_fail = 0;
+
+bool fails_for_test() {
+  if (decompressors_to_fail == 0) return false;
+  --decompressors_to_fail;
+  return true;
+}
+
 /// Makes room after `used` bytes of `out`: doubles, up to `limit`. False when `limit` is reached.
 bool grow(Bytes& out, size_t used, size_t limit) {
   if (used < out.size()) return true;
@@ -35,8 +50,7 @@ bool grow(Bytes& out, size_t used, size_t limit) {
 Status gunzip(ByteView in, Bytes& out, size_t limit) {
   z_stream stream{};
   constexpr int kGzipOrZlib = 32 + MAX_WBITS;
-  if (inflateInit2(&stream, kGzipOrZlib) != Z_OK)
-    return Error(Code::exhausted, "no memory for gzip").because(Cause::out_of_memory);
+  if (fails_for_test() || inflateInit2(&stream, kGzipOrZlib) != Z_OK) return no_memory("gzip");
   std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, inflateEnd);
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(in.data()));
   stream.avail_in = static_cast<uInt>(in.size());
@@ -52,6 +66,7 @@ Status gunzip(ByteView in, Bytes& out, size_t limit) {
     if (!room && produced > 0) return too_long(limit);
     used += produced;
     if (code == Z_STREAM_END) break;
+    if (code == Z_MEM_ERROR) return no_memory("gzip");
     if (code != Z_OK || (produced == 0 && stream.avail_in == 0)) return broken("gzip");
   }
   out.resize(used);
@@ -92,12 +107,23 @@ Status unsnappy(ByteView in, Bytes& out, size_t limit) {
   return {};
 }
 
-Status unlz4(ByteView in, Bytes& out, size_t limit) {
+using Lz4Context = std::unique_ptr<LZ4F_dctx, size_t (*)(LZ4F_dctx*)>;
+
+Result<Lz4Context> lz4_context() {
   LZ4F_dctx* raw = nullptr;
-  if (LZ4F_isError(LZ4F_createDecompressionContext(&raw, LZ4F_VERSION)) != 0U) {
-    return Error(Code::exhausted, "no memory for lz4").because(Cause::out_of_memory);
-  }
-  std::unique_ptr<LZ4F_dctx, size_t (*)(LZ4F_dctx*)> context(raw, LZ4F_freeDecompressionContext);
+  bool made =
+      !fails_for_test() && LZ4F_isError(LZ4F_createDecompressionContext(&raw, LZ4F_VERSION)) == 0U;
+  if (!made) return no_memory("lz4");
+  return Lz4Context(raw, LZ4F_freeDecompressionContext);
+}
+
+Error lz4_error(size_t code) {
+  constexpr std::string_view kNoMemory = "ERROR_allocation_failed";
+  return LZ4F_getErrorName(code) == kNoMemory ? no_memory("lz4") : broken("lz4");
+}
+
+Status unlz4(ByteView in, Bytes& out, size_t limit) {
+  auto context = TRY(lz4_context());
   size_t used = 0;
   size_t at = 0;
   while (true) {
@@ -105,9 +131,9 @@ Status unlz4(ByteView in, Bytes& out, size_t limit) {
     std::byte spare{};
     size_t produced = room ? out.size() - used : 1;
     size_t consumed = in.size() - at;
-    size_t hint = LZ4F_decompress(raw, room ? out.data() + used : &spare, &produced, in.data() + at,
-                                  &consumed, nullptr);
-    if (LZ4F_isError(hint) != 0U) return broken("lz4");
+    size_t hint = LZ4F_decompress(context.get(), room ? out.data() + used : &spare, &produced,
+                                  in.data() + at, &consumed, nullptr);
+    if (LZ4F_isError(hint) != 0U) return lz4_error(hint);
     if (!room && produced > 0) return too_long(limit);
     used += produced;
     at += consumed;
@@ -132,13 +158,24 @@ bool unzstd_at_once(ZSTD_DCtx* context, ByteView in, Bytes& out, size_t limit) {
   return false;
 }
 
+/// The thread's own, made when it is first needed and there is memory.
+Result<ZSTD_DCtx*> zstd_context() {
+  thread_local std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(nullptr, ZSTD_freeDCtx);
+  if (!context && !fails_for_test()) context.reset(ZSTD_createDCtx());
+  if (!context) return no_memory("zstd");
+  return context.get();
+}
+
+Error zstd_error(size_t code) {
+  bool memory = ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation;
+  return memory ? no_memory("zstd") : broken("zstd");
+}
+
 Status unzstd(ByteView in, Bytes& out, size_t limit) {
-  thread_local std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(),
-                                                                          ZSTD_freeDCtx);
-  if (!context) return Error(Code::exhausted, "no memory for zstd").because(Cause::out_of_memory);
-  ZSTD_DCtx_reset(context.get(), ZSTD_reset_session_only);
-  if (unzstd_at_once(context.get(), in, out, limit)) return {};
-  ZSTD_DCtx_reset(context.get(), ZSTD_reset_session_only);
+  ZSTD_DCtx* context = TRY(zstd_context());
+  ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
+  if (unzstd_at_once(context, in, out, limit)) return {};
+  ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
   ZSTD_inBuffer input{in.data(), in.size(), 0};
   size_t used = 0;
   while (true) {
@@ -146,8 +183,8 @@ Status unzstd(ByteView in, Bytes& out, size_t limit) {
     std::byte spare{};
     ZSTD_outBuffer output{room ? out.data() + used : &spare, room ? out.size() - used : 1, 0};
     size_t before = input.pos;
-    size_t left = ZSTD_decompressStream(context.get(), &output, &input);
-    if (ZSTD_isError(left) != 0U) return broken("zstd");
+    size_t left = ZSTD_decompressStream(context, &output, &input);
+    if (ZSTD_isError(left) != 0U) return zstd_error(left);
     if (!room && output.pos > 0) return too_long(limit);
     used += output.pos;
     if (left == 0 && input.pos == input.size) break;
@@ -189,14 +226,11 @@ Result<uint64_t> snappy_at_most(ByteView in) {
 /// The blocks of a frame: a length, whose highest bit says "as it is", the data and perhaps a
 /// checksum; a length of 0 ends them. Source: lz4 frame format 1.6.
 Result<uint64_t> lz4_at_most(ByteView in) {
-  LZ4F_dctx* raw = nullptr;
-  if (LZ4F_isError(LZ4F_createDecompressionContext(&raw, LZ4F_VERSION)) != 0U) {
-    return Error(Code::exhausted, "no memory for lz4").because(Cause::out_of_memory);
-  }
-  std::unique_ptr<LZ4F_dctx, size_t (*)(LZ4F_dctx*)> context(raw, LZ4F_freeDecompressionContext);
+  auto context = TRY(lz4_context());
   LZ4F_frameInfo_t info{};
   size_t header = in.size();
-  if (LZ4F_isError(LZ4F_getFrameInfo(raw, &info, in.data(), &header)) != 0U) return broken("lz4");
+  if (LZ4F_isError(LZ4F_getFrameInfo(context.get(), &info, in.data(), &header)) != 0U)
+    return broken("lz4");
   uint64_t block_max = uint64_t{64u << 10} << (2 * (std::max<int>(info.blockSizeID, 4) - 4));
   uint64_t sum = 0;
   ByteReader reader(in.subspan(header));
@@ -227,6 +261,8 @@ Result<uint64_t> zstd_at_most(ByteView in) {
 }
 
 }  // namespace
+
+void testing::fail_decompressors(int count) { decompressors_to_fail = count; }
 
 Result<uint64_t> unpacked_at_most(int codec, ByteView in) {
   switch (codec) {

@@ -337,14 +337,15 @@ Status FileLog::move_start(PartitionId id, Partition& partition, int64_t start) 
 Result<Offset> FileLog::delete_records(PartitionId id, Offset before) {
   TRY(check_started());
   auto partition = TRY(get(id));
-  int64_t start = TRY(partition->start_after_delete(before.value));
-  if (start > partition->info().log_start.value) TRY(move_start(id, *partition, start));
+  if (auto move = TRY(partition->start_after_delete(before.value)))
+    TRY(move_start(id, *partition, move->to()));
   TRY(partition->delete_below_start());
   return partition->info().log_start;
 }
 
-void FileLog::hold(PartitionId id, const std::string& holder, std::optional<Offset> from) {
-  if (auto partition = find(id)) partition->hold(holder, from);
+Offset FileLog::hold(PartitionId id, const std::string& holder, std::optional<Offset> from) {
+  if (auto partition = find(id)) return partition->hold(holder, from);
+  return from.value_or(Offset());
 }
 
 Result<uint64_t> FileLog::enforce_retention() {
@@ -370,9 +371,11 @@ Result<uint64_t> FileLog::care_for(PartitionId id, Partition& partition) {
 }
 
 Result<uint64_t> FileLog::retain(PartitionId id, Partition& partition) {
-  int64_t start = TRY(partition.start_by_retention());
-  if (start <= partition.info().log_start.value) return uint64_t{0};
-  TRY(move_start(id, partition, start));
+  {
+    auto move = TRY(partition.start_by_retention());
+    if (!move) return uint64_t{0};
+    TRY(move_start(id, partition, move->to()));
+  }
   return partition.delete_below_start();
 }
 

@@ -80,7 +80,7 @@ struct PartitionInfo {
 
 /// The durable log: topics of partitions of segments. Any thread. Knows no wire format but the
 /// record batch. On disk: <path>/<topic id>/<partition>/<base
-/// offset>.log|.index|.timeindex|.entries; see docs/formats/log.md.
+/// offset>.log|.index|.times|.entries; see docs/formats/log.md.
 class Log {
  public:
   struct Options {
@@ -146,7 +146,8 @@ class Log {
   virtual Result<FetchedData> fetch(PartitionId id, Offset from, size_t max_bytes,
                                     Isolation isolation) const = 0;
   virtual Result<PartitionInfo> info(PartitionId id) const = 0;
-  /// First record with a timestamp >= `time`; nullopt when there is none.
+  /// First record with a timestamp >= `time`; nullopt when there is none. Of a batch that cannot be
+  /// read and says that it has such a time, the first offset and that time.
   virtual Result<std::optional<OffsetAndTime>> offset_for_time(PartitionId id,
                                                                TimestampMs time) const = 0;
   /// The journal entry that made `offset` visible (offset must be below the high watermark).
@@ -170,8 +171,9 @@ class Log {
   /// `before`: let it checkpoint first.
   virtual Result<Offset> delete_records(PartitionId id, Offset before) = 0;
   /// Retention never passes the lowest hold of a partition. Replaces the holder's earlier hold;
-  /// nullopt lets go.
-  virtual void hold(PartitionId id, const std::string& holder, std::optional<Offset> from) = 0;
+  /// nullopt lets go. Waits for a log start that is just being moved. Returns the first record that
+  /// is kept for the holder: `from`, or the log start if that has passed it.
+  virtual Offset hold(PartitionId id, const std::string& holder, std::optional<Offset> from) = 0;
   /// Applies retention.time and .bytes once; returns deleted bytes. Also writes the recovery
   /// checkpoints that are due and tells the journal what may be trimmed. Called by the maintenance
   /// loop, every few seconds; blocks on the disk.

@@ -42,7 +42,7 @@ class FileLog final : public Log {
   Result<std::vector<EntryEnd>> entries_between(PartitionId id, Offset from,
                                                 Offset to) const override;
   Result<Offset> delete_records(PartitionId id, Offset before) override;
-  void hold(PartitionId id, const std::string& holder, std::optional<Offset> from) override;
+  Offset hold(PartitionId id, const std::string& holder, std::optional<Offset> from) override;
   Result<uint64_t> enforce_retention() override;
   std::shared_ptr<void> when_past(std::vector<std::pair<PartitionId, Offset>> ids,
                                   std::function<void()> wake) override;

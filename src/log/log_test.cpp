@@ -1,7 +1,9 @@
 #include "log/log.h"
 
 #include "base/checksum.h"
+#include "log/point_file_internal.h"
 #include "log/testing/log_rig.h"
+#include "log/testing/packed_batch.h"
 
 #include <gtest/gtest.h>
 
@@ -301,6 +303,129 @@ TEST_F(LogTest, TimeFindsTheFirstRecordAtOrAfterIt) {
   }
 }
 
+/// Lists of times as a disk may give them back; or as an earlier version left them.
+TEST_F(LogTest, TimeDoesNotTrustAListThatIsDamaged) {
+  TimestampMs start = rig.clock.now();
+  fill(kP0, 60);
+  restart(true);
+  std::vector<std::string> lists;
+  for (const auto& file : rig.fs->list("data/log/1/0").value()) {
+    if (file.name.ends_with(".times") && file.size > 0)
+      lists.push_back("data/log/1/0/" + file.name);
+  }
+  ASSERT_GT(lists.size(), 4u);
+  int kind = 0;
+  for (const auto& path : lists) {
+    uint64_t size = rig.fs->stat(path).value().size;
+    switch (kind++ % 5) {
+      case 0:  // The sign of the last time: ages ago.
+        ASSERT_TRUE(rig.fs->flip_bit(path, (size - TimePoint::kBytes) * 8 + 63));
+        break;
+      case 1:  // The first time is far ahead.
+        ASSERT_TRUE(rig.fs->flip_bit(path, 62));
+        break;
+      case 2:  // A position.
+        ASSERT_TRUE(rig.fs->flip_bit(path, 12 * 8 + 8));
+        break;
+      case 3:
+        ASSERT_TRUE(rig.fs->open(path, OpenMode::read_write).value()->truncate(TimePoint::kBytes));
+        break;
+      default: {
+        std::string old = path.substr(0, path.rfind('.')) + ".timeindex";
+        ASSERT_TRUE(rig.fs->rename(path, old));
+      }
+    }
+  }
+  auto check = [&] {
+    for (int64_t i = 0; i < 60; ++i) {
+      auto found = rig.log().offset_for_time(kP0, TimestampMs(start.value + i * 1000 - 500));
+      ASSERT_TRUE(found) << found.error().to_string();
+      ASSERT_TRUE(*found) << i;
+      EXPECT_EQ((*found)->offset, Offset(i * 2));
+    }
+    EXPECT_FALSE(rig.log().offset_for_time(kP0, rig.clock.now()).value());
+  };
+  check();
+  check();
+  EXPECT_EQ(rig.log().delete_records(kP0, Offset(120)), Offset(120));
+  for (const auto& file : rig.fs->list("data/log/1/0").value())
+    EXPECT_FALSE(file.name.ends_with(".timeindex")) << "it goes with its segment";
+}
+
+TEST_F(LogTest, TimeIsNotFoundBehindADamagedHeader) {
+  TimestampMs start = rig.clock.now();
+  fill(kP0, 60);
+  restart(true);
+  constexpr uint64_t kMaxTimestampAt = 35;
+  ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/00000000000000000000.log", kMaxTimestampAt * 8 + 7));
+  auto found = rig.log().offset_for_time(kP0, start);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code(), Code::corrupt);
+  EXPECT_EQ(rig.log().offset_for_time(kP0, TimestampMs(start.value + 50'000)).value()->offset,
+            Offset(100));
+}
+
+TEST_F(LogTest, TimeStopsAtABatchThatCannotBeReadAndSaysThatItHasIt) {
+  TimestampMs start = rig.clock.now();
+  fill(kP0, 2);
+  rig.append(kP0, testing::unreadable_batch(3, TimestampMs(start.value + 2'000)));
+  rig.clock.advance(std::chrono::seconds(1));
+  fill(kP0, 1);
+  auto time_at = [&](int64_t ms) {
+    return rig.log().offset_for_time(kP0, TimestampMs(start.value + ms)).value().value();
+  };
+  EXPECT_EQ(time_at(1'500).offset, Offset(4));
+  EXPECT_EQ(time_at(1'500).timestamp, TimestampMs(start.value + 2'000));
+  EXPECT_EQ(time_at(2'500).offset, Offset(7));
+  EXPECT_EQ(rig.log().delete_records(kP0, Offset(5)), Offset(5));
+  EXPECT_EQ(time_at(0).offset, Offset(5));
+}
+
+TEST_F(LogTest, AHoldThatComesWhileRetentionReadsIsRespected) {
+  fill(kP0, 60);
+  ASSERT_TRUE(rig.log().alter_topic(
+      ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
+  restart(true);
+  bool held = false;
+  rig.fs->on_open([&](const std::string& path) {
+    if (held || !path.ends_with(".log")) return;
+    held = true;
+    EXPECT_EQ(rig.log().hold(kP0, "view", Offset(0)), Offset(0));
+  });
+  EXPECT_EQ(rig.log().enforce_retention().value(), 0u);
+  ASSERT_TRUE(held);
+  EXPECT_EQ(info(kP0).log_start, Offset(0));
+  rig.fs->on_open({});
+  rig.log().hold(kP0, "view", std::nullopt);
+  EXPECT_GT(rig.log().enforce_retention().value(), 0u);
+}
+
+TEST_F(LogTest, AHoldThatComesWhileTheStartMovesBeginsThere) {
+  fill(kP0, 60);
+  for (bool by_retention : {true, false}) {
+    std::future<Offset> kept;
+    rig.fs->skip_syncs([&](const SyncCall& sync) {
+      if (kept.valid() || sync.path.find("journal") == std::string::npos) return false;
+      kept = std::async(std::launch::async, [&] { return rig.log().hold(kP0, "view", Offset(0)); });
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      return false;
+    });
+    if (by_retention) {
+      ASSERT_TRUE(rig.log().alter_topic(
+          ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
+      EXPECT_GT(rig.log().enforce_retention().value(), 0u);
+    } else {
+      EXPECT_EQ(rig.log().delete_records(kP0, Offset(110)), Offset(110));
+    }
+    ASSERT_TRUE(kept.valid());
+    EXPECT_EQ(kept.get(), info(kP0).log_start);
+    EXPECT_GT(info(kP0).log_start, Offset(0));
+    EXPECT_FALSE(rig.log().delete_records(kP0, Offset(120))) << "it holds what it got";
+    rig.fs->skip_syncs({});
+    rig.log().hold(kP0, "view", std::nullopt);
+  }
+}
+
 TEST_F(LogTest, RetentionByTimeRespectsHoldsAndSurvives) {
   fill(kP0, 60);
   ASSERT_TRUE(rig.log().alter_topic(
@@ -336,13 +461,13 @@ TEST_F(LogTest, RetentionByTimeDoesNotTrustWhatHasNoChecksum) {
   restart(true);
   int damaged = 0;
   for (const auto& file : rig.fs->list("data/log/1/0").value()) {
-    if (!file.name.ends_with(".timeindex") || file.size == 0) continue;
+    if (!file.name.ends_with(".times") || file.size == 0) continue;
     std::string path = "data/log/1/0/" + file.name;
     if (++damaged % 2 == 0) {
       ASSERT_TRUE(rig.fs->remove(path));
     } else {
       // The sign of the last time: it is ages ago.
-      ASSERT_TRUE(rig.fs->flip_bit(path, (file.size - 16) * 8 + 63));
+      ASSERT_TRUE(rig.fs->flip_bit(path, (file.size - TimePoint::kBytes) * 8 + 63));
     }
   }
   ASSERT_GT(damaged, 3);

@@ -19,13 +19,28 @@ void Partition::configure(const TopicConfig& config) {
   config_ = config;
 }
 
-void Partition::hold(const std::string& holder, std::optional<Offset> from) {
-  std::lock_guard lock(mutex_);
-  if (from) {
-    holds_[holder] = from->value;
-  } else {
+Offset Partition::hold(const std::string& holder, std::optional<Offset> from) {
+  std::unique_lock lock(mutex_);
+  if (!from) {
     holds_.erase(holder);
+    return {};
   }
+  moved_.wait(lock, [&] { return moves_.empty() || *moves_.rbegin() <= from->value; });
+  int64_t kept = std::max(from->value, log_start_);
+  holds_[holder] = kept;
+  return Offset(kept);
+}
+
+std::optional<Partition::Move> Partition::begin_move_locked(int64_t to) {
+  if (to <= log_start_) return std::nullopt;
+  moves_.insert(to);
+  return Move(*this, to);
+}
+
+void Partition::end_move(int64_t to) {
+  std::lock_guard lock(mutex_);
+  moves_.erase(moves_.find(to));
+  moved_.notify_all();
 }
 
 std::pair<std::string, int64_t> Partition::lowest_hold_locked() const {
@@ -36,7 +51,7 @@ std::pair<std::string, int64_t> Partition::lowest_hold_locked() const {
   return lowest;
 }
 
-Result<int64_t> Partition::start_after_delete(int64_t before) const {
+Result<std::optional<Partition::Move>> Partition::start_after_delete(int64_t before) {
   std::lock_guard lock(mutex_);
   if (before > high_watermark_ || before < 0) {
     return Error(Code::invalid_argument,
@@ -48,22 +63,20 @@ Result<int64_t> Partition::start_after_delete(int64_t before) const {
                  holder, id_.partition, from)
         .with_hint("it lets go with its next checkpoint: try again then");
   }
-  return std::max(before, log_start_);
+  return begin_move_locked(before);
 }
 
-Result<int64_t> Partition::start_by_retention() {
+Result<std::optional<Partition::Move>> Partition::start_by_retention() {
   std::lock_guard care(care_mutex_);
   int64_t now = shared_.clock.now().value;
   TRY(roll_if_old(now));
   std::vector<std::pair<std::shared_ptr<Segment>, int64_t>> closed;  // With its newest time.
   uint64_t bytes = 0;
-  int64_t start = 0;
   int64_t cutoff = 0;
   uint64_t bytes_max = std::numeric_limits<uint64_t>::max();
   {
     std::lock_guard lock(mutex_);
-    start = log_start_;
-    if (!serving_) return start;
+    if (!serving_) return std::optional<Move>();
     cutoff = cutoff_locked(now);
     if (config_.retention_bytes >= 0) bytes_max = static_cast<uint64_t>(config_.retention_bytes);
     int64_t limit = std::min(lowest_hold_locked().second, stable_locked());
@@ -71,6 +84,7 @@ Result<int64_t> Partition::start_by_retention() {
     for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= limit; ++i)
       closed.emplace_back(segments_[i], segments_[i]->max_timestamp);
   }
+  std::vector<int64_t> ends;  // Of what can go.
   // Without the lock, for the disk may be read; only care takes segments away.
   for (const auto& [segment, newest] : closed) {
     bool surplus = bytes > bytes_max && bytes - bytes_max >= segment->size;
@@ -79,9 +93,12 @@ Result<int64_t> Partition::start_by_retention() {
       if (!TRY(segment->is_old(shared_.fs, shared_.files, newest, {now, cutoff}))) break;
     }
     bytes -= segment->size;
-    start = std::max(start, segment->end);
+    ends.push_back(segment->end);
   }
-  return start;
+  std::lock_guard lock(mutex_);
+  // Meanwhile a reader may have come.
+  while (!ends.empty() && ends.back() > lowest_hold_locked().second) ends.pop_back();
+  return ends.empty() ? std::nullopt : begin_move_locked(ends.back());
 }
 
 int64_t Partition::cutoff_locked(int64_t now) const {

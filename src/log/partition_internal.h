@@ -18,9 +18,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace ziwa::log {
@@ -111,11 +113,28 @@ class Partition {
   // Care (partition_care.cpp).
 
   void configure(const TopicConfig& config);
-  void hold(const std::string& holder, std::optional<Offset> from);
-  /// Where retention or `before` lets the log start move; unchanged when nothing can go. Errors:
+  /// As Log::hold().
+  Offset hold(const std::string& holder, std::optional<Offset> from);
+  /// A log start that moves to `to`, until this goes: holds below wait for its end.
+  class Move {
+   public:
+    Move(Partition& partition, int64_t to) : partition_(&partition), to_(to) {}
+    Move(Move&& other) noexcept
+        : partition_(std::exchange(other.partition_, nullptr)), to_(other.to_) {}
+    Move& operator=(Move&&) = delete;
+    ~Move() {
+      if (partition_ != nullptr) partition_->end_move(to_);
+    }
+    int64_t to() const { return to_; }
+
+   private:
+    Partition* partition_;
+    int64_t to_;
+  };
+  /// Where retention or `before` lets the log start move; nullopt when nothing can go. Errors:
   /// conflict (held).
-  Result<int64_t> start_after_delete(int64_t before) const;
-  Result<int64_t> start_by_retention();
+  Result<std::optional<Move>> start_after_delete(int64_t before);
+  Result<std::optional<Move>> start_by_retention();
   /// Deletes segments wholly below the log start. Returns bytes.
   Result<uint64_t> delete_below_start();
   /// Closes the growing segment if every record in it is ordered and below `offset`, so that it can
@@ -186,9 +205,11 @@ class Partition {
   std::vector<AbortedTransaction> aborted_locked(int64_t from, int64_t upper) const;
   size_t segment_of(int64_t offset) const;
   Error damaged(int64_t offset, const Error& cause) const;
-  Result<std::optional<OffsetAndTime>> find_time(const Segment& segment, uint64_t position,
+  Result<std::optional<OffsetAndTime>> find_time(const Segment& segment, IndexPoint from,
                                                  uint64_t size, int64_t time, int64_t start,
                                                  int64_t upper) const;
+  Result<std::optional<OffsetAndTime>> find_time_in_batch(ByteView batch, int64_t time,
+                                                          int64_t start) const;
   Result<uint64_t> find_batch(const Segment& segment, const File& file, IndexPoint hint,
                               uint64_t size, int64_t offset) const;
 
@@ -205,6 +226,8 @@ class Partition {
 
   // partition_care.cpp
   std::pair<std::string, int64_t> lowest_hold_locked() const;
+  std::optional<Move> begin_move_locked(int64_t to);
+  void end_move(int64_t to);
   int64_t cutoff_locked(int64_t now) const;
   Status roll_if_old(int64_t now);
   bool checkpoint_due_locked(bool force) const;
@@ -221,7 +244,8 @@ class Partition {
   std::mutex append_mutex_;   ///< One appender at a time; held while it writes to the disk.
   mutable std::mutex mutex_;  ///< Guards what follows; not held while records are written.
 
-  std::condition_variable moved_;  ///< The high watermark moved, or nothing will any more.
+  /// The high watermark or the log start moved, or nothing will any more.
+  std::condition_variable moved_;
   TopicConfig config_;
   /// By base; the last one grows. Never empty once started.
   std::vector<std::shared_ptr<Segment>> segments_;
@@ -239,6 +263,7 @@ class Partition {
   size_t in_flight_ = 0;         ///< Submissions that are not over.
   std::vector<Waiter> waiters_;
   std::map<std::string, int64_t> holds_;
+  std::multiset<int64_t> moves_;   ///< Where the log start is just being moved.
   std::optional<Error> refusing_;  ///< Set: appends are refused with it.
   bool serving_ = false;
   bool directory_dirty_ = true;

@@ -185,37 +185,57 @@ PartitionInfo Partition::info() const {
   return info;
 }
 
-Result<std::optional<OffsetAndTime>> Partition::find_time(const Segment& segment, uint64_t position,
+Result<std::optional<OffsetAndTime>> Partition::find_time(const Segment& segment, IndexPoint from,
                                                           uint64_t size, int64_t time,
                                                           int64_t start, int64_t upper) const {
   auto file = TRY(segment.reader(shared_.files));
-  BatchReader reader(*file, position, size, kTimeWalkBytes);
-  std::vector<RecordView> records;
-  Bytes buffer;
+  BatchReader reader(*file, from.position, size, kTimeWalkBytes);
+  int64_t expected = segment.base + from.relative;
   while (true) {
     auto more = reader.next();
-    if (!more) return damaged(segment.base, more.error());
+    if (!more) return damaged(expected, more.error());
+    if (!*more) return std::nullopt;
     const BatchHeader& header = reader.header();
-    if (!*more || header.base_offset >= upper) return std::nullopt;
-    if (header.max_timestamp < time || header.last_offset() < start || header.control()) continue;
-    ByteView batch = TRY(reader.whole());
-    if (auto good = verify_batch(batch); !good) return damaged(header.base_offset, good.error());
-    records.clear();
-    TRY(read_records(batch, records, buffer));
-    for (const auto& record : records) {
-      if (record.timestamp.value < time || record.offset.value < start) continue;
-      return OffsetAndTime{record.offset, record.timestamp};
+    if (header.base_offset != expected) {
+      return damaged(expected,
+                     Error(Code::corrupt, "no batch begins at byte {}", reader.position()));
     }
+    if (header.base_offset >= upper) return std::nullopt;
+    expected = header.last_offset() + 1;
+    if (header.last_offset() < start) continue;
+    ByteView batch = TRY(reader.whole());
+    // Also of one that is passed by: its header says so.
+    if (auto good = verify_batch(batch); !good) return damaged(header.base_offset, good.error());
+    if (header.max_timestamp < time || header.control()) continue;
+    if (auto found = TRY(find_time_in_batch(batch, time, start))) return found;
   }
+}
+
+Result<std::optional<OffsetAndTime>> Partition::find_time_in_batch(ByteView batch, int64_t time,
+                                                                   int64_t start) const {
+  std::vector<RecordView> records;
+  Bytes buffer;
+  auto read = read_stored_records(batch, records, buffer);
+  if (!read && !is_of_batch(read.error())) return std::move(read).error();
+  if (!read) {
+    BatchHeader header = TRY(parse_batch_header(batch));
+    return OffsetAndTime{Offset(std::max(header.base_offset, start)),
+                         TimestampMs(header.max_timestamp)};
+  }
+  for (const auto& record : records) {
+    if (record.timestamp.value < time || record.offset.value < start) continue;
+    return OffsetAndTime{record.offset, record.timestamp};
+  }
+  return std::nullopt;
 }
 
 Result<std::optional<OffsetAndTime>> Partition::offset_for_time(TimestampMs time) const {
   struct Candidate {
     std::shared_ptr<Segment> segment;
     std::shared_ptr<File> keep;
-    uint64_t position = 0;
     uint64_t size = 0;
     bool sealed = false;
+    IndexPoint from;
   };
   std::vector<Candidate> candidates;
   int64_t start = 0;
@@ -226,21 +246,23 @@ Result<std::optional<OffsetAndTime>> Partition::offset_for_time(TimestampMs time
     upper = high_watermark_;
     for (size_t i = segment_of(start); i < segments_.size(); ++i) {
       const auto& segment = segments_[i];
-      Candidate one{segment, segment->file, 0, segment->size, segment->sealed};
-      if (!one.sealed && segment->max_timestamp < time.value) continue;
-      if (!one.sealed) one.position = TRY(segment->hint_for_time(shared_.files, time.value));
+      Candidate one{segment, segment->file, segment->size, segment->sealed, {}};
+      if (!one.sealed) {
+        auto from = TRY(segment->look_for_time(shared_.files, time.value));
+        if (!from) continue;
+        one.from = *from;
+      }
       candidates.push_back(std::move(one));
     }
   }
   for (auto& one : candidates) {
     if (one.sealed) {
-      auto newest = TRY(one.segment->newest_hint(shared_.files));
-      if (newest && *newest < time.value) continue;
-      one.position = TRY(one.segment->hint_for_time(shared_.files, time.value));
+      auto from = TRY(one.segment->look_for_time(shared_.files, time.value));
+      if (!from) continue;
+      one.from = *from;
       one.keep = TRY(shared_.files.open(one.segment->log_path));
-      one.size = one.keep->size();
     }
-    auto found = TRY(find_time(*one.segment, one.position, one.size, time.value, start, upper));
+    auto found = TRY(find_time(*one.segment, one.from, one.size, time.value, start, upper));
     if (found) return found;
   }
   return std::nullopt;

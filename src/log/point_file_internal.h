@@ -28,21 +28,23 @@ struct IndexPoint {
 };
 
 /// All batches before `position` have timestamps <= `max_before`. The last point of a closed
-/// segment stands at its end.
+/// segment stands at its end. With a checksum, for nothing that is read afterwards shows that a
+/// time is wrong.
 struct TimePoint {
   int64_t max_before = 0;
   uint32_t relative = 0;
   uint32_t position = 0;
-  static constexpr size_t kBytes = 16;
-  static constexpr std::string_view kExtension = ".timeindex";
+  static constexpr size_t kBytes = 20;
+  static constexpr std::string_view kExtension = ".times";
   void encode(std::byte* to) const {
     store_le(to, max_before);
     store_le(to + 8, relative);
     store_le(to + 12, position);
+    store_le(to + 16, crc32c({to, 16}));
   }
   static bool decode(const std::byte* from, TimePoint& out) {
     out = {load_le<int64_t>(from), load_le<uint32_t>(from + 8), load_le<uint32_t>(from + 12)};
-    return true;
+    return load_le<uint32_t>(from + 16) == crc32c({from, 16});
   }
 };
 

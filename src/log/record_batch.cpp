@@ -239,7 +239,7 @@ Status check_records(ByteView batch, size_t limit, bool unpack) {
   ByteView records = batch.subspan(kBatchHeaderBytes, header.total_bytes() - kBatchHeaderBytes);
   if (header.codec() == 0) return check_walk(header, records);
   auto refused = [](const Error& why) {
-    return Error(Code::invalid_argument, "{}", why.message());
+    return is_of_batch(why) ? Error(Code::invalid_argument, "{}", why.message()) : why;
   };
   auto most = unpacked_at_most(header.codec(), records);
   if (!most) return refused(most.error());
@@ -283,6 +283,28 @@ Status read_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer,
                  reader.remaining(), header.base_offset);
   }
   return {};
+}
+
+Status read_stored_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer) {
+  const size_t first = out.size();
+  TRY(read_records(batch, out, buffer));
+  BatchHeader header = TRY(parse_batch_header(batch));
+  int64_t least = header.base_offset;
+  for (size_t i = first; i < out.size(); ++i) {
+    if (out[i].offset.value < least) {
+      out.resize(first);
+      return Error(Code::corrupt, "its records do not have offsets of their own");
+    }
+    least = out[i].offset.value + 1;
+  }
+  return {};
+}
+
+bool is_of_batch(const Error& error) { return error.cause() != Cause::out_of_memory; }
+
+std::string unreadable_reason(const BatchHeader& header, const Error& why) {
+  return fmt::format("the batch of offsets {} to {} cannot be read: {}", header.base_offset,
+                     header.last_offset(), why.message());
 }
 
 Bytes encode_batch(std::span<const NewRecord> records, int64_t producer_id, int16_t producer_epoch,

@@ -76,7 +76,7 @@ inline constexpr size_t kUnpackedBytesMax = 256u << 20;
 /// a compressed batch only the frame is checked, and that it unpacks to at most `limit` bytes,
 /// unless the frame does not say so much or `unpack` asks for the records themselves. Nothing is
 /// copied but what is decompressed. `batch` is exactly one batch that passed verify_batch(). Any
-/// thread. Errors: invalid_argument, which says what is wrong.
+/// thread. Errors: invalid_argument, which says what is wrong; exhausted because memory is short.
 Status check_records(ByteView batch, size_t limit = kUnpackedBytesMax, bool unpack = true);
 
 /// Appends the records of one batch to `out`. Uncompressed batches give views into `batch`;
@@ -85,6 +85,14 @@ Status check_records(ByteView batch, size_t limit = kUnpackedBytesMax, bool unpa
 /// decompress to more than `limit`.
 Status read_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer,
                     size_t limit = kUnpackedBytesMax);
+
+/// read_records() for readers that go on after a batch that cannot be read: records out of order or
+/// of offsets that are not the batch's are an error too.
+Status read_stored_records(ByteView batch, std::vector<RecordView>& out, Bytes& buffer);
+/// Whether an error of the two above is one of the batch for ever: not when memory was short.
+bool is_of_batch(const Error& error);
+/// What the dead letter of a batch that cannot be read says.
+std::string unreadable_reason(const BatchHeader& header, const Error& why);
 
 /// A record to be encoded.
 struct NewRecord {

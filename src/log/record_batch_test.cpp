@@ -2,11 +2,13 @@
 
 #include "base/checksum.h"
 #include "log/compression_internal.h"
+#include "log/testing/short_memory.h"
 
 #include <gtest/gtest.h>
 
 #include <lz4frame.h>
 #include <snappy-c.h>
+#include <thread>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -383,6 +385,36 @@ TEST(Compression, CutAndDamagedStreamsAreCorrupt) {
       EXPECT_FALSE(result && out == text) << codec << " cut to " << size;
     }
   }
+}
+
+TEST(Compression, AShortageOfMemoryPassesAndSaysNothingOfTheBatch) {
+  for (int codec : {1, 3, 4}) {
+    Bytes batch =
+        with_records(codec, compress(codec, ByteView(sample()).subspan(kBatchHeaderBytes)));
+    // A thread of its own: decompressors are kept by their thread.
+    std::thread([&] {
+      std::vector<RecordView> records;
+      Bytes buffer;
+      testing::fail_decompressors(1);
+      auto read = read_records(batch, records, buffer);
+      ASSERT_FALSE(read) << codec;
+      EXPECT_EQ(read.error().code(), Code::exhausted);
+      EXPECT_FALSE(is_of_batch(read.error()));
+      expect_sample(batch);
+      testing::fail_decompressors(codec == 4 ? 0 : 1);
+      auto checked = check_records(batch);
+      EXPECT_EQ(checked.has_value(), codec == 4);
+      if (!checked)
+        EXPECT_EQ(checked.error().code(), Code::exhausted) << "not the producer's fault";
+      testing::fail_decompressors(0);
+      EXPECT_TRUE(check_records(batch));
+    }).join();
+  }
+  std::vector<RecordView> none;
+  Bytes buffer;
+  auto large = read_records(with_records(2, compress(2, Bytes(1'000))), none, buffer, 100);
+  ASSERT_FALSE(large);
+  EXPECT_TRUE(is_of_batch(large.error())) << "a limit is for ever";
 }
 
 }  // namespace

@@ -1,9 +1,19 @@
+#include "base/log.h"
 #include "log/batch_reader_internal.h"
 #include "log/segment_internal.h"
 
 #include <algorithm>
 
 namespace ziwa::log {
+
+namespace {
+
+/// Several small batches at a time, not much of a large one.
+constexpr size_t kHeaderWindowBytes = 4u << 10;
+
+IndexPoint place_of(const TimePoint& point) { return {point.relative, point.position}; }
+
+}  // namespace
 
 std::string segment_stem(const std::string& directory, int64_t base) {
   return join_path(directory, fmt::format("{:020}", base));
@@ -107,10 +117,8 @@ Result<bool> Segment::is_old(FileSystem& fs, FileCache& files, int64_t newest, A
 /// asked itself. `whole` is false when not all headers can be read.
 Result<int64_t> Segment::newest_in_headers(FileCache& files, bool& whole) const {
   if (newest_known_) return *newest_known_;
-  // Several small batches at a time, not much of a large one.
-  constexpr size_t kWindowBytes = 4u << 10;
   auto file = TRY(reader(files));
-  BatchReader batches(*file, 0, size, kWindowBytes);
+  BatchReader batches(*file, 0, size, kHeaderWindowBytes);
   int64_t newest = kNoTimestamp;
   while (true) {
     auto next = batches.next();
@@ -131,11 +139,69 @@ Result<IndexPoint> Segment::hint_for_offset(FileCache& files, int64_t offset) co
   return index.at(files, above - 1);
 }
 
-Result<uint64_t> Segment::hint_for_time(FileCache& files, int64_t time) const {
+Result<std::optional<IndexPoint>> Segment::look_for_time(FileCache& files, int64_t time) const {
+  if (!sealed && max_timestamp < time) return std::optional<IndexPoint>();
+  auto found = look_in_times(files, time);
+  bool damaged = !found && sealed &&
+                 (found.error().code() == Code::corrupt || found.error().code() == Code::not_found);
+  if (!damaged) return found;
+  std::lock_guard lock(rebuild_mutex_);
+  if (!rebuilt_) {
+    log_warn("log", "a list of times is missing or damaged; the headers of the batches are read",
+             "segment={} error={}", log_path, found.error().to_string());
+    rebuilt_ = TRY(times_in_headers(files));
+  }
+  // One that could not be read to its end says nothing of what it has.
+  if (rebuilt_->empty()) return std::optional(IndexPoint{});
+  if (rebuilt_->back().max_before < time) return std::optional<IndexPoint>();
+  auto above = std::ranges::lower_bound(*rebuilt_, time, {}, &TimePoint::max_before);
+  return above == rebuilt_->begin() ? std::optional(IndexPoint{})
+                                    : std::optional(place_of(*std::prev(above)));
+}
+
+Result<std::optional<IndexPoint>> Segment::look_in_times(FileCache& files, int64_t time) const {
+  if (sealed && size > 0) {
+    size_t count = TRY(times.count(files));
+    TimePoint last = count == 0 ? TimePoint{} : TRY(times.at(files, count - 1));
+    if (last.position != size) return Error(Code::corrupt, "{} is cut off", times.path());
+    if (last.max_before < time) return std::optional<IndexPoint>();
+  }
   size_t above =
       TRY(times.search(files, [&](const TimePoint& it) { return it.max_before < time; }));
-  if (above == 0) return uint64_t{0};
-  return TRY(times.at(files, above - 1)).position;
+  if (above == 0) return std::optional(IndexPoint{});
+  return std::optional(place_of(TRY(times.at(files, above - 1))));
+}
+
+/// Coarser than what appending would have made: a segment in memory costs little. Empty when not
+/// all headers can be read.
+Result<std::vector<TimePoint>> Segment::times_in_headers(FileCache& files) const {
+  constexpr uint64_t kPointsMax = 1'024;
+  std::vector<TimePoint> points;
+  auto file = TRY(reader(files));
+  BatchReader batches(*file, 0, size, kHeaderWindowBytes);
+  int64_t newest = kNoTimestamp;
+  int64_t expected = base;
+  uint64_t last_position = 0;
+  auto add = [&](uint64_t position) {
+    points.push_back(
+        {newest, static_cast<uint32_t>(expected - base), static_cast<uint32_t>(position)});
+    last_position = position;
+  };
+  while (true) {
+    auto more = batches.next();
+    if (!more && more.error().code() != Code::corrupt) return std::move(more).error();
+    bool good = more && (!*more || batches.header().base_offset == expected);
+    if (!good) return std::vector<TimePoint>();
+    if (!*more) break;
+    if (batches.position() - last_position >= size / kPointsMax && batches.position() > 0 &&
+        (points.empty() || points.back().max_before < newest)) {
+      add(batches.position());
+    }
+    newest = std::max(newest, batches.header().max_timestamp);
+    expected = batches.header().last_offset() + 1;
+  }
+  add(size);
+  return points;
 }
 
 void Segment::forget(FileCache& files) const {
@@ -146,7 +212,9 @@ void Segment::forget(FileCache& files) const {
 
 Status Segment::remove(FileSystem& fs, FileCache& files) const {
   forget(files);
-  for (const auto& path : {log_path, index.path(), times.path(), ends.path(), aborted.path()}) {
+  const std::string old_times = stem + ".timeindex";  // Of earlier versions, without checksums.
+  for (const auto& path :
+       {log_path, index.path(), times.path(), ends.path(), aborted.path(), old_times}) {
     if (fs.exists(path)) TRY(fs.remove(path));
   }
   return {};

@@ -7,8 +7,10 @@
 #include <atomic>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ziwa::log {
 
@@ -31,8 +33,7 @@ struct Segment {
   Status seal(FileSystem& fs);
   /// The handle to read batches with.
   Result<std::shared_ptr<File>> reader(FileCache& files) const;
-  /// The newest timestamp of a sealed segment by its last time point, which nothing protects;
-  /// nullopt without one.
+  /// The newest timestamp of a sealed segment by its last time point; nullopt without one.
   Result<std::optional<int64_t>> newest_hint(FileCache& files) const;
   struct Ages {
     int64_t now = 0;
@@ -43,10 +44,11 @@ struct Segment {
   /// read, it is the time when the file was last written. The partition's care lock is held, and
   /// not the other one: reads the disk.
   Result<bool> is_old(FileSystem& fs, FileCache& files, int64_t newest, Ages ages) const;
-  /// Where to start walking to the batch of `offset` (an index hint), or of the first timestamp >=
-  /// `time`.
+  /// Where to start walking to the batch of `offset`: an index hint.
   Result<IndexPoint> hint_for_offset(FileCache& files, int64_t offset) const;
-  Result<uint64_t> hint_for_time(FileCache& files, int64_t time) const;
+  /// The batch from which to walk to the first timestamp >= `time`; nullopt: there is none in here.
+  /// When the list of a sealed segment is not whole, the headers of its batches are asked, once.
+  Result<std::optional<IndexPoint>> look_for_time(FileCache& files, int64_t time) const;
   /// Gives back handles that the cache holds.
   void forget(FileCache& files) const;
   /// Removes all its files.
@@ -72,8 +74,13 @@ struct Segment {
 
  private:
   Result<int64_t> newest_in_headers(FileCache& files, bool& whole) const;
+  Result<std::optional<IndexPoint>> look_in_times(FileCache& files, int64_t time) const;
+  Result<std::vector<TimePoint>> times_in_headers(FileCache& files) const;
   /// What newest_in_headers() found; guarded by the partition's care lock.
   mutable std::optional<int64_t> newest_known_;
+  /// What times_in_headers() found.
+  mutable std::mutex rebuild_mutex_;
+  mutable std::optional<std::vector<TimePoint>> rebuilt_;
 };
 
 std::string segment_stem(const std::string& directory, int64_t base);
