@@ -18,8 +18,8 @@ uint64_t next_backfill() {
   return next++;
 }
 
-std::string holder_of(const Backfill& backfill) {
-  return "stream.backfill." + std::to_string(backfill.number);
+std::string holder_of(const BackfillHolds& holds) {
+  return "stream.backfill." + std::to_string(holds.number);
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ std::string holder_of(const Backfill& backfill) {
 void Core::start_backfill(std::vector<std::shared_ptr<View>> views,
                           std::vector<std::shared_ptr<Sink>> sinks) {
   auto backfill = std::make_unique<Backfill>();
-  backfill->number = next_backfill();
+  backfill->holds.number = next_backfill();
   for (auto& view : views) {
     view->state = View::State::backfilling;
     backfill->pipeline.add(std::move(view));
@@ -59,7 +59,9 @@ Status Core::open_feeds(Backfill& backfill) {
     auto object = catalog->find(id);
     if (object == nullptr || object->kind() != catalog::Kind::topic) continue;
     auto feed = TRY(TopicFeed::create(*object, deps_.log, feed_options()));
-    if (auto position = positions.find(id); position != positions.end()) {
+    const auto position = positions.find(id);
+    const bool goes_on = position != positions.end();
+    if (goes_on) {
       ByteReader in(as_bytes(position->second));
       TRY(feed->load(in));
       feed->set_definition(*object);
@@ -67,7 +69,10 @@ Status Core::open_feeds(Backfill& backfill) {
       TRY(feed->seek_to_start());
     }
     for (int32_t p = 0; p < feed->partitions(); ++p) {
-      deps_.log.hold({id, p}, holder_of(backfill), feed->position(p));
+      PartitionId partition{id, p};
+      backfill.holds.partitions.insert(partition);
+      Offset kept = deps_.log.hold(partition, holder_of(backfill.holds), feed->position(p));
+      if (!goes_on) feed->seek(p, kept);  // Retention was quicker.
     }
     ByteWriter start;
     feed->save(start);
@@ -117,7 +122,9 @@ Result<bool> Core::advance_backfills() {
     }
     progress = true;
     if (joined) {
-      let_go(backfill);
+      for (const auto& view : backfill.pipeline.views) backfill.holds.readers.insert(view->id());
+      for (const auto& sink : backfill.pipeline.sinks) backfill.holds.readers.insert(sink->id());
+      joined_.push_back(std::move(backfill.holds));
     } else {
       give_up(backfill, joined.error());
     }
@@ -133,7 +140,7 @@ void Core::give_up(Backfill& backfill, const Error& error) {
     view->release();
   }
   for (const auto& sink : backfill.pipeline.sinks) backfill.pipeline.fail(*sink, error);
-  let_go(backfill);
+  let_go(backfill.holds);
   dirty_ = true;
 }
 
@@ -202,16 +209,8 @@ std::optional<int64_t> Core::next_retry_ns() const {
   return next;
 }
 
-void Core::let_go(const Backfill& backfill) {
-  for (const auto& [topic, feed] : backfill.pipeline.feeds) {
-    if (feed != nullptr) let_go(backfill, topic, feed->partitions());
-  }
-}
-
-void Core::let_go(const Backfill& backfill, ObjectId topic, int32_t partitions) {
-  for (int32_t p = 0; p < partitions; ++p) {
-    deps_.log.hold({topic, p}, holder_of(backfill), std::nullopt);
-  }
+void Core::let_go(const BackfillHolds& holds) {
+  for (PartitionId id : holds.partitions) deps_.log.hold(id, holder_of(holds), std::nullopt);
 }
 
 /// The next entries of a topic, in order, and the entry up to which these are all.
@@ -418,7 +417,6 @@ Status Core::join(Backfill& backfill) {
     TRY(from.guard(*sink, sink->write_all(*read->contents().version()->scan())));
   }
   TRY(from.finish(epoch_));
-  std::vector<ObjectId> moved;
   for (auto& [topic, feed] : from.feeds) {
     if (main_.feeds.contains(topic)) continue;
     for (int32_t p = 0; p < feed->partitions(); ++p) {
@@ -427,7 +425,6 @@ Status Core::join(Backfill& backfill) {
       hold_records(id, feed->position(p));
       unstable_.insert(id);  // Looked at in the next step.
     }
-    moved.push_back(topic);
     main_.feeds[topic] = std::move(feed);
   }
   for (const auto& view : from.views) {
@@ -441,7 +438,6 @@ Status Core::join(Backfill& backfill) {
     main_.add(sink);
     if (auto* feed = main_.feed(sink->from())) TRY(hold_for_sink(*feed));
   }
-  for (ObjectId topic : moved) let_go(backfill, topic, main_.feed(topic)->partitions());
   sort_views();
   drop_unused_feeds();  // Those that came with a view that has failed.
   main_.set_wants_blobs();

@@ -29,8 +29,13 @@ void Core::drop(const catalog::Object& object) {
   for (auto& backfill : backfills_) backfill->pipeline.remove(object.id);
   std::erase_if(backfills_, [&](const auto& backfill) {
     bool empty = backfill->pipeline.views.empty() && backfill->pipeline.sinks.empty();
-    if (empty) let_go(*backfill);
+    if (empty) let_go(backfill->holds);
     return empty;
+  });
+  std::erase_if(joined_, [&](auto& holds) {
+    bool last = holds.readers.erase(object.id) > 0 && holds.readers.empty();
+    if (last) let_go(holds);
+    return last;
   });
   drop_unused_feeds();
   const ObjectId id = object.id;

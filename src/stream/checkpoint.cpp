@@ -2,6 +2,8 @@
 #include "stream/core.h"
 #include "stream/positions.h"
 
+#include <algorithm>
+
 // What is written so that a start goes on from here.
 namespace ziwa::stream {
 
@@ -106,6 +108,7 @@ Result<std::unique_ptr<Checkpoint>> Core::begin_checkpoint() {
   TRY(save_feeds(*checkpoint));
   TRY(save_sinks(*checkpoint));
   save_main(checkpoint->batch);
+  joined_saved_ = joined_.size();
   checkpoint_running_ = true;
   dirty_ = false;
   return checkpoint;
@@ -160,6 +163,9 @@ Status Core::end_checkpoint(Checkpoint& checkpoint) {
     frozen.table->thaw(failed ? nullptr : snapshot_);
   }
   checkpoint_epoch_ = checkpoint.epoch;
+  const auto saved = joined_.begin() + static_cast<ptrdiff_t>(joined_saved_);
+  std::for_each(joined_.begin(), saved, [&](const auto& holds) { let_go(holds); });
+  joined_.erase(joined_.begin(), saved);
   for (const auto& [partition, offset] : checkpoint.positions) {
     // Meanwhile its feed may have gone, or a sink have come that needs more.
     if (!main_.feeds.contains(partition.topic)) continue;

@@ -35,7 +35,8 @@ Core::Core(Engine::Dependencies dependencies, Engine::Options options)
 
 /// The engine that is opened after this one has holds of its own.
 Core::~Core() {
-  for (const auto& backfill : backfills_) let_go(*backfill);
+  for (const auto& backfill : backfills_) let_go(backfill->holds);
+  for (const auto& holds : joined_) let_go(holds);
 }
 
 Result<std::unique_ptr<Core>> Core::open(Engine::Dependencies dependencies,

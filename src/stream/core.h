@@ -20,9 +20,16 @@ struct LakeTable {
   lake::TableSnapshotPtr snapshot;
 };
 
+/// What a private pipeline holds of the log.
+struct BackfillHolds {
+  uint64_t number = 0;  ///< Names the holder. Never given twice.
+  std::set<PartitionId> partitions;
+  std::set<ObjectId> readers;  ///< Views and sinks that have joined.
+};
+
 /// A private pipeline: new views and sinks on their way to the main one.
 struct Backfill {
-  uint64_t number = 0;  ///< Names its holds on the log. Never given twice.
+  BackfillHolds holds;
   Pipeline pipeline;
   std::map<ObjectId, int64_t> tables;  ///< Versions that were read.
   /// Begins again then, after errors that may pass. Its holds stay.
@@ -216,8 +223,7 @@ class Core {
   Status join(Backfill& backfill);
   Status spill(Backfill& backfill);
   Status hold_for_sink(const TopicFeed& feed);
-  void let_go(const Backfill& backfill);
-  void let_go(const Backfill& backfill, ObjectId topic, int32_t partitions);
+  void let_go(const BackfillHolds& holds);
   void sort_views();
 
   // change.cpp
@@ -237,6 +243,10 @@ class Core {
   bool dirty_ = false;  ///< Something changed that no entry says.
   Pipeline main_;
   std::vector<std::unique_ptr<Backfill>> backfills_;
+  /// Of backfills that have joined, until a checkpoint has their views: without it they would have
+  /// to be made anew.
+  std::vector<BackfillHolds> joined_;
+  size_t joined_saved_ = 0;  ///< So many are in the checkpoint that is being written.
   std::map<ObjectId, std::shared_ptr<View>> views_;  ///< All.
   std::map<ObjectId, std::shared_ptr<Sink>> sinks_;  ///< All.
   std::map<ObjectId, LakeTable> lake_tables_;

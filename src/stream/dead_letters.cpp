@@ -98,7 +98,7 @@ void Core::add_dead_letter(DeadLetter letter) {
   // Several pipelines may read a topic; each record is a dead letter once.
   auto& until = dead_until_[{letter.topic, letter.partition}];
   if (letter.offset < until) return;
-  until = letter.offset.next();
+  until = letter.end;
   dead_counter_.add();
   if (dead_rows_.size() == STANDARD_VECTOR_SIZE) {
     flush_dead_letters().ignore("the row table only collects");
@@ -149,13 +149,15 @@ Status Core::forget_topic(ObjectId topic) {
   size_t before = dead_until_.size();
   std::erase_if(dead_until_, [&](const auto& each) { return each.first.topic == topic; });
   if (dead_until_.size() == before) return {};
+  TRY(flush_dead_letters());
+  TRY(dead_letters_->apply(epoch_));
   TRY(take_dead_letters({of_topic(topic)}));
   TRY(dead_letters_->apply(epoch_));
   return {};
 }
 
+/// Of those that are applied.
 Status Core::take_dead_letters(std::vector<data::ScanRequest::Bound> bounds) {
-  TRY(flush_dead_letters());
   duckdb::DataChunk rows;
   rows.Initialize(duckdb::Allocator::DefaultAllocator(), dead_letters_->layout()->types);
   const std::vector<Weight> gone(STANDARD_VECTOR_SIZE, -1);

@@ -181,6 +181,7 @@ Status Core::load_feed(ObjectId topic, std::string_view meta) {
   auto feed = TRY(TopicFeed::create(*object, deps_.log, feed_options()));
   ByteReader in(as_bytes(meta));
   TRY(feed->load(in));
+  feed->set_last_entry(epoch_);
   feed->set_definition(*object);
   for (int32_t p = 0; p < feed->partitions(); ++p) {
     PartitionId id{topic, p};

@@ -176,10 +176,13 @@ Result<bool> Core::step(size_t rows_max) {
   TRY(read_topics(input));
   TRY(read_tables(input));
   TRY(flush_dead_letters());
+  // Letters of this step may lie below a start that moved in it.
+  if (!input.starts.empty()) TRY(dead_letters_->apply(input.epoch));
   for (const auto& [id, start] : input.starts) TRY(forget_before(id, start.offset, start.entry));
   bool failed = TRY(main_.finish(input.epoch, input.spoken));
   TRY(dead_letters_->apply(input.epoch));
   epoch_ = input.epoch;
+  for (const auto& [topic, feed] : main_.feeds) feed->set_last_entry(epoch_);
   restart_stalled_sinks();
   if (failed) drop_unused_feeds();
   dirty_ = dirty_ || failed;

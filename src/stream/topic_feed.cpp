@@ -62,7 +62,7 @@ class TopicFeed::Cursor {
       at_ += header.total_bytes();
       from_ = std::max(from_, Offset(header.last_offset() + 1));
       if (is_skipped(header)) continue;
-      take(header, rest.subspan(0, header.total_bytes()), cut, out, portion);
+      TRY(take(header, rest.subspan(0, header.total_bytes()), cut, out, portion));
       return true;
     }
     return false;
@@ -102,25 +102,22 @@ class TopicFeed::Cursor {
     return header.transactional() && aborting_.contains(header.producer_id);
   }
 
-  void take(const log::BatchHeader& header, ByteView batch, const TopicCut& cut,
-            std::vector<data::Record>& out, Portion& portion) {
+  Status take(const log::BatchHeader& header, ByteView batch, const TopicCut& cut,
+              std::vector<data::Record>& out, Portion& portion) {
     views_.clear();
     auto buffer = header.codec() == 0 ? nullptr : std::make_shared<Bytes>();
-    Status read = log::read_records(batch, views_, buffer == nullptr ? unused_ : *buffer);
-    if (read && !in_order(header)) {
-      read = Error(Code::corrupt, "its records do not have offsets of their own");
-    }
+    Status read = log::read_stored_records(batch, views_, buffer == nullptr ? unused_ : *buffer);
+    if (!read && !log::is_of_batch(read.error())) return read;
     if (!read) {
-      DeadLetter letter{
-          .topic = id_.topic,
-          .partition = id_.partition,
-          .offset = std::max(first_, Offset(header.base_offset)),
-          .entry = cut.entry,
-          .reason = fmt::format("the batch of offsets {} to {} cannot be read: {}",
-                                header.base_offset, header.last_offset(), read.error().message()),
-          .value = {}};
+      DeadLetter letter{.topic = id_.topic,
+                        .partition = id_.partition,
+                        .offset = std::max(first_, Offset(header.base_offset)),
+                        .end = Offset(header.last_offset() + 1),
+                        .entry = cut.entry,
+                        .reason = log::unreadable_reason(header, read.error()),
+                        .value = {}};
       portion.batches.push_back({out.size(), std::move(letter)});
-      return;
+      return {};
     }
     if (buffer != nullptr) {
       portion.bytes += buffer->size();
@@ -141,15 +138,7 @@ class TopicFeed::Cursor {
                      .key = record.key,
                      .value = record.value});
     }
-  }
-
-  bool in_order(const log::BatchHeader& header) const {
-    int64_t least = header.base_offset;
-    for (const auto& record : views_) {
-      if (record.offset.value < least) return false;
-      least = record.offset.value + 1;
-    }
-    return least <= header.last_offset() + 1;
+    return {};
   }
 
   const TopicFeed& feed_;
@@ -345,6 +334,7 @@ void TopicFeed::reject(const data::Record& record, std::string reason,
   on_dead({.topic = topic_,
            .partition = record.partition,
            .offset = record.offset,
+           .end = record.offset.next(),
            .entry = record.entry,
            .reason = std::move(reason),
            .value = std::string(as_text(record.value))});
@@ -433,6 +423,7 @@ void TopicFeed::save(ByteWriter& out) const {
   out.varint(positions_.size());
   for (Offset offset : positions_) out.varint(static_cast<uint64_t>(offset.value));
   tracker_.save(out);
+  out.varint(last_entry_.value);
 }
 
 Result<std::vector<Offset>> TopicFeed::saved_positions(std::string_view saved) {
@@ -452,7 +443,22 @@ Status TopicFeed::load(ByteReader& in) {
   if (count > positions_.size()) positions_.resize(count);
   tracker_.add_partitions(positions_.size());
   for (uint64_t i = 0; i < count; ++i) positions_[i] = Offset(static_cast<int64_t>(in.varint()));
-  return tracker_.load(in);
+  TRY(tracker_.load(in));
+  // Earlier versions did not write it.
+  last_entry_ = in.remaining() > 0 ? EntryNumber(in.varint()) : entry_of_positions();
+  return in.status("a stored position");
+}
+
+/// The entry of the last record below the positions: marks up to it are in the watermark, and those
+/// that came later say the same again.
+EntryNumber TopicFeed::entry_of_positions() const {
+  EntryNumber last;
+  for (int32_t p = 0; p < partitions(); ++p) {
+    if (position(p) == Offset()) continue;
+    auto entry = log_.entry_of({topic_, p}, Offset(position(p).value - 1));
+    if (entry) last = std::max(last, *entry);  // Else the record was deleted.
+  }
+  return last;
 }
 
 }  // namespace ziwa::stream

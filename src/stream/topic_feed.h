@@ -34,6 +34,7 @@ struct DeadLetter {
   ObjectId topic;
   int32_t partition = 0;
   Offset offset;
+  Offset end;  ///< After it: one of a batch stands for all its records.
   EntryNumber entry;
   std::string reason;
   std::string value;
@@ -67,7 +68,11 @@ class TopicFeed {
     return std::max<size_t>(record_bytes_, 1);
   }
   const WatermarkTracker& tracker() const { return tracker_; }
-  /// For private pipelines: the entry up to which this feed is complete.
+  /// Goes on at `offset`.
+  void seek(int32_t partition, Offset offset) {
+    positions_[static_cast<size_t>(partition)] = offset;
+  }
+  /// The entry up to which this feed is complete: its records and its idle marks.
   EntryNumber last_entry() const { return last_entry_; }
   void set_last_entry(EntryNumber entry) { last_entry_ = entry; }
   /// The positions in what save() wrote.
@@ -79,9 +84,9 @@ class TopicFeed {
   using OnDead = std::function<void(DeadLetter)>;
   /// Processes the records up to the last end of each partition in `cuts`, and the idle marks, both
   /// in the order of their entries. Chunks hold up to 2,048 rows; they are reused after `on_chunk`.
-  /// A batch that cannot be read is one dead letter. At most about Options::read_bytes of records
-  /// are in memory at once. Returns the number of records. On an error nothing is known of what was
-  /// delivered: begin again from a checkpoint.
+  /// A batch that cannot be read is one dead letter, unless memory was short. At most about
+  /// Options::read_bytes of records are in memory at once. Returns the number of records. On an
+  /// error nothing is known of what was delivered: begin again from a checkpoint.
   Result<uint64_t> read(std::span<const TopicCut> cuts, std::span<const IdleEvent> idles,
                         const OnChunk& on_chunk, const OnDead& on_dead);
 
@@ -96,6 +101,7 @@ class TopicFeed {
   void end_events();
   Status deliver_records(size_t from, size_t to, const OnChunk& on_chunk, const OnDead& on_dead);
   void guess_record_bytes();
+  EntryNumber entry_of_positions() const;
   size_t decode(size_t from, size_t to, const OnDead& on_dead);
   void fill_chunk(size_t from, size_t rows);
   int64_t watermark_limit(uint64_t entry) const;
