@@ -6,6 +6,8 @@
 #include "sql/topic_decoder.h"
 
 #include <algorithm>
+#include <deque>
+#include <iterator>
 #include <optional>
 
 namespace ziwa::sql {
@@ -27,13 +29,24 @@ class DeadLetterStream final : public data::ScanStream {
 
   Status next(duckdb::DataChunk& out) override {
     while (true) {
+      if (!unreadable_.empty()) {
+        TRY(fill_unreadable(out));
+        if (out.size() > 0) return {};
+        continue;
+      }
       if (!reader_) {
         if (at_ == pieces_.size()) return {};
-        reader_.emplace(log_, pieces_[at_++]);
+        reader_.emplace(log_, pieces_[at_++], true);
       }
       auto records = TRY(reader_->records());
+      std::ranges::move(reader_->take_unreadable(), std::back_inserter(unreadable_));
+      if (!unreadable_.empty()) continue;
       if (records.empty()) {
         reader_.reset();
+        continue;
+      }
+      if (decoder_ == nullptr) {
+        reader_->take(records.size());
         continue;
       }
       auto taken = TRY(decoder_->decode(*reader_, records));
@@ -44,22 +57,44 @@ class DeadLetterStream final : public data::ScanStream {
   }
 
  private:
-  Status fill(std::span<const log::RecordView> records, duckdb::DataChunk& out) {
+  /// Up to a chunk of the batches that cannot be read.
+  Status fill_unreadable(duckdb::DataChunk& out) {
     size_t row = 0;
-    for (const data::Rejected& rejected : decoder_->rejected()) {
-      if (known_->contains({rejected.partition, rejected.offset.value})) continue;
-      auto record = std::ranges::lower_bound(records, rejected.offset, {},
-                                             [](const auto& each) { return each.offset; });
+    const PartitionId id = reader_->id();
+    for (; row < STANDARD_VECTOR_SIZE && !unreadable_.empty(); unreadable_.pop_front()) {
+      const UnreadableBatch& batch = unreadable_.front();
+      if (known_->contains({id.partition, batch.offset.value})) continue;
+      // Not the reader's: it wants offsets in order, and some records before are not taken yet.
+      auto entry = log_.entry_of(id, batch.offset);
+      if (!entry && entry.error().code() == Code::invalid_argument) continue;  // Deleted meanwhile.
+      if (!entry) return std::move(entry).error();
+      const data::Rejected letter{
+          .offset = batch.offset, .partition = id.partition, .reason = batch.reason};
       for (size_t i = 0; i < columns_.size(); ++i)
-        out.SetValue(i, row, TRY(value_of(columns_[i], rejected, *record)));
+        out.SetValue(i, row, cell(columns_[i], letter, *entry, {}));
       ++row;
     }
     out.SetCardinality(row);
     return {};
   }
 
-  Result<Value> value_of(size_t column, const data::Rejected& rejected,
-                         const log::RecordView& record) {
+  Status fill(std::span<const log::RecordView> records, duckdb::DataChunk& out) {
+    size_t row = 0;
+    for (const data::Rejected& rejected : decoder_->rejected()) {
+      if (known_->contains({rejected.partition, rejected.offset.value})) continue;
+      auto record = std::ranges::lower_bound(records, rejected.offset, {},
+                                             [](const auto& each) { return each.offset; });
+      EntryNumber entry = TRY(reader_->entry_of(rejected.offset));
+      for (size_t i = 0; i < columns_.size(); ++i)
+        out.SetValue(i, row, cell(columns_[i], rejected, entry, record->value));
+      ++row;
+    }
+    out.SetCardinality(row);
+    return {};
+  }
+
+  Value cell(size_t column, const data::Rejected& rejected, EntryNumber entry,
+             ByteView value) const {
     switch (column) {
       case 0:
         return text_value(topic_);
@@ -68,12 +103,11 @@ class DeadLetterStream final : public data::ScanStream {
       case 2:
         return big(rejected.offset.value);
       case 3:
-        return big(TRY(reader_->entry_of(rejected.offset)).value);
+        return big(entry.value);
       case 4:
         return text_value(rejected.reason);
       default:
-        return Value::BLOB(reinterpret_cast<duckdb::const_data_ptr_t>(record.value.data()),
-                           record.value.size());
+        return Value::BLOB(reinterpret_cast<duckdb::const_data_ptr_t>(value.data()), value.size());
     }
   }
 
@@ -82,9 +116,10 @@ class DeadLetterStream final : public data::ScanStream {
   std::vector<size_t> columns_;
   std::vector<Piece> pieces_;
   std::shared_ptr<const RecordPlaces> known_;
-  std::unique_ptr<TopicDecoder> decoder_;
+  std::unique_ptr<TopicDecoder> decoder_;  ///< Null on a raw topic.
   size_t at_ = 0;
   std::optional<PieceReader> reader_;
+  std::deque<UnreadableBatch> unreadable_;  ///< Of `reader_`.
 };
 
 class UnreadTopicScan final : public data::Scan {
@@ -101,12 +136,24 @@ class UnreadTopicScan final : public data::Scan {
   Result<std::vector<std::unique_ptr<data::ScanStream>>> open(const data::ScanRequest& request,
                                                               size_t) override {
     std::vector<std::unique_ptr<data::ScanStream>> streams;
-    streams.push_back(std::make_unique<DeadLetterStream>(
-        log_, *topic_, request.columns, pieces_, known_, TRY(TopicDecoder::create(topic_))));
+    if (!is_asked_for(request)) return streams;
+    std::unique_ptr<TopicDecoder> decoder;
+    if (!topic_->topic().schema.columns.empty()) decoder = TRY(TopicDecoder::create(topic_));
+    streams.push_back(std::make_unique<DeadLetterStream>(log_, *topic_, request.columns, pieces_,
+                                                         known_, std::move(decoder)));
     return streams;
   }
 
  private:
+  /// A condition on the topic spares the others.
+  bool is_asked_for(const data::ScanRequest& request) const {
+    using Bound = data::ScanRequest::Bound;
+    return std::ranges::all_of(request.bounds, [&](const Bound& bound) {
+      return bound.column != 0 || bound.op != Bound::Op::equal ||
+             bound.value->ToString() == catalog::topic_name(*topic_);
+    });
+  }
+
   log::Log& log_;
   catalog::ObjectPtr topic_;
   std::vector<Piece> pieces_;

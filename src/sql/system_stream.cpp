@@ -135,7 +135,7 @@ class ChainedScan final : public data::Scan {
   std::vector<std::shared_ptr<data::Scan>> parts_;
 };
 
-/// Topics with columns that no view and no sink reads.
+/// Topics that no view and no sink reads.
 std::vector<catalog::ObjectPtr> unread_topics(const catalog::Snapshot& catalog) {
   std::set<ObjectId> read;
   for (const auto& object : catalog.all()) {
@@ -144,9 +144,8 @@ std::vector<catalog::ObjectPtr> unread_topics(const catalog::Snapshot& catalog) 
   }
   std::vector<catalog::ObjectPtr> unread;
   for (const auto& object : catalog.all()) {
-    bool decodes =
-        object->kind() == catalog::Kind::topic && !object->topic().schema.columns.empty();
-    if (decodes && !read.contains(object->id)) unread.push_back(object);
+    if (object->kind() == catalog::Kind::topic && !read.contains(object->id))
+      unread.push_back(object);
   }
   return unread;
 }

@@ -1,3 +1,4 @@
+#include "log/testing/packed_batch.h"
 #include "sql/testing/sql_test.h"
 
 #include <gmock/gmock.h>
@@ -115,6 +116,46 @@ TEST_F(TableTest, DeadLettersAreThereWhetherOrNotSomethingReadsTheTopic) {
   append("t", {"four"});
   EXPECT_EQ(rows(query), (TextRows{two[0], two[1], {"t", "3", "true", "four"}}));
   EXPECT_EQ(rows("SELECT count(*) FROM ziwa.dead_letters"), (TextRows{{"3"}}));
+}
+
+TEST_F(TableTest, BatchesThatCannotBeReadAreLeftOutAndAreDeadLetters) {
+  const char* letters =
+      "SELECT topic, \"offset\", entry > 0, octet_length(value), reason LIKE 'the batch of offsets "
+      "% "
+      "cannot be read: %' FROM ziwa.dead_letters ORDER BY topic, 2";
+  rows("CREATE TOPIC t (id BIGINT NOT NULL)");
+  rows("CREATE TOPIC plain");
+  for (const char* topic : {"t", "plain"}) {
+    append(topic, {R"({"id": 1})"});
+    append_batch(topic, log::testing::unreadable_batch(3, TimestampMs(1'000)));
+    append(topic, {"bad", R"({"id": 2})"});
+    append_batch(topic, log::testing::unreadable_batch(2, TimestampMs(1'000)));
+    append_batch(topic, log::testing::unreadable_batch(2, TimestampMs(1'000)));
+  }
+  const TextRows wanted = {{"plain", "1", "true", "0", "true"}, {"plain", "6", "true", "0", "true"},
+                           {"plain", "8", "true", "0", "true"}, {"t", "1", "true", "0", "true"},
+                           {"t", "4", "true", "3", "false"},    {"t", "6", "true", "0", "true"},
+                           {"t", "8", "true", "0", "true"}};
+  auto check = [&](std::string_view when) {
+    EXPECT_EQ(rows("SELECT id, _offset FROM t ORDER BY id"), (TextRows{{"1", "0"}, {"2", "5"}}))
+        << when;
+    EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"2"}})) << when;
+    EXPECT_EQ(rows("SELECT count(*) FROM t WHERE _timestamp >= '1970-01-01 00:00:00.5'"),
+              (TextRows{{"0"}}))
+        << when;
+    EXPECT_EQ(rows("SELECT _offset FROM t WHERE _offset >= 2"), (TextRows{{"5"}})) << when;
+    EXPECT_EQ(rows("SELECT _offset FROM plain ORDER BY 1"), (TextRows{{"0"}, {"4"}, {"5"}}))
+        << when;
+    EXPECT_EQ(rows(letters), wanted) << when;
+    EXPECT_EQ(rows("SELECT \"offset\" FROM ziwa.dead_letters WHERE topic = 'plain' ORDER BY 1"),
+              (TextRows{{"1"}, {"6"}, {"8"}}))
+        << when;
+  };
+  check("no view reads them");
+  rows("CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t");
+  rows("CREATE MATERIALIZED VIEW w AS SELECT count(*) AS n FROM plain");
+  check("views read them");
+  EXPECT_EQ(rows("SELECT v.n, w.n FROM v, w"), (TextRows{{"2", "3"}}));
 }
 
 TEST_F(TableTest, DeadLettersOfTopicsOfTheSameNameAreKeptApart) {

@@ -23,7 +23,7 @@ Result<std::vector<Piece>> readable_pieces(const log::Log& log, const catalog::O
 }
 
 Result<std::span<const log::RecordView>> PieceReader::records() {
-  while (taken_ == records_.size() && position_ < piece_.to) TRY(fetch());
+  while (taken_ == records_.size() && position_ < piece_.to && unreadable_.empty()) TRY(fetch());
   return std::span<const log::RecordView>(records_).subspan(taken_);
 }
 
@@ -72,8 +72,7 @@ Status PieceReader::read_batches() {
     if (header.control()) {
       aborted.erase(header.producer_id);
     } else if (!(header.transactional() && aborted.contains(header.producer_id))) {
-      buffers_.emplace_back();
-      TRY(log::read_records(rest.first(header.total_bytes()), records_, buffers_.back()));
+      TRY(read_batch(header, rest.first(header.total_bytes()), begin));
     }
     position_ = Offset(header.last_offset() + 1);
     rest = rest.subspan(header.total_bytes());
@@ -81,6 +80,18 @@ Status PieceReader::read_batches() {
   std::erase_if(records_, [&](const log::RecordView& record) {
     return record.offset < begin || record.offset >= piece_.to;
   });
+  return {};
+}
+
+Status PieceReader::read_batch(const log::BatchHeader& header, ByteView batch, Offset begin) {
+  buffers_.emplace_back();
+  auto read = log::read_stored_records(batch, records_, buffers_.back());
+  if (read || !log::is_of_batch(read.error())) return read;
+  buffers_.pop_back();
+  if (reports_) {
+    unreadable_.push_back({std::max(begin, Offset(header.base_offset)),
+                           log::unreadable_reason(header, read.error())});
+  }
   return {};
 }
 

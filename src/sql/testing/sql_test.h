@@ -39,12 +39,16 @@ class SqlTest : public ::testing::Test {
   /// Puts records with these values into partition 0 of a topic, and waits until they can be read.
   void append(std::string_view topic, const std::vector<std::string>& values,
               std::string_view schema = "public") {
-    auto id = rig_.catalog().snapshot()->find(schema, topic)->id;
     std::vector<log::NewRecord> records;
     for (const std::string& value : values)
       records.push_back({.timestamp = TimestampMs(0), .key = {}, .value = as_bytes(value)});
+    append_batch(topic, log::encode_batch(records), schema);
+  }
+  void append_batch(std::string_view topic, const Bytes& batch,
+                    std::string_view schema = "public") {
+    auto id = rig_.catalog().snapshot()->find(schema, topic)->id;
     std::promise<bool> done;
-    rig_.log().append(PartitionId{id, 0}, log::encode_batch(records),
+    rig_.log().append(PartitionId{id, 0}, batch,
                       [&](Result<log::Appended> appended, log::AppendRefusal) {
                         done.set_value(appended.has_value());
                       });
