@@ -205,6 +205,26 @@ def test_transaction_status_follows(shared_server):
         assert connection.execute("SELECT 2").fetchone() == (2,)
 
 
+def test_a_transaction_sees_what_was_written_before_its_first_statement(shared_server):
+    """Most drivers send BEGIN before each read."""
+    shared_server.sql("CREATE TOPIC before_begin (a INT)")
+    shared_server.sql("CREATE MATERIALIZED VIEW before_begin_n AS SELECT count(*) AS n FROM before_begin")
+    shared_server.sql("CREATE TABLE before_begin_t (a INT)")
+    sources = ["(SELECT count(*) FROM before_begin)", "(SELECT sum(n) FROM before_begin_n)",
+               "(SELECT count(*) FROM before_begin_t)"]
+    with shared_server.connect() as writer, shared_server.connect(autocommit=False) as reader:
+        for i in range(1, 31):
+            writer.execute("INSERT INTO before_begin VALUES (1)")
+            writer.execute("INSERT INTO before_begin_t VALUES (1)")
+            source = sources[i % 3]
+            assert reader.execute(f"SELECT {source}").fetchone() == (i,), source
+            if i == 30:
+                writer.execute("INSERT INTO before_begin VALUES (1)")
+                assert writer.execute("SELECT count(*) FROM before_begin").fetchone() == (31,)
+                assert reader.execute("SELECT count(*) FROM before_begin").fetchone() == (30,)
+            reader.rollback()
+
+
 def test_errors_have_codes_and_hints(shared_connection):
     with pytest.raises(psycopg.Error) as caught:
         shared_connection.execute("SELEC 1")

@@ -68,7 +68,10 @@ class PinnedTransactionManager final : public duckdb::TransactionManager {
     PinPtr pin = TRY(core->pins.take(std::move(published)));
     auto transaction = std::make_unique<PinnedTransaction>(*this, context, core, std::move(pin),
                                                            std::move(entries));
-    if (session) transaction->set_uncommitted(session->uncommitted);
+    if (session) {
+      transaction->set_uncommitted(session->uncommitted);
+      session->pinned = true;
+    }
     return transaction;
   }
   void end(duckdb::Transaction& transaction) {

@@ -196,8 +196,9 @@ Error SessionImpl::fail(Error error) {
   return error;
 }
 
+/// BEGIN takes no epoch yet: the first statement that reads does, and waits as any other.
 Status SessionImpl::settle() {
-  if (connection_->context->transaction.HasActiveTransaction()) return {};
+  if (connection_->context->transaction.HasActiveTransaction() && state_->pinned) return {};
   return core_->wait_for(core_->must_see(), state_->cancelled, core_->read_timeout_ms());
 }
 

@@ -41,6 +41,11 @@ class SessionState final : public duckdb::ClientContextState {
   /// Files of this folder may be read, and relative paths start there; empty: no such folder.
   std::string folder;
   std::atomic<bool> cancelled = false;
+  /// The transaction has an epoch: what others write from now on is not for it.
+  std::atomic<bool> pinned = false;
+  void TransactionBegin(duckdb::MetaTransaction&, duckdb::ClientContext&) override {
+    pinned = false;
+  }
   /// Grows with each statement that DuckDB binds or runs; that ends rows of earlier ones which are
   /// still open.
   uint64_t generation = 0;
