@@ -517,6 +517,41 @@ def test_produce_refuses_columns_that_are_not_there_or_twice(server, tmp_path):
     assert server.sql("SELECT count(*) FROM produced") == [(0,)]
 
 
+@pytest.mark.parametrize("format", ["json", "avro"])
+def test_produce_writes_what_topics_read(server, tmp_path, format):
+    """Every type of a column, and those of Parquet that records carry as another one."""
+    columns = """
+        id BIGINT, blob BLOB, f DOUBLE, d DECIMAL(38,10), t TIMESTAMP, ns TIMESTAMP, z TIMESTAMPTZ,
+        day DATE, hour TIME, u UUID, flag BOOLEAN, mood VARCHAR, list INTEGER[], s STRUCT(a INTEGER, b VARCHAR)"""
+    source = tmp_path / "rows.parquet"
+    duckdb.sql(f"""COPY (SELECT i::BIGINT AS id, ('\\xAB\\x00' || i)::BLOB AS blob, i / 7 AS f, (i / 8)::DECIMAL(38,10) AS d,
+        TIMESTAMP '2001-02-03 04:05:06.789' + to_days(i::INTEGER) AS t,
+        '2001-02-03 04:05:06.789012345'::TIMESTAMP_NS AS ns, '2001-02-03 04:05:06+02'::TIMESTAMPTZ AS z,
+        DATE '1969-12-31' AS day, TIME '23:59:59.5' AS hour, uuid() AS u, i % 2 = 0 AS flag,
+        ('sad')::ENUM ('sad', 'glad') AS mood, [i, NULL]::INTEGER[] AS list, {{'a': i::INTEGER, 'b': 'é"'}} AS s
+        FROM range(100) r(i) UNION ALL BY NAME SELECT 100::BIGINT AS id) TO '{source}' (FORMAT parquet)""")
+    server.sql(f"CREATE TOPIC every ({columns}) WITH (format = '{format}')")
+    done = server.cli("produce", "every", "--kafka", server.kafka, "--file", str(source), "--format", format, "--key", "blob")
+    assert done.returncode == 0, done.stderr
+    names = "id, blob, f, d, t, ns, z, day, hour, u, flag, mood, list, s"
+    assert server.sql("SELECT count(*) FROM ziwa.dead_letters WHERE topic = 'every'") == [(0,)]
+    shown = f"SELECT ({{'v': ({names})}})::VARCHAR FROM "
+    wanted = duckdb.sql(f"SET TimeZone = 'UTC'; {shown} (SELECT * REPLACE (ns::TIMESTAMP AS ns, mood::VARCHAR AS mood) "
+                        f"FROM read_parquet('{source}')) ORDER BY id").fetchall()
+    assert server.sql(f"{shown} every ORDER BY id") == wanted
+    assert server.sql("SELECT count(*) FROM every WHERE _key = blob") == [(100,)]
+
+
+def test_produce_names_the_value_that_no_record_carries(server, tmp_path):
+    source = tmp_path / "rows.parquet"
+    duckdb.sql(f"COPY (SELECT i AS id, if(i = 5000, 'nan', '1')::DOUBLE AS f FROM range(6000) r(i)) TO '{source}' (FORMAT parquet)")
+    server.sql("CREATE TOPIC nan (id BIGINT, f DOUBLE)")
+    done = server.cli("produce", "nan", "--kafka", server.kafka, "--file", str(source))
+    assert done.returncode == 1, done.stderr
+    assert 'after 4096 records: records 4097 to 6000: row 904, column "f"' in done.stderr
+    assert server.sql("SELECT count(*) FROM nan") == [(4096,)]
+
+
 def test_delete_says_how_many_records_went(server):
     server.sql("CREATE TOPIC gone (id BIGINT)")
     server.sql("INSERT INTO gone SELECT range FROM range(10)")

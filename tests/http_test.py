@@ -180,8 +180,25 @@ def test_sql_over_http(api):
     assert answer.json()["rows"] == [{"n": 42, "t": "x"}]
     assert [c["name"] for c in answer.json()["columns"]] == ["n", "t"]
     assert requests.post(url, json={"sql": "SELECT 1; SELECT 2"}, timeout=10).status_code == 400
+    assert requests.post(url, json={"sql": "SELECT 1 AS a, 2 AS a"}, timeout=10).status_code == 400
+    unknown = requests.post(url, json={"sql": "SELECT $1", "params": [1]}, timeout=10)
+    assert unknown.status_code == 400 and '\\"params\\"' in unknown.text
     assert requests.post(url, data="sql=SELECT 1", timeout=10).status_code == 415
     assert requests.post(url, json={"sql": "SELEC"}, timeout=10).status_code == 400
+
+
+def test_number_parameters_keep_their_digits(api):
+    answer = requests.post(
+        f"http://127.0.0.1:{api.ports['http']}/v1/sql",
+        data="""{"sql": "SELECT $1::HUGEINT AS a, $2::DECIMAL(38,2) AS b, $3 + 1 AS c, $4 AS d, typeof($5) AS e, $6::INT[] AS f",
+                 "parameters": [123456789012345678901234567890, 12345678901234567890.12, 5, 0.10, 1e3, [1, 5]]}""",
+        headers={"Content-Type": "application/json"},
+        timeout=10,
+    )
+    assert answer.status_code == 200, answer.text
+    row = json.loads(answer.text, parse_int=str, parse_float=str)["rows"][0]
+    assert row == {"a": "123456789012345678901234567890", "b": "12345678901234567890.12", "c": "6",
+                   "d": "0.10", "e": "DOUBLE", "f": ["1", "5"]}
 
 
 def test_health_metrics_status(api):

@@ -10,8 +10,8 @@
 
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <cstdio>
-#include <signal.h>
 
 namespace ziwa::app {
 namespace {
@@ -20,7 +20,7 @@ constexpr int kAskTimeoutMs = 10'000;
 constexpr size_t kBatch = 2'000;
 constexpr size_t kWriteBytes = 1u << 20;
 
-std::atomic<bool> interrupted = false;
+std::atomic<bool> g_interrupted = false;
 
 struct ConsumeOptions {
   std::string topic;
@@ -131,7 +131,7 @@ Status Consuming::open() {
 }
 
 bool Consuming::done() const {
-  if (interrupted || (options_.limit > 0 && records_ == options_.limit)) return true;
+  if (g_interrupted || (options_.limit > 0 && records_ == options_.limit)) return true;
   return options_.until_end && std::find(at_end_.begin(), at_end_.end(), false) == at_end_.end();
 }
 
@@ -228,12 +228,12 @@ Status Consuming::append_csv(const rd_kafka_message_t& message) {
 
 int run_consume(const ConsumeOptions& options) {
   struct sigaction action{};
-  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_handler = [](int) { g_interrupted = true; };
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   Consuming consuming(options);
   if (auto done = consuming.run(); !done) return report_error(done.error(), options.json);
-  return interrupted ? kExitInterrupted : kExitOk;
+  return g_interrupted ? kExitInterrupted : kExitOk;
 }
 
 }  // namespace

@@ -177,7 +177,14 @@ Status Producing::run() {
 }
 
 Status Producing::read_all() {
-  while (TRY(source_->next_chunk())) {
+  while (true) {
+    auto more = source_->next_chunk();
+    if (!more) {  // The error says how many were taken: that is all that went before.
+      TRY(send_batch());
+      TRY(wait_for_all());
+      return more.error();
+    }
+    if (!*more) break;
     for (size_t row = 0; row < source_->rows(); ++row) {
       uint32_t slot = free_slot();
       SourceRecord& record = *slots_[slot];

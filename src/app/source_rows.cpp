@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "duck/chunk.h"
 #include "duck/expression.h"
+#include "protocol/rows/json_rows.h"
 #include "protocol/rows/scalar_text.h"
 
 #include <algorithm>
@@ -47,6 +48,36 @@ Result<std::string> source_sql(const SourceOptions& options) {
   return sql;
 }
 
+/// The type that carries the values of `type` in a record; empty: the type itself.
+std::string carried_as(const duckdb::LogicalType& type) {
+  using enum duckdb::LogicalTypeId;
+  switch (type.id()) {
+    case TIMESTAMP_SEC:
+    case TIMESTAMP_MS:
+    case TIMESTAMP_NS:
+      return "TIMESTAMP";
+    case TIME_NS:
+      return "TIME";
+    case ENUM:
+      return "VARCHAR";
+    default:
+      return type.IsJSONType() ? "VARCHAR" : "";
+  }
+}
+
+/// `sql` with its columns as types that records carry.
+std::string carried(const std::string& sql, const std::vector<duckdb::LogicalType>& types,
+                    const std::vector<std::string>& names) {
+  std::string casts;
+  for (size_t i = 0; i < types.size(); ++i) {
+    const std::string to = carried_as(types[i]);
+    if (to.empty()) continue;
+    casts += fmt::format("{}CAST({} AS {}) AS {}", casts.empty() ? "" : ", ", quote_name(names[i]),
+                         to, quote_name(names[i]));
+  }
+  return casts.empty() ? sql : fmt::format("SELECT * REPLACE ({}) FROM ({})", casts, sql);
+}
+
 Result<size_t> find_column(const duckdb::QueryResult& result, size_t count,
                            const std::string& name) {
   std::vector<std::string> names(result.names.begin(),
@@ -88,7 +119,9 @@ Status SourceRows::prepare(const SourceOptions& options) {
     auto counted = connection_->Query(count);
     if (counted->HasError()) return duck::to_error(counted->GetErrorObject());
     total_ = counted->GetValue(0, 0).GetValue<uint64_t>();
-    result_ = connection_->SendQuery(sql);
+    auto planned = connection_->Prepare(sql);
+    if (planned->HasError()) return duck::to_error(planned->error);
+    result_ = connection_->SendQuery(carried(sql, planned->GetTypes(), planned->GetNames()));
     if (result_->HasError()) return duck::to_error(result_->GetErrorObject());
     return {};
   });
@@ -124,10 +157,6 @@ Status SourceRows::find_columns(const SourceOptions& options) {
                    options.order_by, result_->types[*time_].ToString());
     }
   }
-  if (options.format == "json") {
-    json_.emplace(std::vector<std::string>(result_->names.begin(), result_->names.end() - 1));
-    return {};
-  }
   data::Schema schema;
   for (size_t i = 0; i < shown_; ++i) {
     schema.columns.push_back({.id = static_cast<uint32_t>(i + 1),
@@ -148,14 +177,17 @@ Result<bool> SourceRows::next_chunk() {
   if (!*fetched) return fetched->error();
   if (!**fetched) return false;
   TRY(columns_.load(*chunk_));
-  if (!codec_) return true;
   auto types = chunk_->GetTypes();
   types.resize(shown_);
   duck::Chunk values(types);
   for (size_t i = 0; i < shown_; ++i) values.rows.data[i].Reference(chunk_->data[i]);
   values.rows.SetCardinality(chunk_->size());
   encoded_.clear();
-  TRY(codec_->encode(values, encoded_));
+  if (auto encoded = codec_->encode(values, encoded_); !encoded) {
+    return std::move(encoded).error().context(
+        fmt::format("records {} to {}", read_ + 1, read_ + chunk_->size()));
+  }
+  read_ += chunk_->size();
   return true;
 }
 
@@ -167,12 +199,7 @@ void SourceRows::read(size_t row, SourceRecord& record) {
       record.time_us = protocol::timestamp_us(columns_.type(*time_), at);
     }
   }
-  record.value.clear();
-  if (codec_) {
-    record.value.append(as_text(encoded_[row]));
-  } else {
-    json_->append(record.value, columns_, row);
-  }
+  record.value.assign(as_text(encoded_[row]));
   const void* key = key_ ? columns_.at(*key_, row) : nullptr;
   if (key == nullptr) {
     record.key.reset();
@@ -180,7 +207,8 @@ void SourceRows::read(size_t row, SourceRecord& record) {
   }
   if (!record.key) record.key.emplace();
   record.key->clear();
-  if (columns_.type(*key_).id() == duckdb::LogicalTypeId::VARCHAR) {
+  const auto key_type = columns_.type(*key_).id();
+  if (key_type == duckdb::LogicalTypeId::VARCHAR || key_type == duckdb::LogicalTypeId::BLOB) {
     const auto& text = *static_cast<const duckdb::string_t*>(key);
     record.key->append(text.GetData(), text.GetSize());
     return;

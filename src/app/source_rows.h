@@ -5,7 +5,8 @@
 #include "duck/instance.h"
 #include "duck/values.h"
 #include "protocol/rows/columns.h"
-#include "protocol/rows/json_rows.h"
+
+
 
 #include <functional>
 #include <memory>
@@ -62,9 +63,9 @@ class SourceRows {
   duckdb::unique_ptr<duckdb::QueryResult> result_;
   duckdb::unique_ptr<duckdb::DataChunk> chunk_;
   protocol::Columns columns_;
-  std::optional<protocol::JsonRowWriter> json_;
   std::unique_ptr<data::RecordCodec> codec_;
-  std::vector<Bytes> encoded_;  ///< Values of the chunk, with codec_.
+  std::vector<Bytes> encoded_;  ///< Values of the chunk.
+  uint64_t read_ = 0;           ///< Rows of the chunks before the next.
   size_t shown_ = 0;  ///< Columns that go into the value; the place in the file comes after them.
   std::optional<size_t> key_;
   std::optional<size_t> time_;

@@ -2,11 +2,11 @@
 #include "base/text.h"
 
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <histedit.h>
-#include <signal.h>
 #include <unistd.h>
 
 namespace ziwa::app {
@@ -25,16 +25,16 @@ constexpr std::string_view kListSql =
     "information_schema.tables "
     "WHERE table_schema NOT IN ('information_schema', 'pg_catalog') ORDER BY ALL;";
 
-std::atomic<SqlClient*> running = nullptr;
-std::atomic<bool> interrupted = false;
-bool continued = false;  // The prompt of a statement's later lines.
+std::atomic<SqlClient*> g_running = nullptr;
+std::atomic<bool> g_interrupted = false;
+bool g_continued = false;  // The prompt of a statement's later lines.
 
 void on_interrupt(int) {
-  interrupted = true;
-  if (SqlClient* client = running) client->interrupt();
+  g_interrupted = true;
+  if (SqlClient* client = g_running) client->interrupt();
 }
 
-const char* prompt(EditLine*) { return continued ? "   -> " : "ziwa> "; }
+const char* prompt(EditLine*) { return g_continued ? "   -> " : "ziwa> "; }
 
 std::string history_file() {
   const char* state = std::getenv("XDG_STATE_HOME");
@@ -78,7 +78,7 @@ class LineEditor {
     const char* text = el_gets(edit_, &count);
     line = text != nullptr && count > 0 ? std::string(text, static_cast<size_t>(count))
                                         : std::string();
-    return !line.empty() || interrupted;
+    return !line.empty() || g_interrupted;
   }
   void remember(const std::string& statement) {
     HistEvent event;
@@ -99,10 +99,10 @@ std::string trimmed(std::string text) {
 }
 
 void run_statement(SqlClient& client, SqlPrinter& printer, const std::string& sql) {
-  interrupted = false;
-  running = &client;
+  g_interrupted = false;
+  g_running = &client;
   auto status = printer.run(client, sql);
-  running = nullptr;
+  g_running = nullptr;
   if (!status) fmt::print("{}", pointed_error(status.error(), sql));
 }
 
@@ -138,10 +138,10 @@ int run_sql_shell(SqlClient& client, SqlPrinter& printer) {
   std::string statement;
   std::string line;
   while (editor.read(line)) {
-    if (interrupted.exchange(false)) {
+    if (g_interrupted.exchange(false)) {
       fmt::print("\n");
       statement.clear();
-      continued = false;
+      g_continued = false;
       continue;
     }
     std::string text = trimmed(line);
@@ -152,8 +152,8 @@ int run_sql_shell(SqlClient& client, SqlPrinter& printer) {
     }
     if (statement.empty() && text.empty()) continue;
     statement += line;
-    continued = !statement_complete(statement);
-    if (continued) continue;
+    g_continued = !statement_complete(statement);
+    if (g_continued) continue;
     statement = trimmed(statement);
     editor.remember(statement);
     run_statement(client, printer, statement);

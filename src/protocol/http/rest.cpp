@@ -114,12 +114,36 @@ std::string next_link(const std::vector<std::string>& path, const Target& target
   return link + separator + "after=" + cursor + ">; rel=\"next\"";
 }
 
+/// As in a statement: 1 is an integer, 1.5 a decimal, 1e3 a double.
+duckdb::Value number_value(const std::string& text) {
+  duckdb::Value value;
+  std::string message;
+  auto fits = [&](const duckdb::LogicalType& type) {
+    return duckdb::Value(text).DefaultTryCastAs(type, value, &message);
+  };
+  using duckdb::LogicalType;
+  const size_t point = text.find('.');
+  if (text.find_first_of("eE") != std::string::npos) return fits(LogicalType::DOUBLE), value;
+  if (point == std::string::npos) {
+    if (fits(LogicalType::BIGINT) || fits(LogicalType::HUGEINT)) return value;
+    return fits(LogicalType::DOUBLE), value;
+  }
+  const size_t digits = text.size() - 1 - (text.starts_with('-') ? 1 : 0);
+  const size_t scale = text.size() - point - 1;
+  if (digits <= duckdb::Decimal::MAX_WIDTH_DECIMAL &&
+      fits(LogicalType::DECIMAL(static_cast<uint8_t>(digits), static_cast<uint8_t>(scale)))) {
+    return value;
+  }
+  return fits(LogicalType::DOUBLE), value;
+}
+
 Result<duckdb::Value> bind_text(const std::optional<std::string>& text,
-                                const duckdb::LogicalType& type) {
+                                const duckdb::LogicalType& type, bool number) {
   bool open =
       type.id() == duckdb::LogicalTypeId::UNKNOWN || type.id() == duckdb::LogicalTypeId::INVALID;
   return duck::guarded([&]() -> duckdb::Value {
     if (!text) return open ? duckdb::Value() : duckdb::Value(type);
+    if (open && number) return number_value(*text);
     duckdb::Value value(*text);
     return open ? value : value.DefaultCastAs(type);
   });
@@ -204,7 +228,7 @@ Result<Rest::Answer> Rest::execute_registered(sql::Session& session, const RestS
   }
   std::vector<duckdb::Value> values;
   for (size_t i = 0; i < wanted.size(); ++i) {
-    auto value = bind_text(sql.parameters[i], wanted[i]);
+    auto value = bind_text(sql.parameters[i], wanted[i], sql.numbers.contains(i));
     if (!value) return std::move(value.error()).context("a value of the request");
     values.push_back(std::move(*value));
   }
@@ -214,6 +238,10 @@ Result<Rest::Answer> Rest::execute_registered(sql::Session& session, const RestS
   for (size_t i = 0; i < shown; ++i) {
     answer.names.push_back(rows->columns()[i].name);
     answer.types.push_back(rows->columns()[i].type.ToString());
+    if (std::ranges::count(answer.names, answer.names.back()) == 1) continue;
+    return Error(Code::invalid_argument, "two columns of the answer are named \"{}\"",
+                 answer.names.back())
+        .with_hint("give each a name with AS");
   }
   JsonRowWriter writer(answer.names);
   Columns columns;

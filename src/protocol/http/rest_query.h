@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,6 +69,7 @@ struct Relation {
 struct RestSql {
   std::string text;
   std::vector<std::optional<std::string>> parameters;
+  std::set<size_t> numbers;  ///< Which of them are numbers where the statement leaves it open.
   size_t hidden_columns =
       0;  ///< The last columns of the answer: the cursor's values, not to be shown.
 };

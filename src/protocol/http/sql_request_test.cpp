@@ -18,10 +18,26 @@ TEST(SqlRequest, ReadsAStatementAndItsParameters) {
   EXPECT_EQ(sql->parameters[3], "[1,{\"x\":2}]");
 }
 
+TEST(SqlRequest, NumbersKeepTheirDigits) {
+  auto sql = parse_sql_request(
+      R"({"parameters":[123456789012345678901234567890,-12345678901234567890.12,1e40,"7",)"
+      R"([18446744073709551615,{"x":0.10,"y":[]},true,null,"é\"\u0001"],-5,{}],"sql":"SELECT 1"})");
+  ASSERT_TRUE(sql) << sql.error().to_string();
+  using Texts = std::vector<std::optional<std::string>>;
+  EXPECT_EQ(
+      sql->parameters,
+      (Texts{"123456789012345678901234567890", "-12345678901234567890.12", "1e40", "7",
+             R"([18446744073709551615,{"x":0.10,"y":[]},true,null,"é\"\u0001"])", "-5", "{}"}));
+  EXPECT_EQ(sql->numbers, (std::set<size_t>{0, 1, 2, 5}));
+}
+
 TEST(SqlRequest, RefusesWhatIsNoRequest) {
   for (const char* body :
        {"", "[]", "{}", "{\"sql\":1}", R"({"sql":""})", R"({"sql":"SELECT 1; SELECT 2"})",
-        R"({"sql":"SELECT 1","parameters":{}})", R"({"sql":"SELECT 1","parameters":null})"}) {
+        R"({"sql":"SELECT 1","parameters":{}})", R"({"sql":"SELECT 1","parameters":null})",
+        R"({"sql":"SELECT 1","params":[]})", R"({"sql":"SELECT 1","sql":"SELECT 2"})",
+        R"({"sql":"SELECT $1","parameters":[1e400]})", R"({"parameters":[]})",
+        R"({"sql":["SELECT 1"]})", R"([{"sql":"SELECT 1"}])", R"({"sql":"SELECT 1"} x)"}) {
     auto sql = parse_sql_request(body);
     ASSERT_FALSE(sql) << body;
     EXPECT_EQ(sql.error().code(), Code::invalid_argument) << body;
