@@ -269,6 +269,35 @@ def test_a_statement_has_a_time_limit(make_server):
     alive(server)
 
 
+def test_busy_threads_keep_nobody_out(make_server):
+    """With as many endless statements as there are threads: who may connect, and who is cancelled."""
+    server = make_server(settings={"sql.threads": 2})
+    busy = [server.connect() for _ in range(4)]
+    for connection in busy:  # Two run, two wait in line.
+        connection.pgconn.send_query(ENDLESS.encode())
+        connection.pgconn.flush()
+    time.sleep(0.5)
+
+    def cancel(connection):
+        connection.pgconn.get_cancel().cancel()
+        end = time.monotonic() + 20
+        while connection.pgconn.is_busy():
+            assert time.monotonic() < end, "the statement goes on"
+            connection.pgconn.consume_input()
+            time.sleep(0.02)
+        result = connection.pgconn.get_result()
+        assert result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"57014"
+        assert connection.pgconn.get_result() is None
+
+    with server.connect():  # A start-up needs no thread of the statements.
+        cancel(busy[0])
+        for connection in busy[1:]:
+            cancel(connection)
+    for connection in busy:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        connection.close()
+
+
 def test_a_wait_for_an_epoch_ends_with_its_client(shared_server):
     waits = []
     for _ in range(50):

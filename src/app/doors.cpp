@@ -38,7 +38,12 @@ class OpenDoors final : public Doors {
         pool_("sql", static_cast<int>(settings.integer("sql.threads")),
               static_cast<size_t>(settings.integer("sql.queue.max"))),
         health_("health", 1, kHealthQueueMax),
-        postgres_({.io = io_, .pool = pool_, .database = engines.database(), .metrics = metrics},
+        starts_("starts", 1, static_cast<size_t>(settings.integer("doors.connections.max"))),
+        postgres_({.io = io_,
+                   .pool = pool_,
+                   .starts = starts_,
+                   .database = engines.database(),
+                   .metrics = metrics},
                   {.limits = {.message_bytes = static_cast<size_t>(
                                   settings.integer("postgres.message.bytes.max"))},
                    .server_version = postgres_version(),
@@ -104,6 +109,7 @@ class OpenDoors final : public Doors {
     if (!ended)
       log_warn("app", "a statement does not end; the server stops without waiting for it");
     health_.stop();
+    starts_.stop();
     work_.reset();
     io_.stop();
     io_thread_.join();
@@ -205,6 +211,7 @@ class OpenDoors final : public Doors {
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   ThreadPool pool_;
   ThreadPool health_;
+  ThreadPool starts_;
   protocol::postgres::Door postgres_;
   protocol::http::Door http_;
   std::unique_ptr<kafka::Door> kafka_;

@@ -136,7 +136,11 @@ auto Conversation::running(Call&& call) {
   };
   {
     std::lock_guard lock(cancel_mutex_);
-    if (!active_) begin_time();  // Rows belong to the statement that they come from.
+    auto since = std::exchange(queued_at_, std::nullopt);
+    if (!active_) begin_time(since);  // Rows belong to the statement that they come from.
+    if (std::exchange(cancel_queued_, false)) {
+      return Outcome(Error(Code::cancelled, "the statement was cancelled"));
+    }
     if (time_is_up()) return Outcome(too_late());
     running_ = true;
   }
@@ -150,11 +154,12 @@ auto Conversation::running(Call&& call) {
 void Conversation::queued() {
   std::lock_guard lock(cancel_mutex_);
   queued_at_ = std::chrono::steady_clock::now();
+  cancel_queued_ = false;
 }
 
-void Conversation::begin_time() {
+void Conversation::begin_time(std::optional<std::chrono::steady_clock::time_point> queued) {
   timed_out_ = false;
-  begun_ = std::exchange(queued_at_, std::nullopt).value_or(std::chrono::steady_clock::now());
+  begun_ = queued.value_or(std::chrono::steady_clock::now());
 }
 
 bool Conversation::time_is_up() const {
@@ -197,6 +202,7 @@ void Conversation::abandon() {
 void Conversation::cancel() {
   std::lock_guard lock(cancel_mutex_);
   if (running_ && session_) session_->cancel();
+  cancel_queued_ = !running_ && queued_at_;
 }
 
 void Conversation::close() {
@@ -312,7 +318,7 @@ std::optional<Conversation::Step> Conversation::on_start(const Startup& startup)
   for (const auto& [name, value] : settings_.reported()) out_.parameter_status(name, value);
   out_.backend_key_data(options_.process, options_.secret);
   out_.ready_for_query('I');
-  return std::nullopt;
+  return Step::write;  // What follows is SQL, which may wait.
 }
 
 std::optional<Conversation::Step> Conversation::on_message(const Frame& frame) {
@@ -695,7 +701,7 @@ Status Conversation::on_execute(const Execute& execute) {
     }
   } else {
     std::lock_guard lock(cancel_mutex_);
-    begin_time();
+    begin_time(queued_at_);
   }
   if (portal.execution->done) {
     out_.command_complete("SELECT 0");

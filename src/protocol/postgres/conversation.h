@@ -59,7 +59,8 @@ class Conversation {
   void queued();
   Step run();
   std::string take_output() { return out_.take(); }
-  /// The start-up is over: the client may now be as slow as it likes.
+  /// The start-up is over, which run() does by itself and without SQL: the client may now be as
+  /// slow as it likes.
   bool started() const { return session_ != nullptr; }
   /// Stops the running statement, if there is one.
   void cancel();
@@ -121,7 +122,7 @@ class Conversation {
   template <typename Call>
   auto running(Call&& call);
   /// Of the next statement; under cancel_mutex_, as the next one.
-  void begin_time();
+  void begin_time(std::optional<std::chrono::steady_clock::time_point> queued);
   bool time_is_up() const;
   /// Room for what the client asks to keep; after a refusal, which is then reported, nothing.
   std::optional<ByteShare> keep(size_t bytes);
@@ -154,7 +155,9 @@ class Conversation {
   bool running_ = false;    ///< A statement is in the session's hands.
   bool timed_out_ = false;  ///< check_time() has stopped it.
   std::chrono::steady_clock::time_point begun_;
+  /// Since when the next statement waits for run() to begin it.
   std::optional<std::chrono::steady_clock::time_point> queued_at_;
+  bool cancel_queued_ = false;  ///< And it shall not begin.
 };
 
 }  // namespace ziwa::protocol::postgres

@@ -251,6 +251,21 @@ TEST_F(ConversationTest, cancel_stops_only_what_runs) {
   canceller.join();
 }
 
+TEST_F(ConversationTest, CancelReachesWhatIsQueued) {
+  talk(startup());
+  conversation_.queued();
+  conversation_.cancel();
+  EXPECT_EQ(talk(message('Q', "insert; count 1"s + '\0')), "E/57014 ZI") << "it never began";
+  EXPECT_EQ(talk(message('Q', "count 1"s + '\0')), "T D*1 C(SELECT 1) ZI");
+  conversation_.queued();
+  conversation_.receive(as_bytes(message('Q', "count 100000"s + '\0')));
+  ASSERT_EQ(conversation_.run(), Conversation::Step::write) << "rows wait for the client";
+  conversation_.queued();
+  conversation_.cancel();
+  std::string rest = talk("");
+  EXPECT_TRUE(rest.ends_with("E/57014 ZI")) << rest;
+}
+
 TEST_F(ConversationTest, TheTimeInTheQueueIsTheStatements) {
   talk(startup());
   conversation_.queued();

@@ -190,7 +190,8 @@ asio::awaitable<void> Door::State::converse(const std::shared_ptr<Connection>& h
     }
     watch.begin();
     connection.conversation->queued();
-    auto ran = co_await run_on(dependencies.pool, [&connection]() -> Result<Conversation::Step> {
+    ThreadPool& pool = connection.conversation->started() ? dependencies.pool : dependencies.starts;
+    auto ran = co_await run_on(pool, [&connection]() -> Result<Conversation::Step> {
       return connection.conversation->run();
     });
     watch.end();

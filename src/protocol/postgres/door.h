@@ -30,6 +30,8 @@ class Door {
   struct Dependencies {
     boost::asio::io_context& io;
     ThreadPool& pool;  ///< Runs SQL; one job per connection at a time.
+    /// For start-ups and cancel requests: they must not wait for the statements of others.
+    ThreadPool& starts;
     sql::Database& database;
     Metrics& metrics;
   };
