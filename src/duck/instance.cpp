@@ -2,6 +2,7 @@
 
 #include "duck/file_system.h"
 #include "duck/folder_file_system.h"
+#include "duck/json_files.h"
 #include "duck/json_guard.h"
 #include "duck/refused_functions.h"
 #include "duck/system_catalog.h"
@@ -68,6 +69,7 @@ Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options
     instance->state_->database = std::make_unique<duckdb::DuckDB>(nullptr, &config);
     duckdb::Connection connection(*instance->state_->database);
     guard_json_functions(*instance->state_->database->instance);
+    guard_json_files(*instance->state_->database->instance);
     refuse_table_functions(*instance->state_->database->instance);
     run(connection, "SET GLOBAL TimeZone = 'UTC'");
     if (options.temp_bytes_max > 0) {

@@ -279,6 +279,30 @@ TEST_F(ProjectTest, StatementsReadFilesOfTheProjectOnly) {
   EXPECT_EQ(rows("SELECT * FROM s"), (TextRows{{"7"}}));
 }
 
+TEST_F(ProjectTest, AFileThatNestsDeeplyIsRefused) {
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  project_.write("j.json", deep);
+  for (const std::string& statement :
+       {std::string("CREATE TABLE j (json JSON) WITH (file = 'j.json');"),
+        std::string("CREATE TABLE j WITH (file = 'j.json') AS FROM 'j.json';"),
+        std::string("CREATE TABLE j AS SELECT * FROM read_json('*.json');")}) {
+    project_.write("a.sql", statement);
+    EXPECT_THAT(refused().to_string(), HasSubstr("nests deeper than 1000 levels")) << statement;
+  }
+  const std::string file = project_.rig().files() + "/j.json";
+  ASSERT_TRUE(write_file_atomically(posix_file_system(), file, as_bytes(std::string_view(deep))));
+  for (const std::string& statement :
+       {"CREATE TABLE j AS FROM '" + file + "'", "SELECT count(*) FROM '" + file + "'"}) {
+    auto refused = project_.query(statement);
+    ASSERT_FALSE(refused) << statement;
+    EXPECT_EQ(refused.error().code(), Code::invalid_argument) << refused.error().to_string();
+    EXPECT_THAT(refused.error().message(), HasSubstr("nests deeper than 1000 levels"));
+  }
+  ASSERT_TRUE(project_.query("CREATE TABLE k (json JSON)"));
+  auto copied = project_.query("COPY k FROM '" + file + "' (FORMAT json)");
+  EXPECT_TRUE(copied || copied.error().code() == Code::invalid_argument);
+}
+
 // Review finding 18.
 TEST_F(ProjectTest, AFilesValuesAreCastByName) {
   project_.write("d.csv", "b,a,c\n007,1,2001-02-03 04:05:06\n,2,\n");
