@@ -188,6 +188,9 @@ class Core {
   Status settle_transactions(StepInput& input);
   Status read_topics(StepInput& input);
   Status read_tables(const StepInput& input);
+
+  // sink_care.cpp
+  std::string offsets_json(ObjectId topic) const;
   void restart_stalled_sinks();
 
   // dead_letters.cpp
@@ -233,7 +236,6 @@ class Core {
   void change_sink(const catalog::Change& change, Made& made);
   void drop(const catalog::Object& object);
   void drop_unused_feeds();
-  std::string offsets_json(ObjectId topic) const;
 
   Engine::Dependencies deps_;
   Engine::Options options_;
