@@ -348,6 +348,11 @@ Offset FileLog::hold(PartitionId id, const std::string& holder, std::optional<Of
   return from.value_or(Offset());
 }
 
+uint64_t FileLog::overdue_bytes(PartitionId id, Offset from) const {
+  auto partition = find(id);
+  return partition ? partition->overdue_bytes(from.value) : 0;
+}
+
 Result<uint64_t> FileLog::enforce_retention() {
   TRY(check_started());
   uint64_t bytes = 0;

@@ -174,6 +174,9 @@ class Log {
   /// nullopt lets go. Waits for a log start that is just being moved. Returns the first record that
   /// is kept for the holder: `from`, or the log start if that has passed it.
   virtual Offset hold(PartitionId id, const std::string& holder, std::optional<Offset> from) = 0;
+  /// Bytes of segments with records from `from` on that enforce_retention() would have deleted when
+  /// it last looked, had nobody held them. 0 for a partition that is not there.
+  virtual uint64_t overdue_bytes(PartitionId id, Offset from) const = 0;
   /// Applies retention.time and .bytes once; returns deleted bytes. Also writes the recovery
   /// checkpoints that are due and tells the journal what may be trimmed. Called by the maintenance
   /// loop, every few seconds; blocks on the disk.

@@ -43,6 +43,7 @@ class FileLog final : public Log {
                                                 Offset to) const override;
   Result<Offset> delete_records(PartitionId id, Offset before) override;
   Offset hold(PartitionId id, const std::string& holder, std::optional<Offset> from) override;
+  uint64_t overdue_bytes(PartitionId id, Offset from) const override;
   Result<uint64_t> enforce_retention() override;
   std::shared_ptr<void> when_past(std::vector<std::pair<PartitionId, Offset>> ids,
                                   std::function<void()> wake) override;

@@ -434,8 +434,13 @@ TEST_F(LogTest, RetentionByTimeRespectsHoldsAndSurvives) {
   ASSERT_TRUE(rig.log().enforce_retention());
   EXPECT_LE(info(kP0).log_start, Offset(20));
   EXPECT_GT(info(kP0).log_start, Offset(0));
+  const uint64_t overdue = rig.log().overdue_bytes(kP0, Offset(20));
+  EXPECT_GT(overdue, 0u) << "the hold keeps more than retention";
+  EXPECT_LT(rig.log().overdue_bytes(kP0, Offset(40)), overdue);
+  EXPECT_EQ(rig.log().overdue_bytes(kP0, Offset(60)), 0u);
   rig.log().hold(kP0, "view", std::nullopt);
   EXPECT_GT(rig.log().enforce_retention().value(), 0u);
+  EXPECT_EQ(rig.log().overdue_bytes(kP0, Offset(0)), 0u);
   Offset start = info(kP0).log_start;
   EXPECT_GT(start, Offset(40));
   EXPECT_LE(start, Offset(60));

@@ -79,12 +79,12 @@ Result<std::optional<Partition::Move>> Partition::start_by_retention() {
     if (!serving_) return std::optional<Move>();
     cutoff = cutoff_locked(now);
     if (config_.retention_bytes >= 0) bytes_max = static_cast<uint64_t>(config_.retention_bytes);
-    int64_t limit = std::min(lowest_hold_locked().second, stable_locked());
+    int64_t stable = stable_locked();
     for (const auto& segment : segments_) bytes += segment->size;
-    for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= limit; ++i)
+    for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= stable; ++i)
       closed.emplace_back(segments_[i], segments_[i]->max_timestamp);
   }
-  std::vector<int64_t> ends;  // Of what can go.
+  std::vector<int64_t> ends;  // Of what can go, if nobody holds it.
   // Without the lock, for the disk may be read; only care takes segments away.
   for (const auto& [segment, newest] : closed) {
     bool surplus = bytes > bytes_max && bytes - bytes_max >= segment->size;
@@ -96,9 +96,19 @@ Result<std::optional<Partition::Move>> Partition::start_by_retention() {
     ends.push_back(segment->end);
   }
   std::lock_guard lock(mutex_);
-  // Meanwhile a reader may have come.
+  overdue_end_ = ends.empty() ? 0 : ends.back();
   while (!ends.empty() && ends.back() > lowest_hold_locked().second) ends.pop_back();
   return ends.empty() ? std::nullopt : begin_move_locked(ends.back());
+}
+
+uint64_t Partition::overdue_bytes(int64_t from) const {
+  std::lock_guard lock(mutex_);
+  uint64_t bytes = 0;
+  for (const auto& segment : segments_) {
+    if (segment->end > overdue_end_) break;
+    if (segment->end > from) bytes += segment->size;
+  }
+  return bytes;
 }
 
 int64_t Partition::cutoff_locked(int64_t now) const {

@@ -135,6 +135,7 @@ class Partition {
   /// conflict (held).
   Result<std::optional<Move>> start_after_delete(int64_t before);
   Result<std::optional<Move>> start_by_retention();
+  uint64_t overdue_bytes(int64_t from) const;
   /// Deletes segments wholly below the log start. Returns bytes.
   Result<uint64_t> delete_below_start();
   /// Closes the growing segment if every record in it is ordered and below `offset`, so that it can
@@ -263,7 +264,8 @@ class Partition {
   size_t in_flight_ = 0;         ///< Submissions that are not over.
   std::vector<Waiter> waiters_;
   std::map<std::string, int64_t> holds_;
-  std::multiset<int64_t> moves_;   ///< Where the log start is just being moved.
+  std::multiset<int64_t> moves_;  ///< Where the log start is just being moved.
+  int64_t overdue_end_ = 0;  ///< Where retention would begin the log without holds, when it looked.
   std::optional<Error> refusing_;  ///< Set: appends are refused with it.
   bool serving_ = false;
   bool directory_dirty_ = true;
