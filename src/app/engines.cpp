@@ -162,6 +162,7 @@ Status Engines::open_streams() {
   options.watermark_max_ahead_ms = settings.integer("stream.watermark.ahead.max");
   options.step_rows_max = static_cast<size_t>(settings.integer("stream.step.rows"));
   options.step_bytes = static_cast<size_t>(settings.integer("stream.step.bytes"));
+  options.sink_hold_bytes_max = static_cast<uint64_t>(settings.integer("stream.sink.hold.max"));
   stream_ = TRY(stream::Engine::open(
       {.fs = environment_.fs,
        .clock = environment_.clock,

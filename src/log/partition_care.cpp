@@ -72,6 +72,7 @@ Result<std::optional<Partition::Move>> Partition::start_by_retention() {
   TRY(roll_if_old(now));
   std::vector<std::pair<std::shared_ptr<Segment>, int64_t>> closed;  // With its newest time.
   uint64_t bytes = 0;
+  int64_t held_from = 0;
   int64_t cutoff = 0;
   uint64_t bytes_max = std::numeric_limits<uint64_t>::max();
   {
@@ -79,6 +80,7 @@ Result<std::optional<Partition::Move>> Partition::start_by_retention() {
     if (!serving_) return std::optional<Move>();
     cutoff = cutoff_locked(now);
     if (config_.retention_bytes >= 0) bytes_max = static_cast<uint64_t>(config_.retention_bytes);
+    held_from = lowest_hold_locked().second;
     int64_t stable = stable_locked();
     for (const auto& segment : segments_) bytes += segment->size;
     for (size_t i = 0; i + 1 < segments_.size() && segments_[i]->end <= stable; ++i)
@@ -90,7 +92,9 @@ Result<std::optional<Partition::Move>> Partition::start_by_retention() {
     bool surplus = bytes > bytes_max && bytes - bytes_max >= segment->size;
     if (!surplus) {
       if (cutoff == Segment::kNoTimestamp) break;
-      if (!TRY(segment->is_old(shared_.fs, shared_.files, newest, {now, cutoff}))) break;
+      auto old = segment->is_old(shared_.fs, shared_.files, newest, {now, cutoff});
+      if (!old && segment->end <= held_from) return std::move(old).error();
+      if (!old || !*old) break;
     }
     bytes -= segment->size;
     ends.push_back(segment->end);

@@ -8,9 +8,6 @@
 namespace ziwa::stream {
 namespace {
 
-constexpr int64_t kRetryFirstNs = 1'000'000'000;
-constexpr int kRetryDoublings = 6;  ///< Of the time between tries: at most about a minute.
-
 /// Numbers of all engines of the process: one that opens its state again must not take away the
 /// holds of its next life.
 uint64_t next_backfill() {
@@ -37,6 +34,7 @@ void Core::start_backfill(std::vector<std::shared_ptr<View>> views,
     backfill->pipeline.add(std::move(sink));
   }
   Status opened = open_feeds(*backfill);
+  if (opened) opened = open_tables(*backfill);
   if (!opened && !may_pass(opened.error())) return give_up(*backfill, opened.error());
   backfills_.push_back(std::move(backfill));
   if (!opened) postpone(*backfills_.back(), opened.error());
@@ -88,6 +86,11 @@ Status Core::open_feeds(Backfill& backfill) {
   return {};
 }
 
+Status Core::open_tables(const Backfill& backfill) {
+  for (const auto& sink : backfill.pipeline.sinks) TRY(sink->open_table());
+  return {};
+}
+
 /// Whether the log still has what a feed goes on with.
 Status Core::check_kept(const TopicFeed& feed, const std::string& name) const {
   for (int32_t p = 0; p < feed.partitions(); ++p) {
@@ -102,7 +105,7 @@ Status Core::check_kept(const TopicFeed& feed, const std::string& name) const {
 }
 
 Result<bool> Core::advance_backfills() {
-  bool progress = false;
+  bool progress = advance_sinks();
   for (size_t i = 0; i < backfills_.size();) {
     auto& backfill = *backfills_[i];
     if (!ready(backfill)) {
@@ -146,7 +149,10 @@ void Core::give_up(Backfill& backfill, const Error& error) {
 
 /// An error that may pass: all is read again in a while, and until then the records are held.
 void Core::postpone(Backfill& backfill, const Error& error) {
-  int64_t wait_ns = kRetryFirstNs << std::min(backfill.tries++, kRetryDoublings);
+  for (const auto& sink : backfill.pipeline.sinks) {
+    backfill.tries = std::max(backfill.tries, sink->tries);
+  }
+  int64_t wait_ns = retry_wait_ns(backfill.tries++);
   backfill.retry_at_ns = deps_.clock.monotonic_ns() + wait_ns;
   auto text = fmt::format("{}; it begins again every {} s, and the log keeps its records",
                           error.to_string(), wait_ns / 1'000'000'000);
@@ -158,6 +164,7 @@ void Core::postpone(Backfill& backfill, const Error& error) {
   for (const auto& sink : backfill.pipeline.sinks) {
     sink->restart();
     sink->error = text;
+    sink->tries = backfill.tries;
   }
 }
 
@@ -166,8 +173,10 @@ bool Core::ready(Backfill& backfill) {
   if (!backfill.retry_at_ns) return true;
   if (deps_.clock.monotonic_ns() < *backfill.retry_at_ns) return false;
   // It would only fill the disk again.
-  if (Status room = deps_.store.room(); !room) {
-    postpone(backfill, room.error());
+  Status can = deps_.store.room();
+  if (can) can = open_tables(backfill);
+  if (!can) {
+    postpone(backfill, can.error());
     return false;
   }
   backfill.retry_at_ns.reset();
@@ -198,14 +207,14 @@ void Core::begin_again(Backfill& backfill) {
 
 std::optional<int64_t> Core::next_retry_ns() const {
   std::optional<int64_t> next;
+  auto at_most = [&](int64_t time) { next = next ? std::min(*next, time) : time; };
   for (const auto& backfill : backfills_) {
-    if (!backfill->retry_at_ns) continue;
-    next = next ? std::min(*next, *backfill->retry_at_ns) : *backfill->retry_at_ns;
+    if (backfill->retry_at_ns) at_most(*backfill->retry_at_ns);
   }
-  if (!broken_tables_.empty()) {
-    int64_t tables = tables_tried_ns_ + kBrokenTableRetryNs;
-    next = next ? std::min(*next, tables) : tables;
+  for (const auto& sink : main_.sinks) {
+    if (sink->retry_at_ns && !checkpoint_running_) at_most(*sink->retry_at_ns);
   }
+  if (!broken_tables_.empty()) at_most(tables_tried_ns_ + kBrokenTableRetryNs);
   return next;
 }
 

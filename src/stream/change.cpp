@@ -78,6 +78,13 @@ Result<std::vector<ObjectId>> Core::change(const std::vector<catalog::Change>& c
   CHECK(!checkpoint_running_, "the catalog changes while a checkpoint is written");
   Made made;
   for (const auto& change : changes) change_one(change, made);
+  // One whose table cannot be opened must not keep the others, and nobody waits for it.
+  for (auto& sink : made.sinks) {
+    if (sink->open_table()) continue;
+    std::erase(made.ids, sink->id());
+    start_backfill({}, {std::exchange(sink, nullptr)});
+  }
+  std::erase(made.sinks, nullptr);
   if (!made.views.empty() || !made.sinks.empty()) {
     start_backfill(std::move(made.views), std::move(made.sinks));
   }

@@ -62,7 +62,8 @@ Status Core::save_sinks(Checkpoint& checkpoint) {
     // What a view's sink has taken is not whole yet: a restart gives it all rows again.
     if (sink->of_view && sink->state == Sink::State::backfilling) continue;
     TRY(sink->save_to(checkpoint.batch, epoch_));
-    if (sink->pending()) checkpoint.commits.push_back({sink, *sink->pending(), std::nullopt});
+    if (!sink->pending() || !sink->has_table()) continue;
+    checkpoint.commits.push_back({sink, *sink->pending(), std::nullopt});
   }
   return {};
 }
@@ -183,8 +184,7 @@ Status Core::end_checkpoint(Checkpoint& checkpoint) {
       continue;
     }
     sink.confirm(**commit.outcome);
-    if (sink.state == Sink::State::retrying) sink.state = Sink::State::running;
-    if (sink.state != Sink::State::failed) sink.error.clear();
+    settle(sink);
     dirty_ = true;  // The next checkpoint forgets the files.
     deps_.journal.submit(journal::DeltaVersion{sink.into(), sink.version}, {},
                          [](Result<EntryNumber> entered) {

@@ -39,9 +39,10 @@ Core::~Core() {
   for (const auto& holds : joined_) let_go(holds);
 }
 
-Result<std::unique_ptr<Core>> Core::open(Engine::Dependencies dependencies,
-                                         Engine::Options options) {
+Result<std::unique_ptr<Core>> Core::open(Engine::Dependencies dependencies, Engine::Options options,
+                                         bool patient) {
   std::unique_ptr<Core> core(new Core(std::move(dependencies), options));
+  core->patient_ = patient;
   TRY(core->load());
   return core;
 }
@@ -146,13 +147,13 @@ Result<std::shared_ptr<Sink>> Core::make_sink(const catalog::ObjectPtr& object,
   if (into == nullptr) {
     return Error(Code::not_found, "sink \"{}\" writes a table that is gone", object->name);
   }
-  return plan_sink(object, catalog, TRY(deps_.table(*into)));
+  return plan_sink(object, catalog, [into, open = deps_.table] { return open(*into); });
 }
 
-/// `table` may be null when the sink is only to be checked.
+/// `table` opens it; none when the sink is only to be checked.
 Result<std::shared_ptr<Sink>> Core::plan_sink(const catalog::ObjectPtr& object,
                                               const catalog::Snapshot& catalog,
-                                              std::shared_ptr<lake::Table> table) const {
+                                              OpenTable table) const {
   auto from = catalog.find(object->sink().from);
   auto into = catalog.find(object->sink().into);
   if (from == nullptr || into == nullptr) {
@@ -268,7 +269,8 @@ std::vector<SinkStatus> Core::sink_status() const {
     status.rows = sink->rows_written;
     status.version = sink->version;
     // Without rows in hand the table is as new as the pipeline.
-    bool idle = sink->state == Sink::State::running && !sink->has_rows() && !sink->pending();
+    bool idle = sink->state == Sink::State::running && !sink->has_rows() && !sink->behind() &&
+                !sink->pending();
     status.epoch = idle ? epoch_ : sink->committed;
     out.push_back(std::move(status));
   }

@@ -65,8 +65,11 @@ class Core {
  public:
   static constexpr int64_t kBrokenTableRetryNs = 10'000'000'000;
   ~Core();
+  /// `patient`: errors that may pass are given back, so that all is tried again. Else who meets one
+  /// is left out of this life, and what is stored of it stays as it is. Errors: what the store
+  /// gives; unsupported for a newer format.
   static Result<std::unique_ptr<Core>> open(Engine::Dependencies dependencies,
-                                            Engine::Options options);
+                                            Engine::Options options, bool patient = true);
 
   Epoch epoch() const { return epoch_; }
   PublishedPtr published() const { return published_; }
@@ -83,9 +86,10 @@ class Core {
   void set_patient(bool patient) { main_.patient = patient; }
   /// Whether the last step took as much as one may: there is probably more.
   bool last_step_full() const { return last_step_full_; }
-  /// Moves private pipelines on. False: there are none, or they cannot go on.
+  /// Moves private pipelines on, and sinks that are behind. False: there are none, or they cannot
+  /// go on.
   Result<bool> advance_backfills();
-  /// When a backfill begins again, or a table is opened again.
+  /// When a backfill begins again, a sink writes again, or a table is opened again.
   std::optional<int64_t> next_retry_ns() const;
   bool backfilling() const { return !backfills_.empty(); }
   /// Views and sinks come and go. Ids of the new ones.
@@ -100,9 +104,9 @@ class Core {
   Result<bool> finish_sinks(bool all);
   std::optional<int64_t> next_sink_due_ns() const;
   bool has_pending_files() const;
-  /// Everything that entered up to `epoch` is in the tables (or its sink has failed), and readers
+  /// Everything that entered up to `wanted` is in the tables (or its sink has failed), and readers
   /// get those versions.
-  bool sinks_hold(Epoch epoch) const;
+  bool sinks_hold(Epoch wanted) const;
 
   /// Whether there is something that a checkpoint would save.
   bool dirty() const { return epoch_ != checkpoint_epoch_ || dirty_; }
@@ -130,10 +134,12 @@ class Core {
 
  private:
   Core(Engine::Dependencies dependencies, Engine::Options options);
+  static int64_t retry_wait_ns(int tries);
 
   // load.cpp
   struct Loaded;
   Status load();
+  void release_holds();
   Status load_main(std::string_view meta);
   Status load_feed(ObjectId topic, std::string_view meta);
   Status load_objects();
@@ -141,11 +147,13 @@ class Core {
   void note_broken(const catalog::ObjectPtr& object, const Error& error);
   void open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version);
   Result<std::optional<std::string>> stored_meta(std::string_view prefix, ObjectId id);
+  Status leave_out(std::map<ObjectId, std::string>& broken, const catalog::Object& object,
+                   Error error);
   Status load_view(const catalog::ObjectPtr& object, Loaded& loaded);
-  Result<bool> restore_view(View& view, std::string_view meta, bool at_start);
+  Result<bool> restore_view(View& view, const View::Stored& stored, bool at_start);
   Result<bool> has_all_records(const View& view) const;
   Status load_sink(const catalog::ObjectPtr& object, Loaded& loaded);
-  Status restore_sink(Sink& sink, std::string_view meta, Loaded& loaded);
+  Status restore_sink(Sink& sink, std::string_view meta, bool at_start);
   void start_loaded(Loaded loaded);
   Status forget_unknown();
   Status forget_unknown_rows(const catalog::Snapshot& catalog);
@@ -161,11 +169,11 @@ class Core {
   Result<bool> only_grows(const catalog::Object& view, const catalog::Snapshot& catalog) const;
   Status check_source(const catalog::Object& object) const;
   std::shared_ptr<View> make_view(const catalog::ObjectPtr& object);
+  using OpenTable = std::function<Result<std::shared_ptr<lake::Table>>()>;
   Result<std::shared_ptr<Sink>> make_sink(const catalog::ObjectPtr& object,
                                           const catalog::Snapshot& catalog) const;
   Result<std::shared_ptr<Sink>> plan_sink(const catalog::ObjectPtr& object,
-                                          const catalog::Snapshot& catalog,
-                                          std::shared_ptr<lake::Table> table) const;
+                                          const catalog::Snapshot& catalog, OpenTable table) const;
   void publish();
 
   // checkpoint.cpp
@@ -190,6 +198,12 @@ class Core {
   Status read_tables(const StepInput& input);
 
   // sink_care.cpp
+  void postpone(Sink& sink, const Error& error);
+  void settle(Sink& sink);
+  bool advance_sinks();
+  bool catch_up(Sink& sink);
+  void limit_sinks();
+  Status check_limit(const Sink& sink) const;
   std::string offsets_json(ObjectId topic) const;
   void restart_stalled_sinks();
 
@@ -210,6 +224,7 @@ class Core {
   void start_backfill(std::vector<std::shared_ptr<View>> views,
                       std::vector<std::shared_ptr<Sink>> sinks);
   Status open_feeds(Backfill& backfill);
+  static Status open_tables(const Backfill& backfill);
   Status check_kept(const TopicFeed& feed, const std::string& name) const;
   bool ready(Backfill& backfill);
   void begin_again(Backfill& backfill);
@@ -263,7 +278,9 @@ class Core {
   int64_t tables_tried_ns_ = 0;
   /// Opened at another version than the one that the checkpoint's views have read.
   std::set<ObjectId> jumped_tables_;
+  bool patient_ = true;             ///< While it loads: errors that may pass end the loading.
   uint64_t format_ = kStateFormat;  ///< Of the checkpoint that was read.
+  int64_t sinks_measured_ns_ = 0;
   std::vector<std::function<void(state::WriteBatch&)>> removals_;
   std::shared_ptr<const state::Snapshot> snapshot_;
   PublishedPtr published_;

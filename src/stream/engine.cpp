@@ -13,7 +13,9 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 constexpr auto kReopenDelay = std::chrono::seconds(1);
-constexpr int kPatience = 5;  ///< Steps that fail at one place before its readers fail.
+/// Steps that fail at one place before its readers fail; openings before who cannot be read is left
+/// out.
+constexpr int kPatience = 5;
 constexpr auto kRetryCommitDelay = std::chrono::seconds(2);
 
 /// One thread steps, a second one writes checkpoints. Everybody else asks the first, by commands.
@@ -347,7 +349,9 @@ class ThreadedEngine final : public Engine {
     finish_writing();
     auto reopened = duck::guarded_result([&]() -> Result<std::unique_ptr<Core>> {
       TRY(deps_.store.recover());
-      return Core::open(deps_, options_);
+      auto opened = Core::open(deps_, options_, failed_opens_ + 1 < kPatience);
+      failed_opens_ = opened ? 0 : failed_opens_ + 1;
+      return opened;
     });
     if (!reopened) {
       std::lock_guard lock(mutex_);
@@ -547,6 +551,7 @@ class ThreadedEngine final : public Engine {
   // The stepping thread's.
   std::unique_ptr<Checkpoint> checkpoint_;
   uint64_t checkpoint_answers_ = 0;
+  int failed_opens_ = 0;  ///< In a row.
   int failed_steps_ = 0;  ///< In a row, at one epoch.
   Epoch failed_epoch_;
   SteadyClock::time_point last_checkpoint_;
@@ -584,8 +589,15 @@ class ThreadedEngine final : public Engine {
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(Dependencies dependencies, Options options) {
-  auto core = TRY(Core::open(dependencies, options));
-  return std::make_unique<ThreadedEngine>(std::move(dependencies), options, std::move(core));
+  for (int tries = 1;; ++tries) {
+    auto core = Core::open(dependencies, options, tries < kPatience);
+    if (core)
+      return std::make_unique<ThreadedEngine>(std::move(dependencies), options, std::move(*core));
+    if (tries == kPatience || !may_pass(core.error())) return std::move(core).error();
+    log_warn("stream", "the state of the stream engine cannot be read yet; it is read again",
+             "error={}", core.error().to_string());
+    std::this_thread::sleep_for(kReopenDelay);
+  }
 }
 
 }  // namespace ziwa::stream

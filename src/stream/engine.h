@@ -90,6 +90,9 @@ class Engine {
     int64_t watermark_max_ahead_ms = 24LL * 3600 * 1000;
     size_t backfill_rows = 200'000;  ///< Of a private pipeline between steps of the main one.
     size_t spill_bytes = 64u << 20;  ///< Rows of a backfilling view kept in memory.
+    /// What a sink that does not get on may keep: of a topic, what would be past retention without
+    /// it; of a view, its rows. With more it fails. 0: no limit.
+    uint64_t sink_hold_bytes_max = 0;
   };
   struct Dependencies {
     FileSystem& fs;

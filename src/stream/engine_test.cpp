@@ -217,5 +217,57 @@ TEST(Engine, SleepsWhileACheckpointTakesLong) {
   rig.fs().skip_syncs({});
 }
 
+TEST(Engine, ACheckpointIsNotBegunOnACoreThatHasFailed) {
+  StreamRig rig;
+  rig.options.checkpoint_interval_ms = 1'000'000;
+  rig.options.checkpoint_interval_max_ms = 1'000'000;
+  std::atomic<int> refusals = 0;
+  // As a checkpoint that finds no room for its bytes, where there is room for a small one.
+  rig.store_fault = [&](std::string_view call) -> Status {
+    if (call != "write" || refusals == 0) return {};
+    --refusals;
+    return Error(Code::exhausted, "the disk is full");
+  };
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  auto view = rig.create_view("v", counts(topic));
+  auto entry = rig.produce(topic, 0, {record(1, "a"), record(2, "a")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  ASSERT_TRUE(rig.engine().checkpoint().has_value());
+  rig.produce(topic, 0, {record(3, "a")});
+  entry = rig.produce(topic, 0, {record(4, "b")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  refusals = 1;
+  EXPECT_FALSE(rig.engine().checkpoint().has_value());
+  entry = rig.produce(topic, 0, {record(5, "a"), record(6, "b")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  const Bag wanted = {{"a|4", 1}, {"b|2", 1}};
+  EXPECT_EQ(rig.view(view), wanted);
+  ASSERT_TRUE(rig.engine().checkpoint().has_value());
+  rig.crash();
+  rig.open(true);
+  EXPECT_EQ(rig.view(view), wanted);
+  entry = rig.produce(topic, 0, {record(7, "a")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  EXPECT_EQ(rig.view(view), (Bag{{"a|5", 1}, {"b|2", 1}}));
+}
+
+TEST(Engine, AStateThatCannotBeReadAtOnceIsReadAgain) {
+  StreamRig rig;
+  rig.open(true);
+  auto topic = rig.create_topic({.columns = kColumns});
+  auto view = rig.create_view("v", counts(topic));
+  auto entry = rig.produce(topic, 0, {record(1, "a")});
+  ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
+  ASSERT_TRUE(rig.engine().stop().has_value());
+  rig.kill();
+  rig.store_fault = [left = 1](std::string_view call) mutable -> Status {
+    if (call != "cursor" || left-- <= 0) return {};
+    return Error(Code::io, "the disk does not read");
+  };
+  rig.open(true);
+  EXPECT_EQ(rig.view(view), (Bag{{"a|1", 1}}));
+}
+
 }  // namespace
 }  // namespace ziwa::stream

@@ -47,15 +47,6 @@ Plan copy_of(ObjectId view, const PlanBuilder::Columns& columns) {
   return b.build({0});
 }
 
-/// A view that only grows.
-Plan filtered(ObjectId topic) {
-  PlanBuilder b;
-  auto s = b.source(topic, kColumns);
-  auto f = b.filter(s, fmt::format("({} > 0)", b.column(s, 0)));
-  b.project(f, {b.column(s, 0), b.column(s, 1)}, kColumns);
-  return b.build();
-}
-
 std::string record(int id, const std::string& key) {
   return fmt::format(R"({{"id":{},"k":"{}"}})", id, key);
 }
@@ -141,8 +132,6 @@ TEST_F(Failures, AViewThatWasNotFollowedIsMadeAnewOrFails) {
     auto names = rig.create_table("names", kNames);
     rig.insert(names, "SELECT 'a', 'Anna'");
     auto view = rig.create_view("v", joined(topic, kColumns, 1, names));
-    auto table = rig.create_table("out", kColumns);
-    auto sink = rig.create_sink("s", topic, table);
     auto other = rig.create_view("other", counts(topic));
     rig.produce(topic, 0, {record(1, "a")});
     rig.settle();
@@ -155,7 +144,6 @@ TEST_F(Failures, AViewThatWasNotFollowedIsMadeAnewOrFails) {
     rig.open();  // One table that cannot be opened keeps nobody else from starting.
     EXPECT_EQ(rig.state_of(view), "failed");
     EXPECT_THAT(rig.error_of(view), ::testing::HasSubstr("the table has no log"));
-    EXPECT_THAT(rig.error_of(sink), ::testing::HasSubstr("the table has no log"));
     EXPECT_FALSE(rig.published()->tables.contains(names));
     rig.produce(topic, 0, {record(2, "a")});
     rig.settle();
@@ -170,15 +158,10 @@ TEST_F(Failures, AViewThatWasNotFollowedIsMadeAnewOrFails) {
     if (deleted) {
       EXPECT_EQ(rig.state_of(view), "failed") << "its old rows are not the answer of now";
       EXPECT_THAT(rig.error_of(view), ::testing::HasSubstr("data_lost"));
-      EXPECT_THAT(rig.error_of(sink), ::testing::HasSubstr("data_lost"));
       EXPECT_FALSE(rig.published()->views.contains(view));
     } else {
       EXPECT_EQ(rig.state_of(view), "running");
       EXPECT_EQ(rig.view(view), (Bag{{"Anna|2", 1}}));
-      EXPECT_EQ(rig.state_of(sink), "running");
-      ASSERT_TRUE(rig.core().finish_sinks(true).has_value());
-      rig.checkpoint();
-      EXPECT_EQ(rig.table(table), (Bag{{"1|a", 1}, {"2|a", 1}}));
     }
   }
 }
@@ -397,32 +380,6 @@ TEST_F(Failures, ASinkWhoseFilesCannotBeFinishedReadsTheirRowsAgain) {
   finish_sinks();
   EXPECT_EQ(rig_.state_of(sink), "running");
   EXPECT_EQ(rig_.table(table), (Bag{{"1|a", 1}, {"2|a", 1}, {"3|a", 1}}));
-}
-
-TEST_F(Failures, AViewsSinkThatWasNotFollowedDoesNotGoOnPastRows) {
-  auto view = rig_.create_view("copy", filtered(topic_));
-  auto table = rig_.create_table("out", kColumns);
-  auto sink = rig_.create_sink("s", view, table);
-  rig_.produce(topic_, 0, {record(1, "a")});
-  rig_.settle();
-  finish_sinks();
-  EXPECT_EQ(rig_.table(table), (Bag{{"1|a", 1}}));
-  fail_table(Code::corrupt, "open");
-  rig_.crash();
-  rig_.open();
-  rig_.produce(topic_, 0, {record(2, "a")});
-  rig_.settle();
-  rig_.checkpoint();
-  rig_.fault = {};
-  rig_.crash();
-  rig_.open();
-  rig_.produce(topic_, 0, {record(3, "a")});
-  rig_.settle();
-  finish_sinks();
-  EXPECT_EQ(rig_.view(view), (Bag{{"1|a", 1}, {"2|a", 1}, {"3|a", 1}}));
-  EXPECT_EQ(rig_.state_of(sink), "failed") << "row 2 never came to it";
-  EXPECT_THAT(rig_.error_of(sink), ::testing::HasSubstr("data_lost"));
-  EXPECT_EQ(rig_.table(table), (Bag{{"1|a", 1}}));
 }
 
 TEST_F(Failures, AVersionThatCannotBeReadIsNotSkipped) {

@@ -79,9 +79,21 @@ Status Core::load() {
       hold_records({topic, p}, TRY(needed_from(topic, p, feed->position(p))));
     }
   }
+  release_holds();
+  patient_ = false;  // From now on nobody opens all again for one.
   deps_.journal.hold("stream", epoch_.next());
   publish();
   return {};
+}
+
+/// A core that was thrown away may have followed topics that this one does not.
+void Core::release_holds() {
+  for (const auto& object : deps_.catalog.snapshot()->all()) {
+    if (object->kind() != catalog::Kind::topic || main_.feeds.contains(object->id)) continue;
+    for (int32_t p = 0; p < object->topic().partitions; ++p) {
+      deps_.log.hold({object->id, p}, "stream", std::nullopt);
+    }
+  }
 }
 
 /// A view may have been dropped while it was made: then no position speaks of its rows.
@@ -238,15 +250,32 @@ Result<std::optional<std::string>> Core::stored_meta(std::string_view prefix, Ob
   return deps_.store.get(tables_.positions, key_of(prefix, id));
 }
 
+/// What cannot be read now may be read at the next start: what is stored of it stays.
+Status Core::leave_out(std::map<ObjectId, std::string>& broken, const catalog::Object& object,
+                       Error error) {
+  if (patient_) return std::move(error).context("loading \"" + object.name + "\"");
+  broken[object.id] = error.to_string();
+  log_error("stream",
+            "the state of a view or sink cannot be read: it is left out until the next start",
+            "object={} error={}", object.name, broken[object.id]);
+  return {};
+}
+
 Status Core::load_view(const catalog::ObjectPtr& object, Loaded& loaded) {
   auto view = make_view(object);
   if (view == nullptr) return {};
-  views_[object->id] = view;
   bool running = false;
   if (auto meta = TRY(stored_meta(kViewPrefix, object->id))) {
-    auto restored = restore_view(*view, *meta, loaded.at_start);
-    if (!restored) {
-      if (view->error.empty()) view->error = restored.error().to_string();
+    auto stored = View::read_meta(*meta);
+    auto restored = stored && stored->error.empty() ? restore_view(*view, *stored, loaded.at_start)
+                                                    : Result<bool>(false);
+    if (!restored && may_pass(restored.error()))
+      return leave_out(broken_views_, *object, std::move(restored).error());
+    views_[object->id] = view;
+    if (stored) view->error = stored->error;
+    if (!stored) view->error = stored.error().to_string();
+    if (!restored) view->error = restored.error().to_string();
+    if (!view->error.empty()) {
       view->state = View::State::failed;
       view->release();
       log_error("stream", "a view has failed and is not served", "view={} error={}", object->name,
@@ -255,6 +284,7 @@ Status Core::load_view(const catalog::ObjectPtr& object, Loaded& loaded) {
     }
     running = *restored;
   }
+  views_[object->id] = view;
   if (running) {
     view->state = View::State::running;
     main_.add(view);
@@ -267,13 +297,8 @@ Status Core::load_view(const catalog::ObjectPtr& object, Loaded& loaded) {
 }
 
 /// Takes back what the checkpoint holds of a view. False: it must be made anew, and can be.
-Result<bool> Core::restore_view(View& view, std::string_view meta, bool at_start) {
-  auto stored = TRY(View::read_meta(meta, format_));
-  view.epoch = stored.epoch.value_or(epoch_);
-  if (!stored.error.empty()) {
-    view.error = stored.error;
-    return Error(Code::unavailable, "{}", stored.error);
-  }
+Result<bool> Core::restore_view(View& view, const View::Stored& stored, bool at_start) {
+  view.epoch = stored.epoch.value_or(format_ == 1 ? epoch_ : Epoch());
   if (stored.epoch && stored.plan != view.plan_sum()) return false;
   auto catalog = deps_.catalog.snapshot();
   bool whole = at_start && view.epoch == epoch_;
@@ -317,30 +342,34 @@ Status Core::load_sink(const catalog::ObjectPtr& object, Loaded& loaded) {
     log_error("stream", "a sink cannot be made", "sink={} error={}", object->name, why);
     return {};
   }
-  broken_sinks_.erase(object->id);
   auto sink = std::move(*created);
-  sinks_[object->id] = sink;
   auto meta = TRY(stored_meta(kSinkPrefix, object->id));
   if (meta) {
-    Status restored = restore_sink(*sink, *meta, loaded);
+    Status restored = restore_sink(*sink, *meta, loaded.at_start);
+    if (!restored && may_pass(restored.error()))
+      return leave_out(broken_sinks_, *object, std::move(restored).error());
     if (!restored) main_.fail(*sink, restored.error());
-    if (sink->state != Sink::State::backfilling) return {};
   } else {
     remove_later(
         [id = object->id, this](state::WriteBatch& batch) { Sink::erase(id, tables_, batch); });
   }
-  loaded.sinks.push_back(sink);
+  broken_sinks_.erase(object->id);
+  sinks_[object->id] = sink;
+  if (sink->state == Sink::State::backfilling) loaded.sinks.push_back(sink);
+  if (sink->state != Sink::State::running) return {};
+  main_.add(sink);
+  // It follows its view also while it cannot write.
+  if (Status opened = sink->open_table(); !opened) postpone(*sink, opened.error());
   return {};
 }
 
 /// Takes back what the checkpoint holds of a sink. It stays `backfilling` when it has to catch up.
-Status Core::restore_sink(Sink& sink, std::string_view meta, Loaded& loaded) {
+Status Core::restore_sink(Sink& sink, std::string_view meta, bool at_start) {
   TRY(sink.load_from(*snapshot_, meta));
   if (sink.state == Sink::State::failed || !sink.of_view) return {};
   const bool whole = sink.followed.value_or(epoch_) == epoch_;
-  if (loaded.at_start && whole && main_.view(sink.from()) != nullptr) {
+  if (at_start && whole && main_.view(sink.from()) != nullptr) {
     sink.state = Sink::State::running;
-    main_.add(sinks_.at(sink.id()));
     return {};
   }
   if (!sink.has_begun()) return {};

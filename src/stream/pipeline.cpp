@@ -215,7 +215,7 @@ Status Pipeline::guard(Sink& sink, Status status) {
   if (status) return {};
   const Error& error = status.error();
   if (may_pass(error)) {
-    if (stalls_sinks && !sink.of_view) {
+    if (stalls_sinks) {
       sink.stalled = error;
       return {};
     }

@@ -20,7 +20,7 @@ class Pipeline {
   /// Whether errors that may pass are given to the caller, who does all again. Else they fail the
   /// view.
   bool patient = true;
-  /// Whether a sink of a topic that meets an error that may pass is only marked as stalled.
+  /// Whether a sink that meets an error that may pass is only marked as stalled.
   bool stalls_sinks = false;
 
   TopicFeed* feed(ObjectId topic);

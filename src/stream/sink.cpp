@@ -14,6 +14,10 @@ std::string kept_row_key(ObjectId sink, uint64_t number) {
   return key;
 }
 
+uint64_t number_of(std::string_view kept_row_key) {
+  return load_be<uint64_t>(kept_row_key.data() + sizeof(uint64_t));
+}
+
 constexpr size_t kPendingFilesMax = 100'000;
 
 }  // namespace
@@ -45,7 +49,7 @@ Result<std::unique_ptr<Sink>> Sink::create(catalog::ObjectPtr object,
                                            const Dependencies& dependencies) {
   std::unique_ptr<Sink> sink(new Sink(dependencies));
   sink->object_ = std::move(object);
-  sink->table_ = dependencies.table;
+  sink->open_ = dependencies.table;
   Status planned = sink->plan_columns(dependencies);
   if (!planned) {
     return std::move(planned).error().context("sink \"" + sink->object_->name + "\"");
@@ -87,21 +91,35 @@ Status Sink::plan_columns(const Dependencies& dependencies) {
   return {};
 }
 
+Status Sink::open_table() {
+  if (table_ != nullptr) return {};
+  auto opened = open_();
+  if (!opened) {
+    return Error(Code::unavailable, "its table cannot be opened: {}", opened.error().to_string());
+  }
+  table_ = std::move(*opened);
+  return {};
+}
+
 Status Sink::write(const TopicChunk& chunk) {
   // The writer only reads; DuckDB's executor takes no const chunk.
   return write_rows(const_cast<duckdb::DataChunk&>(chunk.rows.rows));
 }
 
 Status Sink::consume(size_t, Delta& delta) {
-  if (failure_) failure_ = take(delta);
+  Status taken = take(delta);
+  if (!taken && failure_) failure_ = std::move(taken);
   return {};
 }
 
 void Sink::restart() {
   writer_.reset();
   unsaved_rows_.clear();
+  kept_bytes_ = 0;
   stalled.reset();
   failure_ = {};
+  behind_ = false;
+  retry_at_ns.reset();
 }
 
 Status Sink::take(Delta& delta) {
@@ -114,20 +132,21 @@ Status Sink::take(Delta& delta) {
     }
     repeats = repeats || delta.weight(row) != 1;
   }
-  if (repeats) return consume_repeated(delta);
-  TRY(keep_rows(delta.rows));
-  return write_rows(delta.rows);
+  if (repeats) {
+    take_repeated(delta);
+  } else {
+    take_rows(delta.rows);
+  }
+  return {};
 }
 
 /// Each row as often as its weight says.
-Status Sink::consume_repeated(const Delta& delta) {
+void Sink::take_repeated(const Delta& delta) {
   duckdb::DataChunk rows;
   rows.Initialize(duckdb::Allocator::DefaultAllocator(), source_types_);
-  auto flush = [&]() -> Status {
-    TRY(keep_rows(rows));
-    TRY(write_rows(rows));
+  auto flush = [&] {
+    take_rows(rows);
     reset_chunk(rows);
-    return {};
   };
   for (size_t row = 0; row < delta.size(); ++row) {
     for (Weight copy = 0; copy < delta.weight(row); ++copy) {
@@ -135,10 +154,20 @@ Status Sink::consume_repeated(const Delta& delta) {
       for (size_t column = 0; column < source_types_.size(); ++column)
         copy_value(delta.rows.data[column], row, rows.data[column], to);
       rows.SetCardinality(to + 1);
-      if (rows.size() == STANDARD_VECTOR_SIZE) TRY(flush());
+      if (rows.size() == STANDARD_VECTOR_SIZE) flush();
     }
   }
-  return flush();
+  flush();
+}
+
+/// Rows are kept whether they can be written or not: their view gives them once.
+void Sink::take_rows(duckdb::DataChunk& rows) {
+  keep_rows(rows);
+  if (behind_) return;
+  Status written = write_rows(rows);
+  if (written) return;
+  fall_behind();
+  if (failure_) failure_ = std::move(written);
 }
 
 Status Sink::write_all(data::Scan& scan) {
@@ -151,25 +180,84 @@ Status Sink::write_all(data::Scan& scan) {
       rows.Reset();
       TRY(stream->next(rows));
       if (rows.size() == 0) break;
-      Delta delta{.rows = rows};
-      TRY(take(delta));
+      take_rows(rows);
+      TRY(take_failure());
     }
   }
   return {};
 }
 
-Status Sink::keep_rows(duckdb::DataChunk& rows) {
+void Sink::keep_rows(duckdb::DataChunk& rows) {
   std::vector<size_t> columns(source_types_.size());
   for (size_t i = 0; i < columns.size(); ++i) columns[i] = i;
   data::ByteBlock block;
   row_encoder_->encode(rows, std::span<const size_t>(columns), block);
-  for (size_t row = 0; row < block.size(); ++row) unsaved_rows_.emplace_back(block[row]);
-  return {};
+  for (size_t row = 0; row < block.size(); ++row) {
+    unsaved_rows_.emplace_back(block[row]);
+    kept_bytes_ += unsaved_rows_.back().size();
+  }
+}
+
+void Sink::fall_behind() {
+  writer_.reset();
+  behind_ = true;
+  // Those that pending files have go with the next checkpoint.
+  next_written_ = drop_kept_rows_ ? next_row_ : first_row_;
+}
+
+/// Writes encoded rows in chunks.
+class Sink::KeptRows {
+ public:
+  explicit KeptRows(Sink& sink) : sink_(sink) {
+    rows_.Initialize(duckdb::Allocator::DefaultAllocator(), sink.source_types_);
+  }
+  Status add(std::string_view row) {
+    TRY(sink_.row_encoder_->decode(row, rows_, 0, rows_.size()));
+    rows_.SetCardinality(rows_.size() + 1);
+    if (rows_.size() < STANDARD_VECTOR_SIZE) return {};
+    return end();
+  }
+  Status end() {
+    TRY(sink_.write_rows(rows_));
+    reset_chunk(rows_);
+    return {};
+  }
+
+ private:
+  Sink& sink_;
+  duckdb::DataChunk rows_;
+};
+
+Result<bool> Sink::catch_up(size_t rows_max) {
+  TRY(open_table());
+  KeptRows rows(*this);
+  auto cursor = store_.cursor(tables_.state);
+  const std::string end = kept_row_key(id(), next_row_);
+  size_t count = 0;
+  for (cursor->seek(kept_row_key(id(), next_written_));
+       cursor->valid() && cursor->key() < end && count < rows_max; cursor->next()) {
+    if (number_of(cursor->key()) != next_written_ + count) break;
+    TRY(rows.add(cursor->value()));
+    ++count;
+  }
+  TRY(cursor->status());
+  TRY(rows.end());
+  next_written_ += count;
+  if (next_written_ < next_row_) {
+    if (count == rows_max) return false;
+    return Error(Code::corrupt, "data_lost: row {} that was kept for the table is gone",
+                 next_written_);
+  }
+  for (const auto& row : unsaved_rows_) TRY(rows.add(row));
+  TRY(rows.end());
+  behind_ = false;
+  return true;
 }
 
 Status Sink::write_rows(duckdb::DataChunk& rows) {
   if (rows.size() == 0) return {};
   if (writer_ == nullptr) {
+    TRY(open_table());
     writer_ = TRY(table_->writer(object_->sink().file_bytes));
     writer_since_ns_ = clock_.monotonic_ns();
   }
@@ -202,6 +290,8 @@ Status Sink::finish_files(Epoch epoch, std::string offsets) {
   pending_ = std::move(pending);
   unsaved_rows_.clear();
   drop_kept_rows_ = true;
+  kept_bytes_ = 0;
+  tries = 0;
   return {};
 }
 
@@ -269,22 +359,17 @@ Status Sink::load_from(const state::Snapshot& snapshot, std::string_view meta) {
   if (in.ok() && in.remaining() > 0) followed = Epoch(in.varint());
   TRY(in.status("the stored facts of a sink"));
   auto prefix = id_prefix(id());
-  duckdb::DataChunk rows;
-  rows.Initialize(duckdb::Allocator::DefaultAllocator(), source_types_);
   auto cursor = store_.cursor(tables_.state, &snapshot);
   bool first = true;
   for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
-    uint64_t number = load_be<uint64_t>(cursor->key().data() + prefix.size());
+    uint64_t number = number_of(cursor->key());
     if (std::exchange(first, false)) first_row_ = number;
     next_row_ = number + 1;
-    TRY(row_encoder_->decode(cursor->value(), rows, 0, rows.size()));
-    rows.SetCardinality(rows.size() + 1);
-    if (rows.size() < STANDARD_VECTOR_SIZE) continue;
-    TRY(write_rows(rows));
-    reset_chunk(rows);
+    kept_bytes_ += cursor->value().size();
   }
   TRY(cursor->status());
-  return write_rows(rows);
+  if (next_row_ > first_row_) fall_behind();
+  return {};
 }
 
 void Sink::erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch) {

@@ -3,6 +3,13 @@
 
 // Sinks of the main pipeline: when their files end, and what an error makes of them.
 namespace ziwa::stream {
+namespace {
+
+constexpr int64_t kRetryFirstNs = 1'000'000'000;
+constexpr int kRetryDoublings = 6;  ///< Of the time between tries: at most about a minute.
+constexpr int64_t kMeasureSinksNs = 1'000'000'000;
+
+}  // namespace
 
 std::string Core::offsets_json(ObjectId topic) const {
   auto at = main_.feeds.find(topic);
@@ -19,13 +26,14 @@ Result<bool> Core::finish_sinks(bool all) {
   int64_t now = deps_.clock.monotonic_ns();
   for (const auto& sink : main_.sinks) {
     if (sink->state == Sink::State::failed || sink->pending() || !sink->has_rows()) continue;
-    if (sink->stalled) continue;
+    if (sink->stalled || sink->behind()) continue;
     if (!all && !sink->due(now)) continue;
     Status done = sink->finish_files(epoch_, sink->of_view ? "{}" : offsets_json(sink->from()));
     if (!done) {
       TRY(main_.guard(*sink, std::move(done).error()));
       continue;
     }
+    settle(*sink);
     if (auto* feed = main_.feed(sink->from())) {
       ByteWriter out;
       feed->save(out);
@@ -37,27 +45,126 @@ Result<bool> Core::finish_sinks(bool all) {
   return any;
 }
 
+int64_t Core::retry_wait_ns(int tries) { return kRetryFirstNs << std::min(tries, kRetryDoublings); }
+
 /// A sink of a topic reads its records again from the end of its last finished files, in a pipeline
-/// of its own: nobody else waits for it.
+/// of its own: nobody else waits for it. One of a view stays, and its rows are kept.
 void Core::restart_stalled_sinks() {
   std::vector<std::shared_ptr<Sink>> stalled;
   for (const auto& sink : main_.sinks) {
     if (sink->stalled) stalled.push_back(sink);
   }
+  bool left = false;
   for (const auto& sink : stalled) {
-    Error error = *sink->stalled;
+    Error error = *std::exchange(sink->stalled, std::nullopt);
+    if (sink->of_view) {
+      postpone(*sink, error);
+      continue;
+    }
     main_.remove(sink->id());
     sink->restart();
     start_backfill({}, {sink});
     if (sink->state == Sink::State::backfilling) postpone(*backfills_.back(), error);
+    left = true;
   }
-  if (!stalled.empty()) drop_unused_feeds();
+  if (left) drop_unused_feeds();
+}
+
+/// A view's sink writes again in a while. Its view goes on, and its rows are kept.
+void Core::postpone(Sink& sink, const Error& error) {
+  int64_t wait_ns = retry_wait_ns(sink.tries++);
+  sink.fall_behind();
+  sink.retry_at_ns = deps_.clock.monotonic_ns() + wait_ns;
+  sink.state = Sink::State::retrying;
+  sink.error = fmt::format("{}; it tries again every {} s, and its rows are kept",
+                           error.to_string(), wait_ns / 1'000'000'000);
+  log_warn("stream", "a sink cannot write and will try again", "sink={} error={}",
+           sink.object().name, sink.error);
+}
+
+/// What it had trouble with is done, unless it is behind.
+void Core::settle(Sink& sink) {
+  if (sink.behind() || sink.state == Sink::State::failed) return;
+  if (sink.state == Sink::State::retrying) sink.state = Sink::State::running;
+  sink.error.clear();
+}
+
+/// Sinks of views that are behind write the rows that are kept, some at a time.
+bool Core::advance_sinks() {
+  limit_sinks();
+  // Rows that a checkpoint is about to store are neither here nor there.
+  if (checkpoint_running_) return false;
+  bool progress = false;
+  for (const auto& sink : main_.sinks) {
+    if (!sink->behind() || sink->state == Sink::State::failed) continue;
+    if (sink->retry_at_ns && deps_.clock.monotonic_ns() < *sink->retry_at_ns) continue;
+    progress = catch_up(*sink) || progress;
+  }
+  restart_stalled_sinks();
+  return progress;
+}
+
+bool Core::catch_up(Sink& sink) {
+  auto done = sink.catch_up(options_.backfill_rows);
+  if (!done) {
+    main_.guard(sink, std::move(done).error()).ignore("it has stalled, or failed");
+    dirty_ = true;
+    return false;
+  }
+  sink.retry_at_ns.reset();
+  // With rows it has got over its trouble when their files are finished.
+  if (*done && !sink.has_rows() && !sink.pending()) {
+    sink.tries = 0;
+    settle(sink);
+  }
+  return true;
+}
+
+/// One that does not get on must not fill the disk with what it waits for.
+void Core::limit_sinks() {
+  int64_t now = deps_.clock.monotonic_ns();
+  if (options_.sink_hold_bytes_max == 0 || now - sinks_measured_ns_ < kMeasureSinksNs) return;
+  sinks_measured_ns_ = now;
+  for (const auto& sink : main_.sinks) {
+    if (sink->state != Sink::State::retrying || (!sink->retry_at_ns && !sink->pending())) continue;
+    if (Status within = check_limit(*sink); !within) {
+      main_.fail(*sink, within.error());
+      dirty_ = true;
+    }
+  }
+  std::erase_if(backfills_, [&](const auto& backfill) {
+    if (!backfill->retry_at_ns || !backfill->pipeline.views.empty()) return false;
+    for (const auto& sink : backfill->pipeline.sinks) {
+      if (Status within = check_limit(*sink); !within) {
+        give_up(*backfill, within.error());
+        return true;
+      }
+    }
+    return false;
+  });
+}
+
+Status Core::check_limit(const Sink& sink) const {
+  uint64_t held = sink.kept_bytes();
+  if (!sink.feed_position.empty()) {
+    auto positions = TRY(TopicFeed::saved_positions(sink.feed_position));
+    for (size_t p = 0; p < positions.size(); ++p) {
+      held += deps_.log.overdue_bytes({sink.from(), static_cast<int32_t>(p)}, positions[p]);
+    }
+  }
+  if (held <= options_.sink_hold_bytes_max) return {};
+  return Error(Code::exhausted,
+               "data_lost: {} bytes were kept for it, and stream.sink.hold.max is {}: {}", held,
+               options_.sink_hold_bytes_max, sink.error)
+      .with_hint(sink.of_view ? "DROP the sink; CREATE one into a new table"
+                              : "DROP it; a new one begins with the records that are left");
 }
 
 std::optional<int64_t> Core::next_sink_due_ns() const {
   std::optional<int64_t> next;
   for (const auto& sink : main_.sinks) {
     if (sink->state == Sink::State::failed || sink->pending() || !sink->has_rows()) continue;
+    if (sink->behind()) continue;
     next = next ? std::min(*next, sink->due_at_ns()) : sink->due_at_ns();
   }
   return next;
@@ -65,7 +172,7 @@ std::optional<int64_t> Core::next_sink_due_ns() const {
 
 bool Core::has_pending_files() const {
   for (const auto& [id, sink] : sinks_) {
-    if (sink->pending() && sink->state != Sink::State::failed) return true;
+    if (sink->pending() && sink->has_table() && sink->state != Sink::State::failed) return true;
   }
   return false;
 }
@@ -79,7 +186,8 @@ bool Core::sinks_hold(Epoch wanted) const {
     if (table != lake_tables_.end() && table->second.snapshot->version() < sink->version) {
       return false;
     }
-    if (!sink->has_rows() && !sink->pending() && epoch_ >= wanted) continue;
+    bool empty = !sink->has_rows() && !sink->behind() && !sink->pending();
+    if (empty && epoch_ >= wanted) continue;
     if (sink->committed < wanted) return false;
   }
   return true;

@@ -102,7 +102,7 @@ Status View::save_state(state::WriteBatch& batch) {
 }
 
 // Positions, key "view/" + 8 bytes id: varint rows, varint changed_at, varint late rows, varint
-// late changed_at, varint row errors, sized last row error; since format 2: varint epoch of the
+// late changed_at, varint row errors, sized last row error; not in format 1: varint epoch of the
 // rows, 4 bytes sum of the plan, sized error of a view that has failed.
 std::string View::meta() const {
   ByteWriter out;
@@ -118,7 +118,7 @@ std::string View::meta() const {
   return std::string(as_text(out.view()));
 }
 
-Result<View::Stored> View::read_meta(std::string_view meta, uint64_t format) {
+Result<View::Stored> View::read_meta(std::string_view meta) {
   ByteReader in(as_bytes(meta));
   Stored stored;
   stored.rows = in.varint();
@@ -127,7 +127,8 @@ Result<View::Stored> View::read_meta(std::string_view meta, uint64_t format) {
   stored.late_changed_at = Epoch(in.varint());
   stored.errors.count = in.varint();
   stored.errors.last = in.sized();
-  if (format > 1) {
+  // A view that was not followed since keeps the record that it had.
+  if (in.ok() && in.remaining() > 0) {
     stored.epoch = Epoch(in.varint());
     stored.plan = in.le<uint32_t>();
     stored.error = in.sized();

@@ -69,12 +69,11 @@ class View {
     uint64_t late_rows = 0;
     Epoch late_changed_at;
     RowErrors errors;
-    std::optional<Epoch> epoch;  ///< That the rows belong to; format 1 does not say.
+    std::optional<Epoch> epoch;  ///< That the rows belong to; a record of format 1 does not say.
     uint32_t plan = 0;           ///< plan_sum() of the plan that made them.
     std::string error;           ///< Not empty: it has failed.
   };
-  /// `format`: of the checkpoint.
-  static Result<Stored> read_meta(std::string_view meta, uint64_t format);
+  static Result<Stored> read_meta(std::string_view meta);
   std::string meta() const;
   /// Tells plans apart.
   uint32_t plan_sum() const;

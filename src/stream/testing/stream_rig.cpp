@@ -59,6 +59,7 @@ Status StreamRig::try_open(bool threads) {
   meta_ = TRY(state::Store::open(files_, path("meta"), {.tables = {"catalog"}}));
   state_ = TRY(state::Store::open(
       files_, path("state"), {.tables = {"views", "state", "positions", "late", "dead_letters"}}));
+  faulty_state_ = make_faulty_store(*state_, store_fault);
   catalog_ = TRY(catalog::Catalog::open(*meta_, used_clock_));
   catalog_->set_journal([this](uint64_t version) {
     return journal_->submit_and_wait(journal::CatalogChange{version}, {});
@@ -89,7 +90,7 @@ Engine::Dependencies StreamRig::dependencies() {
           .clock = used_clock_,
           .metrics = metrics_,
           .duck = *duck_,
-          .store = *state_,
+          .store = *faulty_state_,
           .journal = *journal_,
           .log = *log_,
           .catalog = *catalog_,
@@ -99,10 +100,14 @@ Engine::Dependencies StreamRig::dependencies() {
           }};
 }
 
+Status StreamRig::try_reopen_core(bool patient) {
+  core_ = TRY(Core::open(dependencies(), options, patient));
+  return {};
+}
+
 void StreamRig::reopen_core() {
-  auto next = Core::open(dependencies(), options);
-  ASSERT_TRUE(next.has_value()) << next.error().to_string();
-  core_ = std::move(*next);
+  auto done = try_reopen_core();
+  ASSERT_TRUE(done.has_value()) << done.error().to_string();
 }
 
 std::string StreamRig::error_of(ObjectId id) {
@@ -135,6 +140,7 @@ void StreamRig::kill() {
   core_.reset();
   catalog_.reset();
   lake_tables_.clear();
+  faulty_state_.reset();
   state_.reset();
   meta_.reset();
   log_.reset();

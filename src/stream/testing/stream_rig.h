@@ -3,6 +3,7 @@
 #include "base/sim_file.h"
 #include "catalog/catalog.h"
 #include "stream/core.h"
+#include "stream/testing/faulty_store.h"
 #include "stream/testing/faulty_table.h"
 #include "stream/testing/plan_builder.h"
 #include "stream/testing/table_text.h"
@@ -84,8 +85,11 @@ class StreamRig {
   ManualClock& clock() { return clock_; }
   /// What the engine meets when it opens, reads or writes a table.
   Fault fault;
+  /// What the engine meets when it reads or writes its state. Any thread asks.
+  Fault store_fault;
   /// The core opens its state again, as the engine does after an error.
   void reopen_core();
+  Status try_reopen_core(bool patient = true);
   /// The error of a view or sink ("" when it runs).
   std::string error_of(ObjectId id);
   std::string state_of(ObjectId id);
@@ -112,6 +116,7 @@ class StreamRig {
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<state::Store> meta_;
   std::unique_ptr<state::Store> state_;
+  std::unique_ptr<state::Store> faulty_state_;
   std::unique_ptr<catalog::Catalog> catalog_;
   std::map<ObjectId, std::shared_ptr<lake::Table>> lake_tables_;
   std::mutex lake_mutex_;
