@@ -137,10 +137,12 @@ struct SimFileSystem::State {
     directory.pending_entries.push_back(std::move(change));
   }
 
+  int64_t time() { return clock != nullptr ? clock->now().value : ++ticks; }
+
   InodePtr add_inode(Inode& directory, const std::string& name, bool is_directory) {
     auto inode = std::make_shared<Inode>();
     inode->is_directory = is_directory;
-    inode->modified_ms = ++ticks;
+    inode->modified_ms = time();
     set_entry(directory, name, inode, next_op++);
     return inode;
   }
@@ -163,7 +165,7 @@ struct SimFileSystem::State {
       replay(inode.content, op, op.bytes.size());
     }
     used = used + inode.content.size() - old_size;
-    inode.modified_ms = ++ticks;
+    inode.modified_ms = time();
     if (op.truncate || !op.bytes.empty()) inode.pending.push_back(std::move(op));
     return {};
   }
@@ -266,6 +268,7 @@ struct SimFileSystem::State {
   uint64_t capacity = 0;
   uint64_t used = 0;
   uint64_t next_op = 1;
+  const Clock* clock = nullptr;
   int64_t ticks = 1'000'000'000'000;
   bool dead = false;
 };
@@ -382,6 +385,11 @@ void SimFileSystem::skip_syncs(std::function<bool(const SyncCall& sync)> skip) {
 void SimFileSystem::on_open(std::function<void(const std::string& path)> opening) {
   std::lock_guard lock(state_->mutex);
   state_->opening = std::move(opening);
+}
+
+void SimFileSystem::set_clock(const Clock& clock) {
+  std::lock_guard lock(state_->mutex);
+  state_->clock = &clock;
 }
 
 Status SimFileSystem::flip_bit(const std::string& path, uint64_t bit) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <functional>
@@ -45,6 +46,9 @@ class SimFileSystem final : public FileSystem {
   /// Called before each open with the path, in the thread that opens: so that a test comes between.
   /// Must not open files itself.
   void on_open(std::function<void(const std::string& path)> opening);
+  /// Files are modified at the time of `clock`, which must outlive them; else a millisecond apart,
+  /// from where a ManualClock begins.
+  void set_clock(const Clock& clock);
   /// Flips one bit of the durable content.
   Status flip_bit(const std::string& path, uint64_t bit);
 
