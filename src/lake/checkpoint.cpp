@@ -3,6 +3,7 @@
 #include "duck/parquet.h"
 #include "lake/log_internal.h"
 #include "lake/path_internal.h"
+#include "lake/protocol_internal.h"
 
 #include <algorithm>
 
@@ -12,9 +13,6 @@ namespace {
 using duckdb::LogicalType;
 using duckdb::Value;
 using nlohmann::json;
-
-constexpr int64_t kMsPerDay = 86'400'000;
-constexpr int64_t kTombstoneDays = 7;  // delta.deletedFileRetentionDuration when it is not set
 
 LogicalType text() { return LogicalType(duckdb::LogicalTypeId::VARCHAR); }
 LogicalType number() { return LogicalType(duckdb::LogicalTypeId::BIGINT); }
@@ -246,7 +244,9 @@ Result<Written> write_actions(const Snapshot& snapshot, const std::string& path)
   const TableContext& context = *snapshot.context();
   CheckpointWriter writer(
       TRY(duck::ParquetWriter::create(context.instance, path, checkpoint_columns())));
-  const int64_t oldest = context.clock.now().value - kTombstoneDays * kMsPerDay;
+  // A property that nobody understands keeps them all.
+  auto kept_ms = deleted_file_retention_ms(snapshot.metadata());
+  const int64_t oldest = kept_ms.has_value() ? context.clock.now().value - *kept_ms : 0;
   TRY(writer.put(to_json(snapshot.protocol())));
   TRY(writer.put(to_json(snapshot.metadata())));
   for (const auto& [app_id, transaction] : snapshot.transactions())

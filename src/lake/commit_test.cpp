@@ -212,10 +212,16 @@ class DoubtfulStore final : public ObjectStore {
     return inner_->list(prefix, after, limit);
   }
   Status remove(const std::string& key) override { return inner_->remove(key); }
+  Status remove_many(const std::vector<std::string>& keys) override {
+    return inner_->remove_many(keys);
+  }
   std::string path_of(const std::string& key) const override { return inner_->path_of(key); }
   Result<Staged> stage(const std::string& key) override { return inner_->stage(key); }
   Status publish(const std::vector<Staged>& objects) override { return inner_->publish(objects); }
   void discard(const Staged& object) override { inner_->discard(object); }
+  Result<size_t> discard_abandoned(int64_t before_ms) override {
+    return inner_->discard_abandoned(before_ms);
+  }
 
   int doubts = 0;
 

@@ -2,7 +2,9 @@
 #include "lake/path_internal.h"
 
 #include <algorithm>
+#include <charconv>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -11,14 +13,28 @@ namespace {
 
 constexpr std::string_view kTemporary = ".tmp";
 
-std::string random_suffix() {
+uint32_t random_number() {
   thread_local std::mt19937_64 random{std::random_device{}()};
-  return fmt::format("{:016x}", random());
+  return static_cast<uint32_t>(random());
+}
+
+/// The writer that a name of ours says; nothing for other names.
+std::optional<StagingId> staged_by(std::string_view name) {
+  constexpr size_t kDigits = 16;
+  if (!name.starts_with('.') || !name.ends_with(kTemporary)) return std::nullopt;
+  name.remove_suffix(kTemporary.size());
+  if (name.size() < kDigits + 3 || name[name.size() - kDigits - 1] != '.') return std::nullopt;
+  std::string_view digits = name.substr(name.size() - kDigits);
+  if (digits.find_first_not_of("0123456789abcdef") != std::string_view::npos) return std::nullopt;
+  StagingId writer = 0;
+  std::from_chars(digits.data(), digits.data() + kDigits / 2, writer, 16);
+  return writer;
 }
 
 class LocalStore final : public ObjectStore {
  public:
-  LocalStore(FileSystem& fs, std::string root) : fs_(fs), root_(std::move(root)) {
+  LocalStore(FileSystem& fs, std::string root, StagingId writer)
+      : fs_(fs), root_(std::move(root)), writer_(writer) {
     while (root_.size() > 1 && root_.back() == '/') root_.pop_back();
   }
 
@@ -83,6 +99,18 @@ class LocalStore final : public ObjectStore {
     return fs_.sync_dir(parent_path(path_of(key)));
   }
 
+  Status remove_many(const std::vector<std::string>& keys) override {
+    std::set<std::string> folders;
+    for (const std::string& key : keys) {
+      TRY(check(key));
+      Status removed = fs_.remove(path_of(key));
+      if (!removed.has_value() && removed.error().code() != Code::not_found) return removed;
+      folders.insert(parent_path(path_of(key)));
+    }
+    for (const std::string& folder : folders) TRY(fs_.sync_dir(folder));
+    return {};
+  }
+
   std::string path_of(const std::string& key) const override { return join_path(root_, key); }
 
   Result<Staged> stage(const std::string& key) override {
@@ -91,9 +119,9 @@ class LocalStore final : public ObjectStore {
     std::string folder = parent_path(path);
     TRY(make_folder(folder));
     std::string name = path.substr(folder.size() + 1);
-    return Staged{
-        .key = key,
-        .path = join_path(folder, fmt::format(".{}.{}{}", name, random_suffix(), kTemporary))};
+    return Staged{.key = key,
+                  .path = join_path(folder, fmt::format(".{}.{:08x}{:08x}{}", name, writer_,
+                                                        random_number(), kTemporary))};
   }
 
   Status publish(const std::vector<Staged>& objects) override {
@@ -114,6 +142,12 @@ class LocalStore final : public ObjectStore {
 
   void discard(const Staged& object) override {
     fs_.remove(object.path).ignore("a temporary file that stays is never listed nor read");
+  }
+
+  Result<size_t> discard_abandoned(int64_t before_ms) override {
+    size_t found = 0;
+    TRY(discard_in(root_, before_ms, found));
+    return found;
   }
 
  private:
@@ -174,6 +208,26 @@ class LocalStore final : public ObjectStore {
     return {};
   }
 
+  Status discard_in(const std::string& folder, int64_t before_ms, size_t& found) {
+    auto entries = fs_.list(folder);
+    if (!entries.has_value()) {
+      if (entries.error().code() == Code::not_found) return {};
+      return std::move(entries).error();
+    }
+    for (const FileInfo& entry : *entries) {
+      if (entry.is_directory) {
+        TRY(discard_in(join_path(folder, entry.name), before_ms, found));
+        continue;
+      }
+      auto writer = staged_by(entry.name);
+      if (!writer || *writer == writer_ || entry.modified_ms >= before_ms) continue;
+      Status removed = fs_.remove(join_path(folder, entry.name));
+      if (removed.has_value()) ++found;
+      if (!removed.has_value() && removed.error().code() != Code::not_found) return removed;
+    }
+    return {};
+  }
+
   Status collect(const std::string& folder, const std::string& prefix, const std::string& after,
                  std::vector<ObjectInfo>& found) {
     auto entries = fs_.list(folder.empty() ? root_ : path_of(folder));
@@ -202,6 +256,7 @@ class LocalStore final : public ObjectStore {
 
   FileSystem& fs_;
   std::string root_;
+  StagingId writer_;
   std::mutex mutex_;
   std::set<std::string> durable_;         ///< Folders whose own entry is on the disk.
   std::set<std::string> unsynced_above_;  ///< Folders above the root with entries that we made.
@@ -209,8 +264,10 @@ class LocalStore final : public ObjectStore {
 
 }  // namespace
 
-std::unique_ptr<ObjectStore> make_local_store(FileSystem& fs, std::string root) {
-  return std::make_unique<LocalStore>(fs, std::move(root));
+StagingId new_staging_id() { return random_number(); }
+
+std::unique_ptr<ObjectStore> make_local_store(FileSystem& fs, std::string root, StagingId writer) {
+  return std::make_unique<LocalStore>(fs, std::move(root), writer);
 }
 
 }  // namespace ziwa::lake

@@ -11,6 +11,7 @@ namespace ziwa::lake {
 namespace {
 
 constexpr size_t kListingMax = 5'000'000;
+constexpr size_t kUuidSize = 36;  ///< In the name of a v2 checkpoint.
 
 /// What the names in _delta_log say.
 struct Listing {
@@ -53,13 +54,13 @@ void note(const std::string& key, Listing& listing) {
     return;
   }
   std::string_view word = take_word(name);
+  if (word.size() == kUuidSize) {
+    if (name == "parquet" || name == "json") listing.v2_checkpoints.try_emplace(*version, key);
+    return;
+  }
   auto part = number(word, 10);
   auto total = number(take_word(name), 10);
-  if (part && total && name == "parquet") {
-    listing.parts[{*version, *total}].push_back(key);
-  } else {
-    listing.v2_checkpoints.try_emplace(*version, key);  // 00...2.checkpoint.<uuid>.parquet or .json
-  }
+  if (part && total && name == "parquet") listing.parts[{*version, *total}].push_back(key);
 }
 
 Result<Listing> list_log(const TableContext& context, const std::string& after) {
@@ -69,14 +70,9 @@ Result<Listing> list_log(const TableContext& context, const std::string& after) 
   return listing;
 }
 
-struct Checkpoint {
-  int64_t version = -1;
-  std::vector<std::string> keys;
-};
-
 /// The newest complete checkpoint up to `limit`.
-std::optional<Checkpoint> choose_checkpoint(const Listing& listing, int64_t limit) {
-  Checkpoint best;
+std::optional<CheckpointFiles> choose_checkpoint(const Listing& listing, int64_t limit) {
+  CheckpointFiles best;
   for (int64_t version : listing.checkpoints) {
     if (version <= limit && version > best.version) best = {version, {checkpoint_key(version)}};
   }
@@ -106,13 +102,29 @@ std::string listing_start(const TableContext& context) {
   return version > 0 ? fmt::format("{}{:020}", kLogFolder, version) : "";
 }
 
-/// Commits behind a checkpoint may be cleaned up; after the last one they must all be there.
-Error missing_commit(const Listing& listing, int64_t version) {
-  auto newest = choose_checkpoint(listing, std::numeric_limits<int64_t>::max());
-  if (newest && newest->version >= version) {
-    return Error(Code::not_found, "version {} of the Delta table was cleaned up", version);
+/// The oldest version that can be read, as far as a listing of the whole log says.
+std::optional<int64_t> oldest_version(const Listing& listing) {
+  if (listing.commits.contains(0)) return 0;
+  std::optional<int64_t> oldest;
+  auto take = [&](int64_t version) { oldest = std::min(oldest.value_or(version), version); };
+  if (!listing.checkpoints.empty()) take(*listing.checkpoints.begin());
+  if (!listing.v2_checkpoints.empty()) take(listing.v2_checkpoints.begin()->first);
+  for (const auto& [id, keys] : listing.parts) {
+    if (static_cast<int64_t>(keys.size()) == id.second) take(id.first);
   }
-  return Error(Code::corrupt, "the Delta log has a gap: version {} is missing", version);
+  return oldest;
+}
+
+/// Commits behind a checkpoint may be cleaned up; after the last one they must all be there.
+Error missing_commit(const Listing& listing, int64_t target, int64_t version) {
+  auto newest = choose_checkpoint(listing, std::numeric_limits<int64_t>::max());
+  if (!newest || newest->version < version) {
+    return Error(Code::corrupt, "the Delta log has a gap: version {} is missing", version);
+  }
+  Error error(Code::not_found, "version {} of the Delta table was cleaned up", target);
+  auto oldest = oldest_version(listing);
+  if (!oldest || *oldest <= target) return error;
+  return std::move(error).with_hint(fmt::format("the oldest that can be read is {}", *oldest));
 }
 
 Result<SnapshotPtr> load_from(const TableContextPtr& context, const Listing& listing,
@@ -126,7 +138,7 @@ Result<SnapshotPtr> load_from(const TableContextPtr& context, const Listing& lis
   }
   while (version < target) {
     ++version;
-    if (!listing.commits.contains(version)) return missing_commit(listing, version);
+    if (!listing.commits.contains(version)) return missing_commit(listing, target, version);
     TRY(replay.apply(TRY(read_commit(*context, version)), version));
   }
   return replay.finish();
@@ -150,6 +162,37 @@ bool covers(const Listing& listing, int64_t target) {
 
 }  // namespace
 
+std::optional<int64_t> commit_of(const std::string& key) {
+  if (!key.starts_with(kLogFolder)) return std::nullopt;
+  std::string_view name = std::string_view(key).substr(std::string_view(kLogFolder).size());
+  auto version = number(take_word(name), 20);
+  return name == "json" ? version : std::nullopt;
+}
+
+bool is_covered(const std::string& key, int64_t version) {
+  if (!key.starts_with(kLogFolder)) return false;
+  std::string_view name = std::string_view(key).substr(std::string_view(kLogFolder).size());
+  auto own = number(take_word(name), 20);
+  if (!own) return false;
+  if (name == "json" || name == "crc") return *own < version;
+  std::string_view word = take_word(name);
+  if (word != "checkpoint") {
+    return number(word, 20) && name == "compacted.json" && *own <= version;
+  }
+  Listing alone;
+  note(key, alone);
+  const bool is_checkpoint =
+      !alone.checkpoints.empty() || !alone.parts.empty() || !alone.v2_checkpoints.empty();
+  return is_checkpoint && *own < version;
+}
+
+std::optional<CheckpointFiles> newest_checkpoint(const std::vector<std::string>& log,
+                                                 int64_t limit) {
+  Listing listing;
+  for (const std::string& key : log) note(key, listing);
+  return choose_checkpoint(listing, limit);
+}
+
 std::string commit_key(int64_t version) {
   return fmt::format("{}{:020}.json", kLogFolder, version);
 }
@@ -159,13 +202,20 @@ std::string checkpoint_key(int64_t version) {
 }
 
 Result<Actions> read_commit(const TableContext& context, int64_t version) {
-  Bytes content = TRY(context.store->get(commit_key(version)));
-  auto actions = parse_commit(content);
+  auto content = context.store->get(commit_key(version));
+  if (!content.has_value()) {
+    if (content.error().code() != Code::not_found) return std::move(content).error();
+    return Error(Code::not_found,
+                 "the Delta log has no version {}: it was cleaned up, or never was", version);
+  }
+  auto actions = parse_commit(*content);
   if (!actions.has_value()) return std::move(actions).error().context(commit_key(version));
   return actions;
 }
 
-Result<SnapshotPtr> load_snapshot(const TableContextPtr& context, std::optional<int64_t> version) {
+namespace {
+
+Result<SnapshotPtr> load_once(const TableContextPtr& context, std::optional<int64_t> version) {
   std::string start = listing_start(*context);
   Listing listing = TRY(list_log(*context, start));
   int64_t target = version.value_or(newest_version(listing));
@@ -181,6 +231,15 @@ Result<SnapshotPtr> load_snapshot(const TableContextPtr& context, std::optional<
         .with_hint(fmt::format("the newest is {}", newest));
   }
   return load_from(context, listing, target);
+}
+
+}  // namespace
+
+Result<SnapshotPtr> load_snapshot(const TableContextPtr& context, std::optional<int64_t> version) {
+  auto loaded = load_once(context, version);
+  if (loaded.has_value() || loaded.error().code() == Code::unsupported) return loaded;
+  // Perhaps a clean-up, ours or another engine's, took what the listing named.
+  return load_once(context, version);
 }
 
 Result<SnapshotPtr> follow(const SnapshotPtr& base) {

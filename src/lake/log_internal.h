@@ -14,6 +14,21 @@ std::string commit_key(int64_t version);
 /// "_delta_log/00000000000000000012.checkpoint.parquet".
 std::string checkpoint_key(int64_t version);
 
+/// The version of a key like commit_key().
+std::optional<int64_t> commit_of(const std::string& key);
+/// Whether a checkpoint of `version` makes an object of the log needless: commits, checkpoints and
+/// checksums of lower versions, and compacted commits that begin at it or lower. Never of others.
+bool is_covered(const std::string& key, int64_t version);
+
+/// A complete checkpoint.
+struct CheckpointFiles {
+  int64_t version = -1;
+  std::vector<std::string> keys;
+};
+/// The newest up to `limit` among the objects of the log.
+std::optional<CheckpointFiles> newest_checkpoint(const std::vector<std::string>& log,
+                                                 int64_t limit);
+
 /// Loads the newest state, or that at `version`. Errors: not_found (no table, or no such version),
 /// corrupt, unsupported.
 Result<SnapshotPtr> load_snapshot(const TableContextPtr& context, std::optional<int64_t> version);

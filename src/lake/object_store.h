@@ -35,6 +35,8 @@ class ObjectStore {
   virtual Result<std::vector<ObjectInfo>> list(const std::string& prefix, const std::string& after,
                                                size_t limit) = 0;
   virtual Status remove(const std::string& key) = 0;
+  /// Removes many; missing ones are fine. On an error some may be gone.
+  virtual Status remove_many(const std::vector<std::string>& keys) = 0;
   /// Where DuckDB's Parquet reader finds an object: a path of the file layer (local) or a URL.
   virtual std::string path_of(const std::string& key) const = 0;
   /// An object that is written by path: its file is at `path` until publish() gives it its name.
@@ -49,10 +51,20 @@ class ObjectStore {
   virtual Status publish(const std::vector<Staged>& objects) = 0;
   /// Removes a staged file that will not be published.
   virtual void discard(const Staged& object) = 0;
+  /// Removes what was staged, was last written before `before_ms` and has a name that only we give:
+  /// what a crash left. Never what this store staged itself, nor one with the same `writer` (see
+  /// make_local_store). Returns how many.
+  virtual Result<size_t> discard_abandoned(int64_t before_ms) = 0;
 };
 
+/// Tells the staged files of one run of a program from those of others. Random.
+using StagingId = uint32_t;
+StagingId new_staging_id();
+
 /// Objects are files under `root`, which is made when first written to; put_new is rename_new of a
-/// synced temporary file. Temporary files end in ".tmp" and are never listed.
-std::unique_ptr<ObjectStore> make_local_store(FileSystem& fs, std::string root);
+/// synced temporary file. Temporary files are named `.<name>.<16 hex digits>.tmp`, of which the
+/// first 8 are `writer`, and are never listed.
+std::unique_ptr<ObjectStore> make_local_store(FileSystem& fs, std::string root,
+                                              StagingId writer = new_staging_id());
 
 }  // namespace ziwa::lake

@@ -1,6 +1,9 @@
 #include "lake/protocol_internal.h"
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <sstream>
 
 namespace ziwa::lake {
 namespace {
@@ -40,6 +43,18 @@ bool has_check_constraint(const Metadata& metadata) {
   return std::any_of(
       metadata.configuration.begin(), metadata.configuration.end(),
       [](const auto& entry) { return entry.first.starts_with("delta.constraints."); });
+}
+
+/// Months and years have no length: Delta refuses them here too.
+std::optional<int64_t> unit_ms(std::string_view unit) {
+  constexpr std::pair<std::string_view, int64_t> kUnits[] = {
+      {"week", 7 * kMsPerDay}, {"day", kMsPerDay}, {"hour", 3'600'000},
+      {"minute", 60'000},      {"second", 1'000},  {"millisecond", 1}};
+  if (unit.ends_with('s')) unit.remove_suffix(1);
+  for (const auto& [name, ms] : kUnits) {
+    if (name == unit) return ms;
+  }
+  return std::nullopt;
 }
 
 /// Features that ask nothing of an appending writer beyond what check_writable looks at itself.
@@ -93,6 +108,44 @@ Status check_writable(const Protocol& protocol, const Metadata& metadata, bool r
   }
   if (is_true(metadata, "delta.enableChangeDataFeed")) return feature("written", "changeDataFeed");
   return {};
+}
+
+Result<int64_t> duration_property_ms(const Metadata& metadata, const std::string& name,
+                                     int64_t otherwise) {
+  std::string text = property(metadata, name);
+  if (text.empty()) return otherwise;
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::istringstream words(text.starts_with("interval") ? text.substr(8) : text);
+  int64_t total = 0;
+  std::string count;
+  std::string unit;
+  bool any = false;
+  while (words >> count) {
+    int64_t number = 0;
+    auto [end, failed] = std::from_chars(count.data(), count.data() + count.size(), number);
+    bool fits = failed == std::errc() && end == count.data() + count.size() && number >= 0 &&
+                static_cast<bool>(words >> unit);
+    auto length = fits ? unit_ms(unit) : std::nullopt;
+    int64_t part = 0;
+    fits = length && !__builtin_mul_overflow(number, *length, &part) &&
+           !__builtin_add_overflow(total, part, &total);
+    if (!fits) break;
+    any = true;
+    count.clear();
+  }
+  if (any && count.empty()) return total;
+  return Error(Code::invalid_argument, "the table property {} = \"{}\" is not a length of time",
+               name, property(metadata, name));
+}
+
+bool flag_property(const Metadata& metadata, const std::string& name, bool otherwise) {
+  const std::string text = property(metadata, name);
+  return text == "true" || (text != "false" && otherwise);
+}
+
+Result<int64_t> deleted_file_retention_ms(const Metadata& metadata) {
+  return duration_property_ms(metadata, "delta.deletedFileRetentionDuration", 7 * kMsPerDay);
 }
 
 Protocol protocol_for(bool has_timestamp_without_zone) {

@@ -1,12 +1,15 @@
 #include "lake/table.h"
 
 #include "base/log.h"
+#include "lake/clean_up_internal.h"
 #include "lake/log_internal.h"
 #include "lake/path_internal.h"
 #include "lake/protocol_internal.h"
 #include "lake/scan_internal.h"
 #include "lake/table_writer_internal.h"
 
+#include <atomic>
+#include <limits>
 #include <mutex>
 
 namespace ziwa::lake {
@@ -16,6 +19,7 @@ using nlohmann::json;
 
 constexpr int kCommitAttemptsMax = 100;
 constexpr int64_t kCheckpointInterval = 10;
+constexpr int64_t kCleanRetryMs = 600'000;  ///< After a clean-up that failed.
 constexpr const char* kEngine = "Ziwa/0.1.0";
 
 int64_t checkpoint_interval(const Metadata& metadata) {
@@ -119,6 +123,7 @@ class DeltaTable final : public Table {
   }
 
   Result<std::vector<Change>> changes(int64_t from, int64_t to) override;
+  Result<Cleaned> clean(const CleanUp& how) override;
 
  private:
   SnapshotPtr current() const {
@@ -144,8 +149,16 @@ class DeltaTable final : public Table {
   Status put_commit(int64_t version, const std::string& lines) const;
   SnapshotPtr applied(const SnapshotPtr& base, Actions actions);
 
+  Result<Cleaned> clean_now(const CleanUp& how);
+
   TableContextPtr context_;
-  std::mutex commit_mutex_;  ///< One commit or refresh at a time.
+  std::mutex clean_mutex_;          ///< One clean-up at a time; guards the next four.
+  std::optional<int64_t> cleaned_;  ///< Day, since 1970 in UTC, of the last clean-up.
+  std::optional<int64_t> held_at_;  ///< checkpoints_ when somebody's need held one back.
+  std::optional<int64_t> retry_ms_;
+  bool staged_cleaned_ = false;
+  std::atomic<int64_t> checkpoints_ = 0;  ///< Written by us.
+  std::mutex commit_mutex_;               ///< One commit or refresh at a time.
   mutable std::mutex snapshot_mutex_;
   SnapshotPtr snapshot_;
 };
@@ -243,6 +256,7 @@ Result<SnapshotPtr> DeltaTable::commit_locked(const Commit& commit) {
       publish(now);
       if (now->version() % checkpoint_interval(now->metadata()) == 0) {
         Status written = write_checkpoint(*now);
+        ++checkpoints_;
         if (!written.has_value()) {
           log_warn("lake", "checkpoint not written; the next will be",
                    "table={} version={} error={}", context_->store->path_of(""), now->version(),
@@ -297,6 +311,45 @@ Result<std::vector<Table::Change>> DeltaTable::changes(int64_t from, int64_t to)
   append(removed, -1);
   append(added, 1);
   return changes;
+}
+
+Result<Cleaned> DeltaTable::clean(const CleanUp& how) {
+  std::lock_guard guard(clean_mutex_);
+  const int64_t now_ms = context_->clock.now().value;
+  const int64_t day = now_ms / kMsPerDay;
+  const bool due = cleaned_ != day || (held_at_ && *held_at_ != checkpoints_);
+  // A clock that went back does not keep it waiting.
+  const bool waits = retry_ms_ && now_ms < *retry_ms_ && now_ms + kCleanRetryMs >= *retry_ms_;
+  if (!due || waits) return Cleaned();
+  auto done = clean_now(how);
+  // A property that makes no sense makes none in ten minutes either.
+  const bool over = done.has_value() || done.error().code() == Code::invalid_argument;
+  if (over) cleaned_ = day;
+  retry_ms_ = over ? std::nullopt : std::optional(now_ms + kCleanRetryMs);
+  return done;
+}
+
+Result<Cleaned> DeltaTable::clean_now(const CleanUp& how) {
+  const int64_t checkpoints = checkpoints_;
+  auto round = TRY(CleanUpRound::begin(context_));
+  const Needs needs = TRY(how.needs());
+  // Whatever was committed before its writer stopped needing it is in this one.
+  TRY(refresh());
+  SnapshotPtr now = current();
+  held_at_.reset();
+  if (check_writable(now->protocol(), now->metadata(), false).has_value()) {
+    TRY(round.clean_log(*now, needs));
+    TRY(round.clean_data(*now, needs));
+  }
+  if (round.held_back()) held_at_ = checkpoints;
+  Cleaned cleaned = round.cleaned();
+  if (how.only_us && staged_cleaned_) return cleaned;
+  const int64_t before_ms =
+      how.only_us ? std::numeric_limits<int64_t>::max()
+                  : context_->clock.now().value - TRY(deleted_file_retention_ms(now->metadata()));
+  cleaned.staged = TRY(context_->store->discard_abandoned(before_ms));
+  staged_cleaned_ = true;
+  return cleaned;
 }
 
 Status check_partition_columns(const TableColumns& columns) {

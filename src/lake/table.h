@@ -8,9 +8,11 @@
 #include "duck/parquet.h"
 #include "lake/object_store.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -89,6 +91,34 @@ class TableWriter {
   virtual Result<std::vector<DataFile>> finish() = 0;
 };
 
+/// What is still needed of a table besides its newest version and what snapshots hold.
+struct Needs {
+  /// The lowest version that somebody will ask for by at_version(), or read the changes after.
+  std::optional<int64_t> version;
+  /// Data files that are written and will be committed later, known to others until then. Nothing:
+  /// it is not known which; then no data file is removed.
+  std::optional<std::set<std::string>> files = std::set<std::string>();
+
+  /// Both needs at once.
+  void add(const Needs& other);
+};
+
+/// How to clean a table up, see Table::clean().
+struct CleanUp {
+  /// Asked when the files have been listed: what is finished after that may be left out. An error
+  /// ends the clean-up before anything was removed.
+  std::function<Result<Needs>()> needs;
+  /// Nobody else stages files here under names like ours: those of earlier runs go at once.
+  bool only_us = false;
+};
+
+/// How many objects a clean-up removed.
+struct Cleaned {
+  size_t log = 0;     ///< Commits, checkpoints and what belongs to them.
+  size_t data = 0;    ///< Data files.
+  size_t staged = 0;  ///< Files that were being written.
+};
+
 /// A Delta table. We write protocol reader 1 and writer 2, or 3 and 7 with the feature timestampNtz
 /// when a column is a TIMESTAMP without zone. Features that cannot be read, or not be written, are
 /// refused by name: docs/formats/delta.md. Any thread.
@@ -110,7 +140,7 @@ class Table {
   /// The newest version that is known; refresh() looks for commits of other writers.
   virtual TableSnapshotPtr snapshot() const = 0;
   virtual Result<TableSnapshotPtr> refresh() = 0;
-  /// Errors: not_found (never was, or cleaned up).
+  /// Errors: not_found (never was, or cleaned up; the hint names the oldest that is there).
   virtual Result<TableSnapshotPtr> at_version(int64_t version) = 0;
   virtual Result<std::unique_ptr<TableWriter>> writer(uint64_t file_bytes) = 0;
   /// The newest version with `files` in place of its own: what is written, but not committed yet.
@@ -131,6 +161,21 @@ class Table {
     int weight = 1;
   };
   virtual Result<std::vector<Change>> changes(int64_t from, int64_t to) = 0;
+  /// Removes what nobody needs any more; does so at the first call and then once a day (and again
+  /// after a checkpoint while Needs::version holds it back), else returns at once:
+  /// - commits and checkpoints before the newest checkpoint that is at or before both
+  /// Needs::version
+  ///   and the version of `delta.logRetentionDuration` ago (30 days, back to midnight UTC), unless
+  ///   `delta.enableExpiredLogCleanup` is false;
+  /// - data files with names that we give, unchanged for `delta.deletedFileRetentionDuration` (7
+  ///   days), that no kept version names: of writers that died before their commit, and of versions
+  ///   that are gone;
+  /// - staged files of other runs, see CleanUp::only_us.
+  /// Nothing of the first two of a table that we may not write to. Reads the checkpoint that stays
+  /// before anything before it goes. Beside readers and commits; blocks for long. Errors: of the
+  /// store, of `needs`; the next try is then ten minutes later.
+  /// Source: PROTOCOL.md, "Metadata Cleanup"; VACUUM.
+  virtual Result<Cleaned> clean(const CleanUp& how) = 0;
 };
 
 }  // namespace ziwa::lake

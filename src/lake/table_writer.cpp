@@ -6,11 +6,16 @@
 #include "lake/table_writer_internal.h"
 
 #include <algorithm>
+#include <cctype>
 #include <random>
 #include <unordered_map>
 
 namespace ziwa::lake {
 namespace {
+
+// The name of a data file: these around a UUID.
+constexpr std::string_view kFileHead = "part-00000-";
+constexpr std::string_view kFileTail = ".c000.zstd.parquet";
 
 constexpr size_t kFolderBytesMax = 120;  // of one partition folder; longer values go without
 
@@ -209,7 +214,7 @@ class Writer final : public TableWriter {
       }
       folder += part + "/";
     }
-    return fmt::format("{}part-00000-{}.c000.zstd.parquet", folder, random_uuid());
+    return fmt::format("{}{}{}{}", folder, kFileHead, random_uuid(), kFileTail);
   }
 
   Status close(const std::string& key) {
@@ -284,6 +289,21 @@ Result<std::unique_ptr<TableWriter>> make_table_writer(const SnapshotPtr& snapsh
   auto writer = std::make_unique<Writer>(snapshot, file_bytes);
   TRY(writer->prepare());
   return std::unique_ptr<TableWriter>(std::move(writer));
+}
+
+bool is_our_data_file(const std::string& key) {
+  constexpr std::string_view kUuid = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  std::string_view name = key;
+  // Folders that begin so are nobody's data, unless a column is named so.
+  const bool hidden = name.starts_with('_') || name.starts_with('.');
+  if (hidden && name.substr(0, name.find('/')).find('=') == std::string_view::npos) return false;
+  name.remove_prefix(name.rfind('/') + 1);
+  if (name.size() != kFileHead.size() + kUuid.size() + kFileTail.size()) return false;
+  if (!name.starts_with(kFileHead) || !name.ends_with(kFileTail)) return false;
+  return std::equal(
+      kUuid.begin(), kUuid.end(), name.begin() + kFileHead.size(), [](char expected, char c) {
+        return expected == '-' ? c == '-' : std::isxdigit(static_cast<unsigned char>(c));
+      });
 }
 
 std::string random_uuid() {

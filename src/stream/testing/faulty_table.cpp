@@ -54,6 +54,7 @@ class FaultyTable final : public lake::Table {
     TRY(ask(fault_, "changes"));
     return inner_->changes(from, to);
   }
+  Result<lake::Cleaned> clean(const lake::CleanUp& how) override { return inner_->clean(how); }
 
  private:
   std::shared_ptr<lake::Table> inner_;
