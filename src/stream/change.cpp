@@ -52,6 +52,7 @@ void Core::drop(const catalog::Object& object) {
       break;
     case catalog::Kind::table:
       lake_tables_.erase(id);
+      saved_tables_.erase(id);
       broken_tables_.erase(id);
       remove_later([id, this](state::WriteBatch& batch) {
         batch.remove(tables_.positions, key_of(kTablePrefix, id));

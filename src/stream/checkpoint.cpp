@@ -49,6 +49,7 @@ Status Core::save_feeds(Checkpoint& checkpoint) {
     ByteWriter out;
     out.svarint(table.snapshot->version());
     batch.put(tables_.positions, key_of(kTablePrefix, id), as_text(out.view()));
+    checkpoint.tables[id] = table.snapshot->version();
   }
   for (const auto& [topic, event] : unsaved_idle_) {
     batch.put(tables_.positions, idle_key(topic, event.entry, event.partition), "");
@@ -167,6 +168,8 @@ Status Core::end_checkpoint(Checkpoint& checkpoint) {
   const auto saved = joined_.begin() + static_cast<ptrdiff_t>(joined_saved_);
   std::for_each(joined_.begin(), saved, [&](const auto& holds) { let_go(holds); });
   joined_.erase(joined_.begin(), saved);
+  // A table that is not open keeps the version that it had.
+  for (const auto& [table, version] : checkpoint.tables) saved_tables_[table] = version;
   for (const auto& [partition, offset] : checkpoint.positions) {
     // Meanwhile its feed may have gone, or a sink have come that needs more.
     if (!main_.feeds.contains(partition.topic)) continue;
@@ -193,6 +196,36 @@ Status Core::end_checkpoint(Checkpoint& checkpoint) {
   }
   publish();
   return {};
+}
+
+std::map<ObjectId, lake::Needs> Core::table_needs() const {
+  std::map<ObjectId, lake::Needs> needs;
+  for (const auto& [id, table] : lake_tables_) {
+    auto saved = saved_tables_.find(id);
+    int64_t version = table.snapshot->version();
+    if (saved != saved_tables_.end()) version = std::min(version, saved->second);
+    for (const auto& backfill : backfills_) {
+      auto read = backfill->tables.find(id);
+      if (read != backfill->tables.end() && read->second >= 0)
+        version = std::min(version, read->second);
+    }
+    needs[id].version = version;
+  }
+  for (const auto& object : deps_.catalog.snapshot()->all()) {
+    if (object->kind() != catalog::Kind::sink) continue;
+    auto table = needs.find(object->sink().into);
+    if (table == needs.end()) continue;
+    auto sink = sinks_.find(object->id);
+    if (sink == sinks_.end()) {
+      table->second.files.reset();  // Its pending files are in a checkpoint, not in memory.
+    } else if (const auto& pending = sink->second->pending()) {
+      for (const auto& file : pending->files)
+        if (table->second.files) table->second.files->insert(file.path);
+    } else if (sink->second->state == Sink::State::failed) {
+      table->second.files.reset();  // Perhaps it failed because these could not be read.
+    }
+  }
+  return needs;
 }
 
 }  // namespace ziwa::stream

@@ -55,6 +55,7 @@ struct Checkpoint {
   std::vector<Frozen> frozen;
   std::vector<Commit> commits;
   std::vector<std::pair<PartitionId, Offset>> positions;  ///< Of the main feeds, for holds.
+  std::map<ObjectId, int64_t> tables;                     ///< Versions that it refers to.
   Status outcome;
   int64_t begun_ns = 0;
 };
@@ -121,6 +122,9 @@ class Core {
   /// Whether some partition may still become idle.
   bool watches_idleness() const;
 
+  /// What a clean-up must leave of each open table: what a start, a backfill and pending commits
+  /// of sinks refer to. Tables that are not in it must not be cleaned up.
+  std::map<ObjectId, lake::Needs> table_needs() const;
   std::vector<ViewStatus> view_status() const;
   std::vector<SinkStatus> sink_status() const;
   std::shared_ptr<data::Scan> dead_letters();
@@ -267,6 +271,8 @@ class Core {
   std::map<ObjectId, std::shared_ptr<View>> views_;  ///< All.
   std::map<ObjectId, std::shared_ptr<Sink>> sinks_;  ///< All.
   std::map<ObjectId, LakeTable> lake_tables_;
+  /// Versions that the last durable checkpoint refers to: a start reads the changes after them.
+  std::map<ObjectId, int64_t> saved_tables_;
   /// Views and sinks that could not even be made, and why.
   std::map<ObjectId, std::string> broken_views_;
   std::map<ObjectId, std::string> broken_sinks_;

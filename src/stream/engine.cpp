@@ -165,6 +165,15 @@ class ThreadedEngine final : public Engine {
     }
   }
 
+  Result<std::map<ObjectId, lake::Needs>> table_needs() const override {
+    std::map<ObjectId, lake::Needs> needs;
+    TRY(ask([&](Core& core) {
+      needs = core.table_needs();
+      return Status();
+    }));
+    return needs;
+  }
+
   Status stop() override {
     stop_threads();
     return {};

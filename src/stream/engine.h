@@ -140,6 +140,10 @@ class Engine {
   virtual Status checkpoint() = 0;
   /// Commits all pending sink output and waits, so that sinks hold everything up to `epoch`.
   virtual Status flush_sinks(Epoch epoch, int64_t timeout_ms) = 0;
+  /// What cleaning up must leave of each lake table; one that is not in it must not be cleaned up
+  /// now. Asked after the files were listed: a file that was there then is pending here, or
+  /// committed. Waits for the step that runs.
+  virtual Result<std::map<ObjectId, lake::Needs>> table_needs() const = 0;
   virtual Status stop() = 0;
 };
 

@@ -215,6 +215,7 @@ Status Core::load_objects() {
       if (auto meta = TRY(stored_meta(kTablePrefix, object->id))) {
         ByteReader in(as_bytes(*meta));
         version = in.svarint();
+        saved_tables_[object->id] = *version;
       }
       open_table(object, version);
     } else if (object->kind() == catalog::Kind::topic) {

@@ -49,6 +49,9 @@ class FakeEngine final : public stream::Engine {
     return {};
   }
   Status flush_sinks(Epoch, int64_t) override { return {}; }
+  Result<std::map<ObjectId, lake::Needs>> table_needs() const override {
+    return std::map<ObjectId, lake::Needs>();
+  }
   Status stop() override { return {}; }
 
   /// Readers stay at `epoch` from now on; nullopt: they follow again.
