@@ -218,10 +218,10 @@ TEST(Engine, SleepsWhileACheckpointTakesLong) {
 }
 
 TEST(Engine, ACheckpointIsNotBegunOnACoreThatHasFailed) {
+  std::atomic<int> refusals = 0;
   StreamRig rig;
   rig.options.checkpoint_interval_ms = 1'000'000;
   rig.options.checkpoint_interval_max_ms = 1'000'000;
-  std::atomic<int> refusals = 0;
   // As a checkpoint that finds no room for its bytes, where there is room for a small one.
   rig.store_fault = [&](std::string_view call) -> Status {
     if (call != "write" || refusals == 0) return {};
