@@ -150,7 +150,7 @@ Status Engines::open_duck(const Options& options) {
                         .allowed_directories = std::move(folders)}));
   tables_ = std::make_unique<LakeTables>(environment_.fs, *duck_, environment_.clock,
                                          directory_.below("lake"));
-  TRY(tables_->drop_unknown(*catalog_->snapshot()));
+  TRY(tables_->set_aside_unknown(*catalog_->snapshot()));
   catalog_->watch(tables_->watcher());
   return {};
 }
@@ -246,9 +246,31 @@ Status Engines::apply_project(const std::string& directory, bool allow_drop) {
   return {};
 }
 
+void Engines::clean_tables() {
+  auto catalog = catalog_->snapshot();
+  tables_->clean(*catalog, [&](const catalog::Object& table) -> Result<lake::Needs> {
+    // In this order: what a load has promised is committed before the catalog forgets it.
+    auto of_streams = TRY(stream_->table_needs());
+    auto needs = of_streams.find(table.id);
+    if (needs == of_streams.end()) {
+      return Error(Code::unavailable, "it is not open in the streams");
+    }
+    auto object = catalog_->snapshot()->find(table.id);
+    if (object && object->table().pending_load) {
+      const auto& pending = *object->table().pending_load;
+      lake::Needs of_load{.version = pending.replaces};
+      for (const auto& file : pending.files)
+        of_load.files->insert(TRY(lake::data_file_from_json(file)).path);
+      needs->second.add(of_load);
+    }
+    return std::move(needs->second);
+  });
+}
+
 Status Engines::maintain() {
   // A partition in trouble must not keep the journal from being trimmed.
   auto cared = log_->enforce_retention();
+  clean_tables();
   TRY(journal_->trim(journal_->durable()));
   if (!cared) return std::move(cared).error();
   return {};

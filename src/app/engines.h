@@ -49,8 +49,8 @@ class Engines {
   Status stop();
   /// Brings the server to what the project says, as `ziwa apply` does.
   Status apply_project(const std::string& directory, bool allow_drop = false);
-  /// One round of housekeeping: retention, checkpoints of the log, trimming of the journal. Blocks
-  /// on the disk.
+  /// One round of housekeeping: retention, checkpoints of the log, cleaning up of the lake,
+  /// trimming of the journal. Blocks on the disk. One thread.
   Status maintain();
 
   const std::string& data_directory() const { return directory_.path(); }
@@ -68,6 +68,7 @@ class Engines {
   Status open_duck(const Options& options);
   Status open_streams();
   Status open_database();
+  void clean_tables();
   catalog::Catalog::Watcher topic_watcher();
   catalog::Catalog::Watcher stream_watcher();
 

@@ -8,6 +8,7 @@ namespace ziwa::app::testing {
 
 PowerWorld::PowerWorld(uint64_t seed, std::function<bool(const SyncCall&)> skip_sync)
     : fs_(seed), random_(seed) {
+  fs_.set_clock(clock_);
   if (skip_sync) fs_.skip_syncs(std::move(skip_sync));
   for (auto [name, value] : {std::pair("stream.checkpoint.interval", "10 ms"),
                              {"journal.segment.bytes", "4 KiB"},
