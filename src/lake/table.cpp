@@ -8,6 +8,7 @@
 #include "lake/scan_internal.h"
 #include "lake/table_writer_internal.h"
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 #include <mutex>
@@ -163,7 +164,8 @@ class DeltaTable final : public Table {
   SnapshotPtr snapshot_;
 };
 
-/// Whether those who committed since `read_version` leave our commit true.
+/// Whether those who committed since `read_version` leave our commit true. A blind append stays
+/// true whatever went; a compaction (dataChange=false) takes no rows away.
 Status DeltaTable::check_winners(const Commit& commit, int64_t read_version, int64_t newest) const {
   for (int64_t version = read_version + 1; version <= newest; ++version) {
     Actions winner = TRY(read_commit(*context_, version));
@@ -171,12 +173,15 @@ Status DeltaTable::check_winners(const Commit& commit, int64_t read_version, int
       return Error(Code::conflict, "version {} changed the table's schema or protocol meanwhile",
                    version);
     }
+    const bool blind = commit.remove.empty() && !commit.read_version;
     const bool we_rewrite = !commit.remove.empty() && !commit.data_change;
-    if (!winner.removes.empty() && !we_rewrite) {
+    const bool rows_went = std::ranges::any_of(winner.removes, &RemoveAction::data_change);
+    if (rows_went && !blind && !we_rewrite) {
       return Error(Code::conflict, "version {} took rows away meanwhile", version)
           .with_hint("read the table again, then retry");
     }
-    if (!winner.adds.empty() && !commit.remove.empty() && commit.data_change) {
+    const bool rows_came = std::ranges::any_of(winner.adds, &AddAction::data_change);
+    if (rows_came && !commit.remove.empty() && commit.data_change) {
       return Error(Code::conflict, "version {} added rows meanwhile that this change did not see",
                    version)
           .with_hint("read the table again, then retry");

@@ -70,8 +70,9 @@ struct Commit {
   std::optional<Transaction> transaction;
   std::map<std::string, std::string>
       info;  ///< More fields of commitInfo, e.g. ziwa.epoch, ziwa.offsets.
-  /// The version that the writer read; a winner since then is rebased over if it only appended and
-  /// we only append, else the commit fails with conflict.
+  /// The version that what is written depends on. If rows went since then, or rows came and we
+  /// remove some, the commit fails with conflict; else it is rebased. Absent: a blind append, which
+  /// is always rebased; for removals the newest version that is known.
   std::optional<int64_t> read_version;
 };
 

@@ -226,6 +226,25 @@ TEST_F(TableTest, AppendsRebaseAndChangesConflict) {
   EXPECT_TRUE(insert(*first, "SELECT 4, 'd'", {.read_version = 4}).has_value());
 }
 
+TEST_F(TableTest, ABlindAppendGoesBesideWhateverOthersDid) {
+  auto ours = create({.schema = two_columns()});
+  for (int i = 0; i < 2; ++i)
+    ASSERT_TRUE(insert(*ours, fmt::format("SELECT {}, 'a'", i)).has_value());
+  auto theirs = open();
+  Commit gone{.operation = "DELETE", .remove = {*theirs->snapshot()->files()[0]}};
+  ASSERT_TRUE(theirs->commit(gone).has_value());
+  Commit compact{.operation = "OPTIMIZE", .data_change = false};
+  compact.remove.push_back(*theirs->snapshot()->files()[0]);
+  ASSERT_TRUE(insert(*theirs, "SELECT 1, 'a'", compact).has_value());
+  auto appended = insert(*ours, "SELECT 2, 'b'");
+  ASSERT_TRUE(appended.has_value()) << appended.error().to_string();
+  EXPECT_EQ(rows(**appended), (std::vector<std::string>{"1|a", "2|b"}));
+  EXPECT_EQ(insert(*ours, "SELECT 3, 'c'", {.read_version = 2}).error().code(), Code::conflict)
+      << "a row went since";
+  EXPECT_TRUE(insert(*ours, "SELECT 3, 'c'", {.read_version = 3}).has_value())
+      << "a compaction takes none";
+}
+
 TEST_F(TableTest, RewritesGoBesideAppends) {
   auto first = create({.schema = two_columns()});
   for (int i = 0; i < 3; ++i)
