@@ -511,7 +511,7 @@ def test_produce_refuses_columns_that_are_not_there_or_twice(server, tmp_path):
     source = tmp_path / "rows.csv"
     source.write_text("id,name\n1,a\n")
     server.sql("CREATE TOPIC produced (id BIGINT, name VARCHAR)")
-    for flags, reason in ((["--rename", "nope=x"], "no column"), (["--seq", "id"], "two columns")):
+    for flags, reason in ((["--rename", "nope=x"], "no column"), (["--seq", "id"], "two columns"), (["--rename", "name=ID"], "two columns")):
         done = server.cli("produce", "produced", "--kafka", server.kafka, "--file", str(source), *flags)
         assert done.returncode == 1 and reason in done.stderr, done.stderr
     assert server.sql("SELECT count(*) FROM produced") == [(0,)]

@@ -225,6 +225,22 @@ def test_a_transaction_sees_what_was_written_before_its_first_statement(shared_s
             reader.rollback()
 
 
+def test_deleted_records_end_the_transactions_that_could_read_them(shared_server):
+    shared_server.sql("CREATE TOPIC deleted_from (a INT)")
+    shared_server.sql("CREATE TOPIC beside (a INT)")
+    with shared_server.connect() as writer, shared_server.connect(autocommit=False) as reader:
+        writer.execute("INSERT INTO deleted_from SELECT range FROM range(100)")
+        count = "SELECT count(*) FROM deleted_from"
+        assert reader.execute(count).fetchone() == (100,)
+        writer.execute("DELETE FROM deleted_from WHERE _offset < 40")
+        assert reader.execute("SELECT count(*) FROM beside").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.OperationalError, match="deleted after the transaction"):
+            reader.execute(count)
+        reader.rollback()
+        assert reader.execute(count).fetchone() == (60,)
+        assert writer.execute(count).fetchone() == (60,)
+
+
 def test_errors_have_codes_and_hints(shared_connection):
     with pytest.raises(psycopg.Error) as caught:
         shared_connection.execute("SELEC 1")

@@ -222,6 +222,7 @@ Status Producing::send(uint32_t slot) {
     message.key = record.key->data();
     message.key_len = record.key->size();
   }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): a number that librdkafka gives back
   message._private = reinterpret_cast<void*>(sent_++);
   bytes_ += message.len + message.key_len;
   if (log_.wanted()) log_.sent(record.sequence);

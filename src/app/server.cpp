@@ -126,8 +126,9 @@ class RunningServer final : public Server {
     housekeeping_.reset();
     Status stopped = engines_->stop();
     if (left_running_) {
-      static_cast<void>(doors_.release());
-      static_cast<void>(engines_.release());
+      // The statement that does not end uses them: they stay until the process ends.
+      [[maybe_unused]] auto* doors = doors_.release();
+      [[maybe_unused]] auto* engines = engines_.release();
       return stopped;
     }
     doors_.reset();

@@ -78,6 +78,24 @@ std::string carried(const std::string& sql, const std::vector<duckdb::LogicalTyp
   return casts.empty() ? sql : fmt::format("SELECT * REPLACE ({}) FROM ({})", casts, sql);
 }
 
+Error named_twice(const std::string& name) {
+  return Error(Code::invalid_argument, "two columns would be named \"{}\"", name)
+      .with_hint("--seq and --rename need names that no other column has");
+}
+
+/// DuckDB gives a second column of a name another one, without a word.
+Status check_renamed(duckdb::Connection& connection, const SourceOptions& options) {
+  auto file = connection.Prepare("FROM " + TRY(reader_of(options.file)));
+  if (file->HasError()) return duck::to_error(file->error);
+  std::set<std::string> names;
+  for (const auto& name : file->GetNames()) names.insert(lower(name));
+  for (const auto& [from, to] : options.rename) names.erase(lower(from));
+  for (const auto& [from, to] : options.rename) {
+    if (!names.insert(lower(to)).second) return named_twice(to);
+  }
+  return {};
+}
+
 Result<size_t> find_column(const duckdb::QueryResult& result, size_t count,
                            const std::string& name) {
   std::vector<std::string> names(result.names.begin(),
@@ -116,6 +134,7 @@ Status SourceRows::prepare(const SourceOptions& options) {
   std::string count = fmt::format("SELECT count(*) FROM {}", TRY(reader_of(options.file)));
   auto done = duck::guarded([&]() -> Status {
     connection_ = instance_->connect();
+    TRY(check_renamed(*connection_, options));
     auto counted = connection_->Query(count);
     if (counted->HasError()) return duck::to_error(counted->GetErrorObject());
     total_ = counted->GetValue(0, 0).GetValue<uint64_t>();
@@ -140,10 +159,7 @@ Status SourceRows::find_columns(const SourceOptions& options) {
   }
   std::set<std::string> names;
   for (size_t i = 0; i < shown_; ++i) {
-    if (!names.insert(result_->names[i]).second) {
-      return Error(Code::invalid_argument, "two columns would be named \"{}\"", result_->names[i])
-          .with_hint("the column that --seq adds needs a name of its own; --rename gives others");
-    }
+    if (!names.insert(lower(result_->names[i])).second) return named_twice(result_->names[i]);
   }
   if (!options.key.empty()) key_ = TRY(find_column(*result_, shown_, options.key));
   if (!options.order_by.empty()) {

@@ -2,6 +2,7 @@
 
 #include "duck/instance.h"
 
+#include <duckdb/function/function_binder.hpp>
 #include <duckdb/optimizer/column_lifetime_analyzer.hpp>
 #include <duckdb/optimizer/common_aggregate_optimizer.hpp>
 #include <duckdb/optimizer/cte_inlining.hpp>
@@ -22,6 +23,7 @@
 #include <duckdb/planner/planner.hpp>
 
 #include <algorithm>
+#include <set>
 
 namespace ziwa::duck {
 namespace {
@@ -84,6 +86,62 @@ duckdb::unique_ptr<duckdb::SQLStatement> parse_select(duckdb::ClientContext& con
 
 }  // namespace
 
+namespace {
+
+/// DuckDB calls some functions consistent that ask the clock or the session.
+bool is_unstable(const duckdb::BoundFunctionExpression& call) {
+  static const std::set<std::string_view> kAskElsewhere = {
+      "current_localtime", "current_localtimestamp", "current_setting", "getvariable"};
+  return call.function.GetStability() != duckdb::FunctionStability::CONSISTENT ||
+         kAskElsewhere.contains(call.function.name) ||
+         (call.function.name == "age" && call.children.size() == 1);
+}
+
+/// Whether the call, bound again from its own arguments, is the same call. Some functions move
+/// arguments into their bind data, or read names that only the first binding knew.
+bool text_says_all(duckdb::ClientContext& context, const duckdb::BoundFunctionExpression& call) {
+  if (!call.bind_info || call.is_operator) return true;
+  duckdb::vector<duckdb::unique_ptr<duckdb::Expression>> children;
+  for (const auto& child : call.children) {
+    children.push_back(child->Copy());
+    // The names of a struct's members are in its type, too.
+    if (call.function.name != kStructPack) children.back()->SetAlias("");
+  }
+  bool same = false;
+  Status bound = guarded([&] {
+    duckdb::ErrorData error;
+    duckdb::FunctionBinder binder(context);
+    auto again =
+        binder.BindScalarFunction(DEFAULT_SCHEMA, call.function.name, std::move(children), error);
+    if (!again || again->GetExpressionClass() != duckdb::ExpressionClass::BOUND_FUNCTION) return;
+    const auto& other = again->Cast<duckdb::BoundFunctionExpression>();
+    same = other.return_type == call.return_type && other.bind_info &&
+           other.bind_info->Equals(*call.bind_info);
+  });
+  return bound && same;
+}
+
+void collect_untold(duckdb::ClientContext& context, const duckdb::Expression& expression,
+                    std::vector<std::string>& names) {
+  if (expression.GetExpressionClass() == duckdb::ExpressionClass::BOUND_FUNCTION) {
+    const auto& call = expression.Cast<duckdb::BoundFunctionExpression>();
+    if (!text_says_all(context, call)) names.push_back(call.function.name);
+  }
+  duckdb::ExpressionIterator::EnumerateChildren(
+      expression, [&](const duckdb::Expression& child) { collect_untold(context, child, names); });
+}
+
+void collect_untold(duckdb::ClientContext& context, LogicalOperator& op,
+                    std::vector<std::string>& names) {
+  duckdb::LogicalOperatorVisitor::EnumerateExpressions(
+      op, [&](duckdb::unique_ptr<duckdb::Expression>* expression) {
+        collect_untold(context, **expression, names);
+      });
+  for (auto& child : op.children) collect_untold(context, *child, names);
+}
+
+}  // namespace
+
 void collect_unstable_functions(const duckdb::Expression& expression,
                                 std::vector<std::string>& names) {
   auto add = [&](const std::string& name) {
@@ -92,8 +150,7 @@ void collect_unstable_functions(const duckdb::Expression& expression,
   };
   if (expression.GetExpressionClass() == duckdb::ExpressionClass::BOUND_FUNCTION) {
     const auto& call = expression.Cast<duckdb::BoundFunctionExpression>();
-    if (call.function.GetStability() != duckdb::FunctionStability::CONSISTENT)
-      add(call.function.name);
+    if (is_unstable(call)) add(call.function.name);
   } else if (expression.GetExpressionClass() == duckdb::ExpressionClass::BOUND_AGGREGATE) {
     const auto& call = expression.Cast<duckdb::BoundAggregateExpression>();
     if (call.function.GetStability() != duckdb::FunctionStability::CONSISTENT)
@@ -119,6 +176,7 @@ Result<PlannedQuery> plan_query(duckdb::Connection& connection, const std::strin
     duckdb::Optimizer optimizer(*query.binder, context);
     optimize(optimizer, query.plan);
     query.plan->ResolveOperatorTypes();
+    collect_untold(context, *query.plan, query.untold_functions);
     return query;
   });
 }

@@ -3,6 +3,7 @@
 #include "base/result.h"
 #include "duck/duckdb.h"
 
+#include <duckdb/common/type_visitor.hpp>
 #include <duckdb/planner/binder.hpp>
 #include <duckdb/planner/logical_operator.hpp>
 
@@ -24,7 +25,13 @@ struct PlannedQuery {
   /// in order, once each. They are found before folding, so `plan` may hold their answer of this
   /// moment: refuse such a query if it is to last.
   std::vector<std::string> unstable_functions;
+  /// Functions whose calls in `plan` cannot be told by their name and arguments alone, e.g.
+  /// list_transform (a lambda), array_to_string (its separator is in DuckDB's bind data).
+  std::vector<std::string> untold_functions;
 };
+
+/// The function of {'a': 1}.
+inline constexpr std::string_view kStructPack = "struct_pack";
 
 /// Binds one SELECT and runs the optimiser passes that do not look at data, so that the plan
 /// outlives today's rows: no statistics, no filters inside scans, no compressed keys, no rewriting

@@ -184,7 +184,7 @@ void FileLog::on_entries(const std::vector<journal::Entry>& entries) {
       }
     } else if (const auto* start = std::get_if<journal::LogStart>(&entry.body)) {
       if (auto partition = find(start->start.id))
-        partition->raise_log_start(start->start.end.value);
+        partition->raise_log_start(start->start.end.value, entry.number);
     }
   }
   shared_.applied = entries.back().number.value;

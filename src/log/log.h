@@ -72,6 +72,8 @@ struct OffsetAndTime {
 struct PartitionInfo {
   PartitionId id;
   Offset log_start;
+  /// The entry that last moved log_start since the log was opened; 0: none did.
+  EntryNumber start_moved;
   Offset high_watermark;
   Offset last_stable_offset;
   uint64_t bytes = 0;

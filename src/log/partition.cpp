@@ -363,9 +363,12 @@ void Partition::submitted(const Result<EntryNumber>& result) {
   }
 }
 
-void Partition::raise_log_start(int64_t start) {
+void Partition::raise_log_start(int64_t start, EntryNumber entry) {
   std::lock_guard lock(mutex_);
-  log_start_ = std::max(log_start_, std::min(start, high_watermark_));
+  const int64_t wanted = std::min(start, high_watermark_);
+  if (wanted <= log_start_) return;
+  log_start_ = wanted;
+  start_moved_ = entry;
 }
 
 }  // namespace ziwa::log

@@ -96,7 +96,7 @@ class Partition {
   /// The order now covers everything below `end`. On the sync thread.
   void commit(int64_t end, EntryNumber entry, Wakes& wakes);
   /// The log start is at least `start`.
-  void raise_log_start(int64_t start);
+  void raise_log_start(int64_t start, EntryNumber entry);
 
   // Reading (partition_read.cpp).
 
@@ -251,6 +251,7 @@ class Partition {
   /// By base; the last one grows. Never empty once started.
   std::vector<std::shared_ptr<Segment>> segments_;
   int64_t log_start_ = 0;
+  EntryNumber start_moved_;
   int64_t next_offset_ = 0;
   int64_t high_watermark_ = 0;
   uint64_t last_entry_ = 0;  ///< That moved the high watermark.

@@ -178,6 +178,7 @@ PartitionInfo Partition::info() const {
   std::lock_guard lock(mutex_);
   PartitionInfo info{.id = id_,
                      .log_start = Offset(log_start_),
+                     .start_moved = start_moved_,
                      .high_watermark = Offset(high_watermark_),
                      .last_stable_offset = Offset(stable_locked()),
                      .segments = static_cast<int>(segments_.size())};

@@ -23,7 +23,8 @@ class PinnedTransaction final : public duckdb::Transaction {
       : duckdb::Transaction(manager, context),
         core_(std::move(core)),
         pin_(std::move(pin)),
-        entries_(std::move(entries)) {}
+        entries_(std::move(entries)),
+        one_statement_(context.transaction.IsAutoCommit()) {}
 
   /// The transaction of `context`, started if need be.
   static PinnedTransaction& of(duckdb::ClientContext& context, duckdb::Catalog& catalog);
@@ -33,6 +34,8 @@ class PinnedTransaction final : public duckdb::Transaction {
   Pin& pin() { return *pin_; }
   const PinPtr& shared_pin() const { return pin_; }
   EntrySet& entries() { return *entries_; }
+  /// Not within BEGIN ... COMMIT.
+  bool one_statement() const { return one_statement_; }
   /// The writer of a write inside BEGIN ... COMMIT: rows reach the topic or table when the
   /// transaction commits. Errors: unsupported for a second target.
   Result<RowWriter*> held_writer(const catalog::ObjectPtr& object);
@@ -48,6 +51,7 @@ class PinnedTransaction final : public duckdb::Transaction {
   std::shared_ptr<Core> core_;
   PinPtr pin_;
   std::shared_ptr<EntrySet> entries_;
+  const bool one_statement_;
   UncommittedScans uncommitted_;
   catalog::ObjectPtr held_object_;
   std::unique_ptr<RowWriter> held_writer_;

@@ -1,6 +1,7 @@
 #include "sql/render.h"
 
 #include "base/text.h"
+#include "duck/planner.h"
 
 #include <algorithm>
 
@@ -27,6 +28,17 @@ bool is_symbol(std::string_view function) {
   });
 }
 
+Result<std::string> render_struct(const duckdb::BoundFunctionExpression& call,
+                                  const NameColumn& name) {
+  std::string out;
+  for (size_t i = 0; i < call.children.size(); ++i) {
+    auto value = TRY(render_expression(*call.children[i], name));
+    out += fmt::format("{}{}: {}", i > 0 ? ", " : "",
+                       quote(duckdb::StructType::GetChildName(call.return_type, i), '\''), value);
+  }
+  return "{" + out + "}";
+}
+
 Result<std::string> render_call(const duckdb::BoundFunctionExpression& call,
                                 const NameColumn& name) {
   const std::string& function = call.function.name;
@@ -44,6 +56,7 @@ Result<std::string> render_call(const duckdb::BoundFunctionExpression& call,
   if (is_symbol(function) && call.children.size() == 1) {
     return fmt::format("({}{})", function, TRY(render_expression(*call.children[0], name)));
   }
+  if (function == duck::kStructPack) return render_struct(call, name);
   return fmt::format("{}({})", quote(function, '"'),
                      TRY(render_list(call.children, 0, ", ", name)));
 }

@@ -15,14 +15,16 @@ using Bound = data::ScanRequest::Bound;
 constexpr const char* kScanFunction = "ziwa_scan";
 
 /// What the transaction sees under an identity.
-Result<std::shared_ptr<data::Scan>> open_object(Core& core, const stream::Published& published,
+Result<std::shared_ptr<data::Scan>> open_object(PinnedTransaction& transaction,
+                                                const stream::Published& published,
                                                 const catalog::ObjectPtr& object) {
   Error not_yet = Error(Code::unavailable, "{} \"{}\" is not readable yet at epoch {}",
                         catalog::kind_name(object->kind()), object->name, published.epoch)
                       .with_hint("read again in a moment");
   switch (object->kind()) {
     case catalog::Kind::topic:
-      return make_topic_scan(core.deps.log, object, published.epoch);
+      return make_topic_scan(transaction.core().deps.log, object, published.epoch,
+                             transaction.one_statement() ? Deleted::left_out : Deleted::refused);
     case catalog::Kind::table: {
       auto found = published.tables.find(object->id);
       if (found == published.tables.end() || !found->second) return not_yet;
@@ -47,7 +49,7 @@ Result<std::shared_ptr<data::Scan>> open_scan(PinnedTransaction& transaction,
     return (*system)->open({transaction.core(), *published});
   }
   if (auto scan = transaction.uncommitted(entry.object()->id)) return scan;
-  return open_object(transaction.core(), *published, entry.object());
+  return open_object(transaction, *published, entry.object());
 }
 
 struct ScanGlobal final : duckdb::GlobalTableFunctionState {

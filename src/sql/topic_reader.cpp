@@ -8,16 +8,25 @@ namespace {
 
 constexpr size_t kFetchBytes = 4u << 20;
 
+Error records_are_gone(PartitionId id) {
+  return Error(Code::unavailable,
+               "records of partition {} were deleted after the transaction began to read",
+               id.partition)
+      .with_hint("end the transaction and read again");
+}
+
 }  // namespace
 
 Result<std::vector<Piece>> readable_pieces(const log::Log& log, const catalog::Object& topic,
-                                           Epoch epoch) {
+                                           Epoch epoch, Deleted deleted) {
   std::vector<Piece> pieces;
   for (int32_t partition = 0; partition < topic.topic().partitions; ++partition) {
     PartitionId id{topic.id, partition};
     log::PartitionInfo info = TRY(log.info(id));
+    if (deleted == Deleted::refused && info.start_moved.value > epoch.value)
+      return records_are_gone(id);
     Offset end = TRY(log.stable_end_at(id, epoch));
-    pieces.push_back({id, info.log_start, std::max(info.log_start, end)});
+    pieces.push_back({id, info.log_start, std::max(info.log_start, end), deleted});
   }
   return pieces;
 }
@@ -54,6 +63,7 @@ Status PieceReader::fetch() {
 Status PieceReader::skip_deleted(const Error& error) {
   log::PartitionInfo info = TRY(log_.info(piece_.id));
   if (info.log_start <= position_) return error;
+  if (piece_.deleted == Deleted::refused) return records_are_gone(piece_.id);
   position_ = std::min(info.log_start, piece_.to);
   return {};
 }

@@ -12,16 +12,23 @@
 
 namespace ziwa::sql {
 
+/// What a scan does when records that were there at its epoch are gone.
+enum class Deleted : unsigned char {
+  left_out,  ///< It goes on with what is left.
+  refused,   ///< It ends with unavailable: within a transaction nothing may change.
+};
+
 /// Records [from, to) of a partition.
 struct Piece {
   PartitionId id;
   Offset from;
   Offset to;
+  Deleted deleted = Deleted::left_out;
 };
 
 /// All of a topic that is decided at `epoch`, a piece a partition. Errors: what the log says.
 Result<std::vector<Piece>> readable_pieces(const log::Log& log, const catalog::Object& topic,
-                                           Epoch epoch);
+                                           Epoch epoch, Deleted deleted = Deleted::left_out);
 
 /// A batch whose records cannot be read.
 struct UnreadableBatch {

@@ -253,7 +253,7 @@ class TopicScan final : public data::Scan {
           room = share;
         }
         Offset end(std::min(piece.to.value, piece.from.value + room));
-        buckets.back().push_back({piece.id, piece.from, end});
+        buckets.back().push_back({piece.id, piece.from, end, piece.deleted});
         room -= end.value - piece.from.value;
         piece.from = end;
       }
@@ -269,11 +269,11 @@ class TopicScan final : public data::Scan {
 }  // namespace
 
 Result<std::shared_ptr<data::Scan>> make_topic_scan(log::Log& log, const catalog::ObjectPtr& topic,
-                                                    Epoch epoch) {
+                                                    Epoch epoch, Deleted deleted) {
   auto shape = std::make_shared<Shape>();
   shape->topic = topic;
   shape->schema = topic_scan_schema(topic->topic());
-  std::vector<Piece> partitions = TRY(readable_pieces(log, *topic, epoch));
+  std::vector<Piece> partitions = TRY(readable_pieces(log, *topic, epoch, deleted));
   return std::make_shared<TopicScan>(log, std::move(shape), std::move(partitions));
 }
 

@@ -142,7 +142,7 @@ Result<Part> Translator::visit(LogicalOperator& op) {
       return cannot("UNNEST");
     case LogicalOperatorType::LOGICAL_MATERIALIZED_CTE:
     case LogicalOperatorType::LOGICAL_CTE_REF:
-      return cannot("a materialized CTE", "leave MATERIALIZED out");
+      return cannot("a CTE that is used more than once", "make it a view of its own");
     case LogicalOperatorType::LOGICAL_EMPTY_RESULT:
       return cannot("a query that is always empty");
     case LogicalOperatorType::LOGICAL_DUMMY_SCAN:
@@ -465,10 +465,23 @@ Result<Part> Translator::visit_top_n(duckdb::LogicalTopN& top_n) {
   return part;
 }
 
+/// Columns that are equal in another way than byte by byte.
+Status check_collations(const duckdb::vector<duckdb::LogicalType>& types) {
+  for (const auto& type : types) {
+    if (type.id() == duckdb::LogicalTypeId::VARCHAR &&
+        !duckdb::StringType::GetCollation(type).empty()) {
+      return cannot("DISTINCT or UNION over a column with a collation",
+                    "select lower(...) or another text that is equal by itself");
+    }
+  }
+  return {};
+}
+
 Result<Part> Translator::visit_distinct(duckdb::LogicalDistinct& distinct) {
   if (distinct.distinct_type != duckdb::DistinctType::DISTINCT) {
     return cannot("DISTINCT ON", "row_number() OVER (PARTITION BY ... ORDER BY ...) = 1 is kept");
   }
+  TRY(check_collations(distinct.types));
   Part part = TRY(visit(*distinct.children.at(0)));
   if (std::holds_alternative<stream::DistinctNode>(plan_.nodes.back().op)) return part;  // UNION
   part.key.clear();
@@ -494,6 +507,7 @@ Result<Part> Translator::visit_union(duckdb::LogicalSetOperation& operation) {
   }
   part.node = add_node(std::move(inputs), part.columns, stream::UnionAllNode{});
   if (operation.setop_all) return part;
+  TRY(check_collations(operation.types));
   for (const auto& column : part.columns) part.key.insert(column.id);
   part.node = add_node({part.node}, part.columns, stream::DistinctNode{});
   return part;

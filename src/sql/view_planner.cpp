@@ -25,6 +25,10 @@ Result<catalog::ObjectPtr> resolve_scan(const duckdb::LogicalGet& get,
   return object;
 }
 
+bool is_unnamed_struct(const duckdb::LogicalType& type) {
+  return type.id() == duckdb::LogicalTypeId::STRUCT && duckdb::StructType::IsUnnamed(type);
+}
+
 Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql) {
   duck::PlannedQuery query = TRY(duck::plan_query(connection, sql));
   if (!query.unstable_functions.empty()) {
@@ -33,9 +37,21 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
                  query.unstable_functions.front())
         .with_hint("use a column of the records, such as their timestamp");
   }
+  if (!query.untold_functions.empty()) {
+    return Error(Code::unsupported, "a materialized view cannot keep {}() with such arguments yet",
+                 query.untold_functions.front())
+        .with_hint("a view may keep its arguments; the queries of the view can call it");
+  }
   std::vector<duck::NamedType> columns;
-  for (size_t i = 0; i < query.names.size(); ++i)
+  for (size_t i = 0; i < query.names.size(); ++i) {
+    if (duckdb::TypeVisitor::Contains(query.types[i], is_unnamed_struct)) {
+      return Error(Code::unsupported,
+                   "column \"{}\" of the view is a struct whose members have no names",
+                   query.names[i])
+          .with_hint("name them: {'a': 1} instead of row(1)");
+    }
     columns.push_back({query.names[i], query.types[i]});
+  }
   ViewPlan view;
   std::set<ObjectId> sources;
   std::vector<std::string> names(query.names.begin(), query.names.end());

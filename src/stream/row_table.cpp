@@ -113,10 +113,10 @@ class RowTableStream final : public data::ScanStream {
     const auto& batch = *parts_.batches[i];
     if (at_[i] == batch.size()) return std::nullopt;
     auto key = batch.key(at_[i]);
-    std::string_view end = range_.end;
-    if (!end.empty() && key >= end.substr(parts_.prefix.size()) && end.starts_with(parts_.prefix)) {
+    // An end that does not begin with the prefix is after all of its keys.
+    const std::string_view end = range_.end;
+    if (end.starts_with(parts_.prefix) && key >= end.substr(parts_.prefix.size()))
       return std::nullopt;
-    }
     return key;
   }
 
