@@ -175,3 +175,23 @@ def test_types_that_delta_lacks_keep_their_values(tmp_path):
     ours = our_rows(path, tmp_path / "out.parquet").fetchall()
     assert str(ours[0][1]) == "00000000-0000-0000-0000-000000000007"
     assert ours[0][4] == 18446744073709551615
+
+
+@pytest.mark.e2e
+def test_another_writer_of_a_servers_table(shared_server, wait_until):
+    """It appends, deletes and compacts; ours appends on, and readers and views follow."""
+    shared_server.sql("CREATE TABLE shared_rows (id BIGINT, word VARCHAR)")
+    shared_server.sql("CREATE MATERIALIZED VIEW shared_sum AS SELECT count(*) AS n, sum(id) AS s FROM shared_rows")
+    shared_server.sql("INSERT INTO shared_rows VALUES (1, 'a'), (2, 'b')")
+    [(place,)] = shared_server.sql("SELECT location FROM ziwa.tables WHERE name = 'shared_rows'")
+    rows = pa.table({"id": pa.array([3, 4], pa.int64()), "word": ["c", "d"]})
+    deltalake.write_deltalake(place, rows, mode="append")
+    deltalake.DeltaTable(place).delete("id = 2")
+    shared_server.sql("INSERT INTO shared_rows VALUES (5, 'e')")
+    deltalake.DeltaTable(place).optimize.compact()
+    shared_server.sql("INSERT INTO shared_rows VALUES (6, 'f')")
+    assert shared_server.sql("SELECT id FROM shared_rows ORDER BY id") == [(1,), (3,), (4,), (5,), (6,)]
+    assert shared_server.sql("SELECT * FROM shared_sum") == [(5, 19)]
+    deltalake.write_deltalake(place, rows, mode="append")
+    wait_until(lambda: shared_server.sql("SELECT * FROM shared_sum") == [(7, 26)], what="the view of the foreign append")
+    assert shared_server.sql("SELECT count(*) FROM shared_rows") == [(7,)]

@@ -8,6 +8,8 @@
 namespace ziwa::app {
 namespace {
 
+constexpr int64_t kFollowTablesNs = 10'000'000'000;
+
 log::TopicConfig config_of(const catalog::TopicDefinition& topic) {
   return {.partitions = topic.partitions,
           .retention_ms = topic.retention_ms,
@@ -267,9 +269,31 @@ void Engines::clean_tables() {
   });
 }
 
+void Engines::follow_tables() {
+  const int64_t now_ns = environment_.clock.monotonic_ns();
+  if (tables_followed_ns_ && now_ns - *tables_followed_ns_ < kFollowTablesNs) return;
+  tables_followed_ns_ = now_ns;
+  const auto published = stream_->published();
+  for (const auto& [id, seen] : published->tables) {
+    auto object = catalog_->snapshot()->find(id);
+    if (!object || !seen) continue;
+    auto newest = [&]() -> Result<lake::TableSnapshotPtr> {
+      return TRY(tables_->table(*object))->refresh();
+    }();
+    if (!newest) {
+      log_warn("lake", "commits of other writers cannot be looked for; it is tried again",
+               "table={}.{} error={}", object->schema, object->name, newest.error().to_string());
+    } else if ((*newest)->version() > seen->version()) {
+      journal_->submit(journal::DeltaVersion{id, (*newest)->version()}, {},
+                       [](Result<EntryNumber> entered) { entered.ignore("looked for again"); });
+    }
+  }
+}
+
 Status Engines::maintain() {
   // A partition in trouble must not keep the journal from being trimmed.
   auto cared = log_->enforce_retention();
+  follow_tables();
   clean_tables();
   TRY(journal_->trim(journal_->durable()));
   if (!cared) return std::move(cared).error();

@@ -17,6 +17,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,8 +50,8 @@ class Engines {
   Status stop();
   /// Brings the server to what the project says, as `ziwa apply` does.
   Status apply_project(const std::string& directory, bool allow_drop = false);
-  /// One round of housekeeping: retention, checkpoints of the log, cleaning up of the lake,
-  /// trimming of the journal. Blocks on the disk. One thread.
+  /// One round of housekeeping: retention, checkpoints of the log, other writers' commits to the
+  /// lake, cleaning it up, trimming of the journal. Blocks on the disk. One thread.
   Status maintain();
 
   const std::string& data_directory() const { return directory_.path(); }
@@ -69,6 +70,8 @@ class Engines {
   Status open_streams();
   Status open_database();
   void clean_tables();
+  /// Enters commits of other writers into the journal, for readers and views.
+  void follow_tables();
   catalog::Catalog::Watcher topic_watcher();
   catalog::Catalog::Watcher stream_watcher();
 
@@ -81,6 +84,7 @@ class Engines {
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<LakeTables> tables_;
+  std::optional<int64_t> tables_followed_ns_;
   std::unique_ptr<stream::Engine> stream_;
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<sql::Database> database_;
