@@ -511,7 +511,11 @@ def test_produce_refuses_columns_that_are_not_there_or_twice(server, tmp_path):
     source = tmp_path / "rows.csv"
     source.write_text("id,name\n1,a\n")
     server.sql("CREATE TOPIC produced (id BIGINT, name VARCHAR)")
-    for flags, reason in ((["--rename", "nope=x"], "no column"), (["--seq", "id"], "two columns"), (["--rename", "name=ID"], "two columns")):
+    for flags, reason in (
+        (["--rename", "nope=x"], "no column"),
+        (["--seq", "id"], "two columns"),
+        (["--rename", "name=ID"], "two columns"),
+    ):
         done = server.cli("produce", "produced", "--kafka", server.kafka, "--file", str(source), *flags)
         assert done.returncode == 1 and reason in done.stderr, done.stderr
     assert server.sql("SELECT count(*) FROM produced") == [(0,)]
@@ -524,14 +528,15 @@ def test_produce_writes_what_topics_read(server, tmp_path, format):
         id BIGINT, blob BLOB, f DOUBLE, d DECIMAL(38,10), t TIMESTAMP, ns TIMESTAMP, z TIMESTAMPTZ,
         day DATE, hour TIME, u UUID, flag BOOLEAN, mood VARCHAR, list INTEGER[], s STRUCT(a INTEGER, b VARCHAR)"""
     source = tmp_path / "rows.parquet"
-    duckdb.sql(f"""COPY (SELECT i::BIGINT AS id, ('\\xAB\\x00' || i)::BLOB AS blob, i / 7 AS f, (i / 8)::DECIMAL(38,10) AS d,
-        TIMESTAMP '2001-02-03 04:05:06.789' + to_days(i::INTEGER) AS t,
+    duckdb.sql(f"""COPY (SELECT i::BIGINT AS id, ('\\xAB\\x00' || i)::BLOB AS blob, i / 7 AS f,
+        (i / 8)::DECIMAL(38,10) AS d, TIMESTAMP '2001-02-03 04:05:06.789' + to_days(i::INTEGER) AS t,
         '2001-02-03 04:05:06.789012345'::TIMESTAMP_NS AS ns, '2001-02-03 04:05:06+02'::TIMESTAMPTZ AS z,
         DATE '1969-12-31' AS day, TIME '23:59:59.5' AS hour, uuid() AS u, i % 2 = 0 AS flag,
         ('sad')::ENUM ('sad', 'glad') AS mood, [i, NULL]::INTEGER[] AS list, {{'a': i::INTEGER, 'b': 'é"'}} AS s
         FROM range(100) r(i) UNION ALL BY NAME SELECT 100::BIGINT AS id) TO '{source}' (FORMAT parquet)""")
     server.sql(f"CREATE TOPIC every ({columns}) WITH (format = '{format}')")
-    done = server.cli("produce", "every", "--kafka", server.kafka, "--file", str(source), "--format", format, "--key", "blob")
+    flags = ["--file", str(source), "--format", format, "--key", "blob"]
+    done = server.cli("produce", "every", "--kafka", server.kafka, *flags)
     assert done.returncode == 0, done.stderr
     names = "id, blob, f, d, t, ns, z, day, hour, u, flag, mood, list, s"
     assert server.sql("SELECT count(*) FROM ziwa.dead_letters WHERE topic = 'every'") == [(0,)]
@@ -544,7 +549,8 @@ def test_produce_writes_what_topics_read(server, tmp_path, format):
 
 def test_produce_names_the_value_that_no_record_carries(server, tmp_path):
     source = tmp_path / "rows.parquet"
-    duckdb.sql(f"COPY (SELECT i AS id, if(i = 5000, 'nan', '1')::DOUBLE AS f FROM range(6000) r(i)) TO '{source}' (FORMAT parquet)")
+    values = "SELECT i AS id, if(i = 5000, 'nan', '1')::DOUBLE AS f FROM range(6000) r(i)"
+    duckdb.sql(f"COPY ({values}) TO '{source}' (FORMAT parquet)")
     server.sql("CREATE TOPIC nan (id BIGINT, f DOUBLE)")
     done = server.cli("produce", "nan", "--kafka", server.kafka, "--file", str(source))
     assert done.returncode == 1, done.stderr

@@ -190,7 +190,7 @@ def test_sql_over_http(api):
 def test_number_parameters_keep_their_digits(api):
     answer = requests.post(
         f"http://127.0.0.1:{api.ports['http']}/v1/sql",
-        data="""{"sql": "SELECT $1::HUGEINT AS a, $2::DECIMAL(38,2) AS b, $3 + 1 AS c, $4 AS d, typeof($5) AS e, $6::INT[] AS f",
+        data="""{"sql": "SELECT $1::HUGEINT a, $2::DECIMAL(38,2) b, $3 + 1 AS c, $4 AS d, typeof($5) e, $6::INT[] AS f",
                  "parameters": [123456789012345678901234567890, 12345678901234567890.12, 5, 0.10, 1e3, [1, 5]]}""",
         headers={"Content-Type": "application/json"},
         timeout=10,

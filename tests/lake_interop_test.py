@@ -193,5 +193,5 @@ def test_another_writer_of_a_servers_table(shared_server, wait_until):
     assert shared_server.sql("SELECT id FROM shared_rows ORDER BY id") == [(1,), (3,), (4,), (5,), (6,)]
     assert shared_server.sql("SELECT * FROM shared_sum") == [(5, 19)]
     deltalake.write_deltalake(place, rows, mode="append")
-    wait_until(lambda: shared_server.sql("SELECT * FROM shared_sum") == [(7, 26)], what="the view of the foreign append")
+    wait_until(lambda: shared_server.sql("SELECT * FROM shared_sum") == [(7, 26)], what="the view of it")
     assert shared_server.sql("SELECT count(*) FROM shared_rows") == [(7,)]
