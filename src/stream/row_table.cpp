@@ -113,10 +113,11 @@ class RowTableStream final : public data::ScanStream {
     const auto& batch = *parts_.batches[i];
     if (at_[i] == batch.size()) return std::nullopt;
     auto key = batch.key(at_[i]);
-    // An end that does not begin with the prefix is after all of its keys.
+    // Without an end, and with one that does not begin with the prefix, all of its keys are in
+    // range.
     const std::string_view end = range_.end;
-    if (end.starts_with(parts_.prefix) && key >= end.substr(parts_.prefix.size()))
-      return std::nullopt;
+    const bool ends_inside = !end.empty() && end.starts_with(parts_.prefix);
+    if (ends_inside && key >= end.substr(parts_.prefix.size())) return std::nullopt;
     return key;
   }
 
