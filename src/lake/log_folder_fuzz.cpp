@@ -43,6 +43,8 @@ class FolderStore final : public ObjectStore {
   Result<Staged> stage(const std::string&) override { return refuse(); }
   Status publish(const std::vector<Staged>&) override { return refuse(); }
   void discard(const Staged&) override {}
+  Status remove_many(const std::vector<std::string>&) override { return {}; }
+  Result<size_t> discard_abandoned(int64_t) override { return 0; }
 
  private:
   static Error refuse() { return Error(Code::unsupported, "this store only reads"); }

@@ -138,10 +138,13 @@ auto Conversation::running(Call&& call) {
     std::lock_guard lock(cancel_mutex_);
     auto since = std::exchange(queued_at_, std::nullopt);
     if (!active_) begin_time(since);  // Rows belong to the statement that they come from.
-    if (std::exchange(cancel_queued_, false)) {
-      return Outcome(Error(Code::cancelled, "the statement was cancelled"));
+    cancel_wanted_ = std::exchange(cancel_queued_, false);
+    // Within a transaction it begins, to be stopped by check_time(): only the session can fail the
+    // transaction, and a COMMIT must not keep the rest of it.
+    if (session_->transaction_state() == sql::TransactionState::idle) {
+      if (cancel_wanted_) return Outcome(Error(Code::cancelled, "the statement was cancelled"));
+      if (time_is_up()) return Outcome(too_late());
     }
-    if (time_is_up()) return Outcome(too_late());
     running_ = true;
   }
   auto result = call();
@@ -189,9 +192,9 @@ std::optional<ByteShare> Conversation::keep(size_t bytes) {
 
 void Conversation::check_time() {
   std::lock_guard lock(cancel_mutex_);
-  if (!running_ || !session_ || !time_is_up()) return;
-  timed_out_ = true;
-  session_->cancel();
+  if (!running_ || !session_) return;
+  timed_out_ = timed_out_ || time_is_up();
+  if (timed_out_ || cancel_wanted_) session_->cancel();
 }
 
 void Conversation::abandon() {

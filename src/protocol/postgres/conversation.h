@@ -158,6 +158,7 @@ class Conversation {
   /// Since when the next statement waits for run() to begin it.
   std::optional<std::chrono::steady_clock::time_point> queued_at_;
   bool cancel_queued_ = false;  ///< And it shall not begin.
+  bool cancel_wanted_ = false;  ///< It began all the same: check_time() stops it.
 };
 
 }  // namespace ziwa::protocol::postgres

@@ -266,6 +266,26 @@ TEST_F(ConversationTest, CancelReachesWhatIsQueued) {
   EXPECT_TRUE(rest.ends_with("E/57014 ZI")) << rest;
 }
 
+TEST_F(ConversationTest, WithinATransactionOnlyTheSessionEndsAStatement) {
+  talk(startup());
+  for (bool cancelled : {true, false}) {
+    talk(message('Q', "BEGIN"s + '\0'));
+    session_->cancelled = false;
+    conversation_.queued();
+    if (cancelled) conversation_.cancel();
+    if (!cancelled) std::this_thread::sleep_for(std::chrono::milliseconds(kTimeoutMs));
+    std::thread watch([this] {
+      while (!session_->cancelled) {
+        conversation_.check_time();
+        std::this_thread::yield();
+      }
+    });
+    EXPECT_EQ(talk(message('Q', "hang"s + '\0')), "E/57014 ZT") << "the session was asked";
+    watch.join();
+    talk(message('Q', "ROLLBACK"s + '\0'));
+  }
+}
+
 TEST_F(ConversationTest, TheTimeInTheQueueIsTheStatements) {
   talk(startup());
   conversation_.queued();
