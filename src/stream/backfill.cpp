@@ -190,7 +190,8 @@ void Core::begin_again(Backfill& backfill) {
   backfill.tables.clear();
   for (const auto& old : views) {
     remove_later([id = old->id(), this](auto& batch) { View::erase(id, tables_, batch); });
-    auto view = make_view(deps_.catalog.snapshot()->find(old->id()));
+    auto object = deps_.catalog.snapshot()->find(old->id());
+    auto view = object == nullptr ? nullptr : make_view(object);  // Null: it is being dropped.
     if (view == nullptr) {
       views_.erase(old->id());
       continue;
@@ -407,7 +408,7 @@ Status Core::join(Backfill& backfill) {
   auto catalog = deps_.catalog.snapshot();
   for (const auto& view : from.views) {
     for (const auto* source : view->sources()) {
-      Status there = check_source(*catalog->find(source->object()));
+      Status there = check_source(source->object(), *catalog);
       if (!there && view->state != View::State::failed) from.fail(*view, there.error());
     }
     std::set<ObjectId> done;
@@ -419,7 +420,7 @@ Status Core::join(Backfill& backfill) {
     }
   }
   for (const auto& sink : from.sinks) {
-    Status there = check_source(*catalog->find(sink->from()));
+    Status there = check_source(sink->from(), *catalog);
     if (!there) from.fail(*sink, there.error());
     auto* read = main_.view(sink->from());
     if (read == nullptr || !there) continue;

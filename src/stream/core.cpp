@@ -103,18 +103,23 @@ View::Dependencies Core::view_dependencies() {
           .watermark = [](ObjectId) { return kNoWatermark; }};
 }
 
-/// Whether a view or a sink can follow an object: a view that has failed gives no rows.
-Status Core::check_source(const catalog::Object& object) const {
-  if (object.kind() == catalog::Kind::table) {
-    if (auto broken = broken_tables_.find(object.id); broken != broken_tables_.end()) {
+/// Whether a view or a sink can follow an object: a view that has failed gives no rows. Null in the
+/// catalog is one that is being dropped with its readers: the change about it has yet to come here.
+Status Core::check_source(ObjectId id, const catalog::Snapshot& catalog) const {
+  auto object = catalog.find(id);
+  if (object == nullptr) {
+    return Error(Code::unavailable, "object {}, which it reads, is being dropped", id);
+  }
+  if (object->kind() == catalog::Kind::table) {
+    if (auto broken = broken_tables_.find(id); broken != broken_tables_.end()) {
       return Error(Code::unavailable, "table \"{}\", which it reads, cannot be opened: {}",
-                   object.name, broken->second.error);
+                   object->name, broken->second.error);
     }
   }
-  if (object.kind() == catalog::Kind::view) {
-    auto view = views_.find(object.id);
+  if (object->kind() == catalog::Kind::view) {
+    auto view = views_.find(id);
     if (view == views_.end() || view->second->state == View::State::failed) {
-      return Error(Code::unavailable, "view \"{}\", which it reads, has failed", object.name);
+      return Error(Code::unavailable, "view \"{}\", which it reads, has failed", object->name);
     }
   }
   return {};
@@ -126,7 +131,7 @@ std::shared_ptr<View> Core::make_view(const catalog::ObjectPtr& object) {
     std::shared_ptr<View> view = TRY(View::create(object, view_dependencies()));
     auto catalog = deps_.catalog.snapshot();
     for (const auto* source : view->sources()) {
-      TRY(check_source(*catalog->find(source->object())));
+      TRY(check_source(source->object(), *catalog));
     }
     return view;
   }();

@@ -171,7 +171,7 @@ class Core {
                                             const catalog::Snapshot& catalog) const;
   Result<SourceObject> source_object(ObjectId id, const catalog::Snapshot& catalog) const;
   Result<bool> only_grows(const catalog::Object& view, const catalog::Snapshot& catalog) const;
-  Status check_source(const catalog::Object& object) const;
+  Status check_source(ObjectId id, const catalog::Snapshot& catalog) const;
   std::shared_ptr<View> make_view(const catalog::ObjectPtr& object);
   using OpenTable = std::function<Result<std::shared_ptr<lake::Table>>()>;
   Result<std::shared_ptr<Sink>> make_sink(const catalog::ObjectPtr& object,

@@ -1,5 +1,6 @@
 #include "stream/engine.h"
 
+#include "stream/testing/small_plans.h"
 #include "stream/testing/stream_rig.h"
 
 #include <fmt/format.h>
@@ -12,22 +13,11 @@ namespace ziwa::stream {
 namespace {
 
 using testing::Bag;
+using testing::counts;
+using testing::kColumns;
 using testing::PlanBuilder;
+using testing::record;
 using testing::StreamRig;
-
-const PlanBuilder::Columns kColumns = {{"id", "BIGINT"}, {"k", "VARCHAR"}};
-
-Plan counts(ObjectId topic) {
-  PlanBuilder b;
-  auto s = b.source(topic, kColumns);
-  b.aggregate(s, {b.column(s, 1)}, {{.function = "count_star"}},
-              {{"k", "VARCHAR"}, {"n", "BIGINT"}});
-  return b.build({0});
-}
-
-std::string record(int id, const std::string& key) {
-  return fmt::format(R"({{"id":{},"k":"{}"}})", id, key);
-}
 
 double cpu_seconds() {
   rusage usage;

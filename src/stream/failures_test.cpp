@@ -1,5 +1,6 @@
 #include "base/checksum.h"
 #include "log/record_batch.h"
+#include "stream/testing/small_plans.h"
 #include "stream/testing/stream_rig.h"
 
 #include <fmt/format.h>
@@ -12,19 +13,15 @@ namespace ziwa::stream {
 namespace {
 
 using testing::Bag;
+using testing::copy_of;
+using testing::counts;
+using testing::kColumns;
+using testing::kCounts;
 using testing::PlanBuilder;
+using testing::record;
 using testing::StreamRig;
 
-const PlanBuilder::Columns kColumns = {{"id", "BIGINT"}, {"k", "VARCHAR"}};
 const PlanBuilder::Columns kNames = {{"k", "VARCHAR"}, {"name", "VARCHAR"}};
-const PlanBuilder::Columns kCounts = {{"k", "VARCHAR"}, {"n", "BIGINT"}};
-
-Plan counts(ObjectId topic) {
-  PlanBuilder b;
-  auto s = b.source(topic, kColumns);
-  b.aggregate(s, {b.column(s, 1)}, {{.function = "count_star"}}, kCounts);
-  return b.build({0});
-}
 
 /// Rows of a topic or view with the names of a table.
 Plan joined(ObjectId from, const PlanBuilder::Columns& columns, size_t key, ObjectId names) {
@@ -38,17 +35,6 @@ Plan joined(ObjectId from, const PlanBuilder::Columns& columns, size_t key, Obje
   b.aggregate(j, {b.column(n, 1)}, {{.function = "count_star"}},
               {{"name", "VARCHAR"}, {"n", "BIGINT"}});
   return b.build({0});
-}
-
-Plan copy_of(ObjectId view, const PlanBuilder::Columns& columns) {
-  PlanBuilder b;
-  auto s = b.source(view, columns);
-  b.project(s, {b.column(s, 0), b.column(s, 1)}, columns);
-  return b.build({0});
-}
-
-std::string record(int id, const std::string& key) {
-  return fmt::format(R"({{"id":{},"k":"{}"}})", id, key);
 }
 
 Status broken(std::string_view) { return Error(Code::corrupt, "the bytes are not what they were"); }
@@ -79,6 +65,19 @@ class Failures : public ::testing::Test {
       rig_.checkpoint();
       rig_.settle();
     }
+  }
+  /// A sink of the topic that wrote record 1 and fails with record 2.
+  ObjectId failed_sink(ObjectId table, Code code, std::string_view call) {
+    auto sink = rig_.create_sink("s", topic_, table);
+    rig_.produce(topic_, 0, {record(1, "a")});
+    rig_.settle();
+    finish_sinks();
+    fail_table(code, call);
+    rig_.produce(topic_, 0, {record(2, "a")});
+    rig_.settle();
+    finish_sinks();
+    EXPECT_EQ(rig_.state_of(sink), "failed");
+    return sink;
   }
   bool can_delete(Offset before) {
     return rig_.log().delete_records({topic_, 0}, before).has_value();
@@ -186,12 +185,13 @@ TEST_F(Failures, ATableThatCanBeOpenedAgainBringsItsReadersBack) {
 TEST_F(Failures, AViewOfAViewWhoseBackfillFailedFails) {
   rig_.fault = broken;
   auto base = rig_.create_view("base", joined(topic_, kColumns, 1, names_));
-  auto early = rig_.create_view("early", copy_of(base, {{"name", "VARCHAR"}, {"n", "BIGINT"}}));
+  auto early =
+      rig_.create_view("early", copy_of(base, {{"name", "VARCHAR"}, {"n", "BIGINT"}}, {0}));
   rig_.settle();
   EXPECT_EQ(rig_.state_of(base), "failed");
   EXPECT_EQ(rig_.state_of(early), "failed");
   EXPECT_THAT(rig_.error_of(early), ::testing::HasSubstr("\"base\", which it reads, has failed"));
-  auto late = rig_.create_view("late", copy_of(base, {{"name", "VARCHAR"}, {"n", "BIGINT"}}));
+  auto late = rig_.create_view("late", copy_of(base, {{"name", "VARCHAR"}, {"n", "BIGINT"}}, {0}));
   rig_.settle();
   EXPECT_EQ(rig_.state_of(late), "failed");
   EXPECT_TRUE(rig_.published()->views.empty()) << "nobody is shown as empty";
@@ -203,11 +203,39 @@ TEST_F(Failures, AViewOfAViewWhoseBackfillFailedFails) {
   for (auto id : {base, early, late}) EXPECT_EQ(rig_.state_of(id), "failed");
 }
 
+TEST_F(Failures, ADropIsSurvivedByTheBackfillThatHasYetToLearnIt) {
+  for (bool waits : {false, true}) {
+    SCOPED_TRACE(waits);
+    auto topic = rig_.create_topic({.name = "gone", .columns = kColumns});
+    rig_.produce(topic, 0, {record(1, "a")});
+    auto base = rig_.create_view("base", counts(topic));
+    rig_.settle();
+    if (waits) fail_table(Code::io);
+    auto view = rig_.create_view("v", joined(base, kCounts, 0, names_));
+    auto sink = rig_.create_sink("s", topic, rig_.create_table(waits ? "o2" : "o1", kColumns));
+    if (waits) rig_.settle();  // It has stopped, and will begin again.
+    rig_.fault = {};
+    rig_.before_change = [&] {
+      EXPECT_EQ(rig_.catalog().snapshot()->find(topic), nullptr);
+      wait();
+    };
+    ASSERT_TRUE(rig_.drop(topic, true).has_value());
+    rig_.before_change = {};
+    rig_.settle();
+    for (ObjectId id : {base, view, sink}) EXPECT_EQ(rig_.catalog().snapshot()->find(id), nullptr);
+    EXPECT_EQ(rig_.published()->views.size(), 0u);
+    rig_.checkpoint();
+    rig_.crash();
+    rig_.open();
+  }
+}
+
 TEST_F(Failures, ABackfillBeginsAgainAfterAnErrorThatPasses) {
   rig_.produce(topic_, 0, {record(1, "a")});
   fail_table(Code::io);
   auto view = rig_.create_view("v", joined(topic_, kColumns, 1, names_));
-  auto early = rig_.create_view("early", copy_of(view, {{"name", "VARCHAR"}, {"n", "BIGINT"}}));
+  auto early =
+      rig_.create_view("early", copy_of(view, {{"name", "VARCHAR"}, {"n", "BIGINT"}}, {0}));
   rig_.settle();
   EXPECT_EQ(rig_.state_of(view), "backfilling");
   EXPECT_THAT(rig_.error_of(view), ::testing::HasSubstr("fails to order"));
@@ -328,15 +356,7 @@ TEST_F(Failures, ASinkThatMeetsAFullDiskWritesEachRowOnceLater) {
 
 TEST_F(Failures, AFailedSinkHoldsNothingAndIsTriedAtTheNextStart) {
   auto table = rig_.create_table("out", kColumns);
-  auto sink = rig_.create_sink("s", topic_, table);
-  rig_.produce(topic_, 0, {record(1, "a")});
-  rig_.settle();
-  finish_sinks();
-  fail_table(Code::invalid_argument, "write");
-  rig_.produce(topic_, 0, {record(2, "a")});
-  rig_.settle();
-  finish_sinks();
-  EXPECT_EQ(rig_.state_of(sink), "failed");
+  auto sink = failed_sink(table, Code::invalid_argument, "write");
   rig_.fault = {};
   rig_.crash();
   rig_.open();
@@ -361,15 +381,7 @@ TEST_F(Failures, AFailedSinkHoldsNothingAndIsTriedAtTheNextStart) {
 
 TEST_F(Failures, ASinkWhoseFilesCannotBeFinishedReadsTheirRowsAgain) {
   auto table = rig_.create_table("out", kColumns);
-  auto sink = rig_.create_sink("s", topic_, table);
-  rig_.produce(topic_, 0, {record(1, "a")});
-  rig_.settle();
-  finish_sinks();
-  fail_table(Code::not_found, "finish");
-  rig_.produce(topic_, 0, {record(2, "a")});
-  rig_.settle();
-  finish_sinks();
-  EXPECT_EQ(rig_.state_of(sink), "failed");
+  auto sink = failed_sink(table, Code::not_found, "finish");
   rig_.produce(topic_, 0, {record(3, "a")});
   rig_.settle();
   rig_.checkpoint();

@@ -1,6 +1,7 @@
 #include "base/sim_file.h"
 #include "log/testing/packed_batch.h"
 #include "log/testing/short_memory.h"
+#include "stream/testing/small_plans.h"
 #include "stream/testing/stream_rig.h"
 
 #include <fmt/format.h>
@@ -14,19 +15,13 @@ namespace ziwa::stream {
 namespace {
 
 using testing::Bag;
+using testing::counts;
+using testing::kColumns;
 using testing::PlanBuilder;
+using testing::record;
 using testing::StreamRig;
 
-const PlanBuilder::Columns kColumns = {{"id", "BIGINT"}, {"k", "VARCHAR"}};
 const PlanBuilder::Columns kTimed = {{"id", "BIGINT"}, {"ts", "TIMESTAMP"}};
-
-Plan counts(ObjectId topic) {
-  PlanBuilder b;
-  auto s = b.source(topic, kColumns);
-  b.aggregate(s, {b.column(s, 1)}, {{.function = "count_star"}},
-              {{"k", "VARCHAR"}, {"n", "BIGINT"}});
-  return b.build({0});
-}
 
 Plan windows(ObjectId topic) {
   PlanBuilder b;
@@ -35,10 +30,6 @@ Plan windows(ObjectId topic) {
   b.aggregate(w, {b.column(w, 2)}, {{.function = "count_star"}},
               {{"window_start", "TIMESTAMP"}, {"n", "BIGINT"}});
   return b.build({0});
-}
-
-std::string record(int id, const std::string& key = "a") {
-  return fmt::format(R"({{"id":{},"k":"{}"}})", id, key);
 }
 
 std::string at_second(int second) {

@@ -251,13 +251,12 @@ Result<std::optional<std::string>> Core::stored_meta(std::string_view prefix, Ob
   return deps_.store.get(tables_.positions, key_of(prefix, id));
 }
 
-/// What cannot be read now may be read at the next start: what is stored of it stays.
+/// What cannot be read now may be read later: what is stored of it stays. Others go on without it.
 Status Core::leave_out(std::map<ObjectId, std::string>& broken, const catalog::Object& object,
                        Error error) {
   if (patient_) return std::move(error).context("loading \"" + object.name + "\"");
   broken[object.id] = error.to_string();
-  log_error("stream",
-            "the state of a view or sink cannot be read: it is left out until the next start",
+  log_error("stream", "the state of a view or sink cannot be read: others go on without it",
             "object={} error={}", object.name, broken[object.id]);
   return {};
 }
@@ -304,7 +303,9 @@ Result<bool> Core::restore_view(View& view, const View::Stored& stored, bool at_
   auto catalog = deps_.catalog.snapshot();
   bool whole = at_start && view.epoch == epoch_;
   for (const auto* source : view.sources()) {
-    auto kind = catalog->find(source->object())->kind();
+    auto object = catalog->find(source->object());
+    if (object == nullptr) return check_source(source->object(), *catalog).error();
+    auto kind = object->kind();
     if (kind == catalog::Kind::topic) whole = whole && main_.feed(source->object()) != nullptr;
     if (kind == catalog::Kind::table) whole = whole && !jumped_tables_.contains(source->object());
     if (kind == catalog::Kind::view) whole = whole && main_.view(source->object()) != nullptr;
@@ -327,7 +328,7 @@ Result<bool> Core::has_all_records(const View& view) const {
   auto catalog = deps_.catalog.snapshot();
   for (const auto* source : view.sources()) {
     auto object = catalog->find(source->object());
-    if (object->kind() != catalog::Kind::topic) continue;
+    if (object == nullptr || object->kind() != catalog::Kind::topic) continue;
     for (int32_t p = 0; p < object->topic().partitions; ++p) {
       if (TRY(deps_.log.info({object->id, p})).log_start > Offset()) return false;
     }

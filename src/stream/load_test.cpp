@@ -1,3 +1,4 @@
+#include "stream/testing/small_plans.h"
 #include "stream/testing/stream_rig.h"
 
 #include <fmt/format.h>
@@ -7,29 +8,11 @@ namespace ziwa::stream {
 namespace {
 
 using testing::Bag;
-using testing::PlanBuilder;
+using testing::copy_of;
+using testing::counts;
+using testing::kColumns;
+using testing::record;
 using testing::StreamRig;
-
-const PlanBuilder::Columns kColumns = {{"id", "BIGINT"}, {"k", "VARCHAR"}};
-
-Plan counts(ObjectId topic) {
-  PlanBuilder b;
-  auto s = b.source(topic, kColumns);
-  b.aggregate(s, {b.column(s, 1)}, {{.function = "count_star"}},
-              {{"k", "VARCHAR"}, {"n", "BIGINT"}});
-  return b.build({0});
-}
-
-Plan copy_of(ObjectId topic) {
-  PlanBuilder b;
-  auto s = b.source(topic, kColumns);
-  b.project(s, {b.column(s, 0), b.column(s, 1)}, kColumns);
-  return b.build();
-}
-
-std::string record(int id, const std::string& key) {
-  return fmt::format(R"({{"id":{},"k":"{}"}})", id, key);
-}
 
 class Load : public ::testing::Test {
  protected:
@@ -42,6 +25,17 @@ class Load : public ::testing::Test {
   void produce(int id) {
     rig_.produce(topic_, 0, {record(id, "a")});
     rig_.settle();
+  }
+  struct CopyWithSink {
+    ObjectId copy, table, sink;
+  };
+  /// A view that only grows, and a sink of it.
+  CopyWithSink copy_with_sink() {
+    auto copy = rig_.create_view("copy", copy_of(topic_));
+    auto table = rig_.create_table("out", kColumns);
+    auto sink = rig_.create_sink("s", copy, table);
+    rig_.settle();
+    return {copy, table, sink};
   }
   /// The call number `which` for `call` of the state fails.
   void fail_state(std::string_view call, int which) {
@@ -77,10 +71,7 @@ class Load : public ::testing::Test {
 };
 
 TEST_F(Load, AnErrorThatMayPassFailsNobodyForGood) {
-  auto copy = rig_.create_view("copy", copy_of(topic_));
-  auto table = rig_.create_table("out", kColumns);
-  auto sink = rig_.create_sink("s", copy, table);
-  rig_.settle();
+  auto [copy, table, sink] = copy_with_sink();
   produce(1);
   rig_.checkpoint();
   ASSERT_TRUE(can_delete(1)) << "nothing can be made anew";
@@ -124,10 +115,7 @@ TEST_F(Load, AViewThatIsLeftOutIsMadeAnewAtTheNextStart) {
 }
 
 TEST_F(Load, AViewsSinkThatWasNotFollowedDoesNotGoOnPastRows) {
-  auto copy = rig_.create_view("copy", copy_of(topic_));
-  auto table = rig_.create_table("out", kColumns);
-  auto sink = rig_.create_sink("s", copy, table);
-  rig_.settle();
+  auto [copy, table, sink] = copy_with_sink();
   auto finish = [&] {
     ASSERT_TRUE(rig_.core().finish_sinks(true).has_value());
     rig_.checkpoint();
@@ -148,10 +136,7 @@ TEST_F(Load, AViewsSinkThatWasNotFollowedDoesNotGoOnPastRows) {
 }
 
 TEST_F(Load, AKeptRowThatCannotBeWrittenIsNobodysFailure) {
-  auto copy = rig_.create_view("copy", copy_of(topic_));
-  auto table = rig_.create_table("out", kColumns);
-  auto sink = rig_.create_sink("s", copy, table);
-  rig_.settle();
+  auto [copy, table, sink] = copy_with_sink();
   produce(1);
   rig_.checkpoint();
   rig_.fault = [](std::string_view call) -> Status {

@@ -3,6 +3,7 @@
 #include "base/sim_file.h"
 #include "stream/testing/table_text.h"
 
+#include <array>
 #include <random>
 
 // A table of rows against a map: random changes, steps, checkpoints (also failed ones) and pinned
@@ -22,17 +23,25 @@ std::string text_of(const Row& row) {
   return text;
 }
 
+/// One with a next prefix of its length, one without, and none: the whole table.
+std::string prefix_of(uint64_t seed) {
+  constexpr std::array<const char*, 3> kPrefixes = {"prefix--", "prefix-\xff", ""};
+  return kPrefixes[seed % kPrefixes.size()];
+}
+
 class Harness {
  public:
-  explicit Harness(const std::vector<uint32_t>& key) {
+  explicit Harness(const std::vector<uint32_t>& key, const std::string& prefix = "prefix--") {
     store_ = std::move(*state::Store::open(fs_, "state", {.tables = {"views"}}));
     auto layout = RowLayout::create(kSchema, key);
     EXPECT_TRUE(layout.has_value()) << layout.error().to_string();
-    table_ = std::make_unique<RowTable>(*layout, *store_, store_->table("views"), "prefix--");
+    table_ = std::make_unique<RowTable>(*layout, *store_, store_->table("views"), prefix);
+    if (prefix.empty()) return;
     // Neighbours that no scan may give.
     state::WriteBatch others;
     others.put(store_->table("views"), "prefix-,", "x");
     others.put(store_->table("views"), "prefix-.", "x");
+    others.put(store_->table("views"), "prefix.", "x");
     EXPECT_TRUE(store_->write(std::move(others), false).has_value());
   }
 
@@ -102,7 +111,7 @@ Row random_row(Random& random) {
 TEST(RowTable, BagsAddUp) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     Random random(seed);
-    Harness harness({});
+    Harness harness({}, prefix_of(seed));
     Bag wanted;
     std::vector<Row> rows;
     std::vector<std::pair<std::shared_ptr<const RowTableVersion>, Bag>> pins;
@@ -139,7 +148,7 @@ TEST(RowTable, BagsAddUp) {
 TEST(RowTable, KeysReplace) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     Random random(seed);
-    Harness harness({0});
+    Harness harness({0}, prefix_of(seed));
     std::map<std::string, Row> wanted;
     for (uint64_t step = 1; step <= 40; ++step) {
       std::vector<std::pair<Row, Weight>> changes;

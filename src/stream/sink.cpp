@@ -322,7 +322,8 @@ void Sink::confirm(int64_t new_version) {
 // version, sized feed position, sized error, flag pending, pending files. State, key id + 8 bytes
 // number: a kept row.
 Status Sink::save_to(state::WriteBatch& batch, Epoch epoch) {
-  if (drop_kept_rows_) {
+  const bool lost = of_view && state == State::failed;
+  if (drop_kept_rows_ || lost) {
     if (next_row_ > first_row_) {
       batch.remove_range(tables_.state, kept_row_key(id(), first_row_),
                          kept_row_key(id(), next_row_));
@@ -339,7 +340,7 @@ Status Sink::save_to(state::WriteBatch& batch, Epoch epoch) {
   out.svarint(version);
   out.sized(feed_position);
   // Rows of a view that were not written are lost to a failed sink: it must stay failed.
-  out.sized(of_view && state == State::failed ? error : "");
+  out.sized(lost ? error : "");
   out.le<uint8_t>(pending_ ? 1 : 0);
   if (pending_) pending_->save(out);
   out.varint(epoch.value);

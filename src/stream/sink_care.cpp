@@ -64,7 +64,8 @@ void Core::restart_stalled_sinks() {
     main_.remove(sink->id());
     sink->restart();
     start_backfill({}, {sink});
-    if (sink->state == Sink::State::backfilling) postpone(*backfills_.back(), error);
+    const bool waits = sink->state == Sink::State::backfilling && !backfills_.back()->retry_at_ns;
+    if (waits) postpone(*backfills_.back(), error);
     left = true;
   }
   if (left) drop_unused_feeds();
@@ -82,10 +83,11 @@ void Core::postpone(Sink& sink, const Error& error) {
            sink.object().name, sink.error);
 }
 
-/// What it had trouble with is done, unless it is behind.
+/// What it had trouble with is done, unless it is behind, or reads again.
 void Core::settle(Sink& sink) {
-  if (sink.behind() || sink.state == Sink::State::failed) return;
-  if (sink.state == Sink::State::retrying) sink.state = Sink::State::running;
+  const bool writes = sink.state == Sink::State::running || sink.state == Sink::State::retrying;
+  if (sink.behind() || !writes) return;
+  sink.state = Sink::State::running;
   sink.error.clear();
 }
 

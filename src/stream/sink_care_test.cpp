@@ -1,3 +1,4 @@
+#include "stream/testing/small_plans.h"
 #include "stream/testing/stream_rig.h"
 
 #include <fmt/format.h>
@@ -9,25 +10,10 @@ namespace ziwa::stream {
 namespace {
 
 using testing::Bag;
-using testing::PlanBuilder;
+using testing::copy_of;
+using testing::counts;
+using testing::kColumns;
 using testing::StreamRig;
-
-const PlanBuilder::Columns kColumns = {{"id", "BIGINT"}, {"k", "VARCHAR"}};
-
-Plan counts(ObjectId topic) {
-  PlanBuilder b;
-  auto s = b.source(topic, kColumns);
-  b.aggregate(s, {b.column(s, 1)}, {{.function = "count_star"}},
-              {{"k", "VARCHAR"}, {"n", "BIGINT"}});
-  return b.build({0});
-}
-
-Plan copy_of(ObjectId topic) {
-  PlanBuilder b;
-  auto s = b.source(topic, kColumns);
-  b.project(s, {b.column(s, 0), b.column(s, 1)}, kColumns);
-  return b.build();
-}
 
 /// A topic, a view that copies it, one that counts, and a sink of the topic or of the copy.
 struct Sinks {
@@ -60,6 +46,14 @@ struct Sinks {
       rig.checkpoint();
       rig.settle();
     }
+  }
+  int kept_rows() {
+    auto cursor = rig.store().cursor(rig.store().table("state"));
+    const std::string prefix = id_prefix(sink);
+    int count = 0;
+    for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next())
+      ++count;
+    return count;
   }
   void wait(int seconds = 100) {
     rig.clock().advance(std::chrono::seconds(seconds));
@@ -344,11 +338,14 @@ TEST(SinkCare, WhatIsKeptForTheSinkOfAViewHasALimit) {
   t.wait();
   EXPECT_EQ(t.state(), "retrying");
   for (int i = 0; i < 100; ++i) t.produce(10);
+  t.rig.checkpoint();
   t.wait();
   EXPECT_EQ(t.state(), "failed");
   EXPECT_THAT(t.error(), ::testing::HasSubstr("data_lost"));
   EXPECT_THAT(t.error(), ::testing::HasSubstr("stream.sink.hold.max is 5000"));
+  EXPECT_GT(t.kept_rows(), 0);
   t.rig.checkpoint();
+  EXPECT_EQ(t.kept_rows(), 0) << "they fill the disk no longer";
   t.produce();
   EXPECT_EQ(t.rig.state_of(t.copy), "running");
   t.rig.fault = {};

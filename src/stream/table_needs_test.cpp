@@ -1,4 +1,5 @@
 // What a clean-up is told to leave of a table, and that views and sinks go on after one.
+#include "stream/testing/small_plans.h"
 #include "stream/testing/stream_rig.h"
 
 #include <gmock/gmock.h>
@@ -8,19 +9,11 @@ namespace ziwa::stream {
 namespace {
 
 using testing::Bag;
-using testing::PlanBuilder;
+using testing::copy_of;
+using testing::kColumns;
 using testing::StreamRig;
 
 constexpr auto kDay = std::chrono::hours(24);
-const PlanBuilder::Columns kColumns = {{"id", "BIGINT"}, {"k", "VARCHAR"}};
-
-/// All rows of a table or topic.
-Plan copy_of(ObjectId from) {
-  PlanBuilder b;
-  auto s = b.source(from, kColumns);
-  b.project(s, {b.column(s, 0), b.column(s, 1)}, kColumns);
-  return b.build({0});
-}
 
 Bag rows(int last) {
   Bag bag;
@@ -83,7 +76,7 @@ TEST_F(TableNeeds, TheVersionOfTheLastCheckpointIsNeeded) {
 }
 
 TEST_F(TableNeeds, AViewGoesOnAfterACleanUpAndACrash) {
-  auto view = rig_.create_view("v", copy_of(table_));
+  auto view = rig_.create_view("v", copy_of(table_, kColumns, {0}));
   insert_daily(1, 3);
   rig_.settle();
   rig_.checkpoint();
@@ -100,7 +93,7 @@ TEST_F(TableNeeds, AViewGoesOnAfterACleanUpAndACrash) {
   reopen();
   EXPECT_EQ(rig_.error_of(view), "");
   EXPECT_EQ(rig_.view(view), rows(103));
-  auto late = rig_.create_view("late", copy_of(table_));
+  auto late = rig_.create_view("late", copy_of(table_, kColumns, {0}));
   rig_.settle();
   EXPECT_EQ(rig_.view(late), rows(103)) << "a new view needs no old versions";
 }

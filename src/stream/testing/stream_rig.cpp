@@ -156,6 +156,7 @@ void StreamRig::crash() {
 
 Status StreamRig::apply(const std::vector<catalog::Change>& changes, EntryNumber entry) {
   if (engine_ != nullptr) return engine_->on_catalog_change(changes, entry);
+  if (before_change) before_change();
   TRY(core_->change(changes));
   return {};
 }
@@ -225,9 +226,9 @@ ObjectId StreamRig::create_sink(const std::string& name, ObjectId from, ObjectId
   return made.value_or(ObjectId());
 }
 
-Status StreamRig::drop(ObjectId id) {
+Status StreamRig::drop(ObjectId id, bool cascade) {
   TRY(catalog_->commit(
-      [&](catalog::Transaction& transaction) { return transaction.drop(id, false); }));
+      [&](catalog::Transaction& transaction) { return transaction.drop(id, cascade); }));
   return {};
 }
 

@@ -47,7 +47,7 @@ class StreamRig {
   Result<ObjectId> try_create_view(const std::string& name, const Plan& plan);
   ObjectId create_sink(const std::string& name, ObjectId from, ObjectId into,
                        uint64_t file_bytes = 1u << 20);
-  Status drop(ObjectId id);
+  Status drop(ObjectId id, bool cascade = false);
 
   /// Appends JSON records as one batch. Returns the entry that holds them.
   EntryNumber produce(ObjectId topic, int32_t partition, const std::vector<std::string>& values);
@@ -83,6 +83,8 @@ class StreamRig {
   duck::Instance& duck() { return *duck_; }
   SimFileSystem& fs() { return *fs_; }
   ManualClock& clock() { return clock_; }
+  /// Called when the catalog has changed and the core has yet to learn it.
+  std::function<void()> before_change;
   /// What the engine meets when it opens, reads or writes a table.
   Fault fault;
   /// What the engine meets when it reads or writes its state. Any thread asks.
