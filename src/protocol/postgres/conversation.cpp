@@ -138,12 +138,16 @@ auto Conversation::running(Call&& call) {
     std::lock_guard lock(cancel_mutex_);
     auto since = std::exchange(queued_at_, std::nullopt);
     if (!active_) begin_time(since);  // Rows belong to the statement that they come from.
-    cancel_wanted_ = std::exchange(cancel_queued_, false);
-    // Within a transaction it begins, to be stopped by check_time(): only the session can fail the
-    // transaction, and a COMMIT must not keep the rest of it.
+    cancel_wanted_ = std::exchange(cancel_pending_, false) || cancel_wanted_;
+    const bool late = time_is_up();
+    // Within a transaction only the session can fail it, and a COMMIT must not keep the rest: a
+    // statement begins, to be stopped by check_time(), and one that has rows left is stopped here.
     if (session_->transaction_state() == sql::TransactionState::idle) {
       if (cancel_wanted_) return Outcome(Error(Code::cancelled, "the statement was cancelled"));
-      if (time_is_up()) return Outcome(too_late());
+      if (late) return Outcome(too_late());
+    } else if (active_ && (cancel_wanted_ || late)) {
+      timed_out_ = !cancel_wanted_;
+      session_->cancel();
     }
     running_ = true;
   }
@@ -157,11 +161,10 @@ auto Conversation::running(Call&& call) {
 void Conversation::queued() {
   std::lock_guard lock(cancel_mutex_);
   queued_at_ = std::chrono::steady_clock::now();
-  cancel_queued_ = false;
 }
 
 void Conversation::begin_time(std::optional<std::chrono::steady_clock::time_point> queued) {
-  timed_out_ = false;
+  timed_out_ = cancel_wanted_ = false;
   begun_ = queued.value_or(std::chrono::steady_clock::now());
 }
 
@@ -205,7 +208,7 @@ void Conversation::abandon() {
 void Conversation::cancel() {
   std::lock_guard lock(cancel_mutex_);
   if (running_ && session_) session_->cancel();
-  cancel_queued_ = !running_ && queued_at_;
+  cancel_pending_ = !running_ && (queued_at_ || answering_);
 }
 
 void Conversation::close() {
@@ -227,6 +230,19 @@ void Conversation::shut_down() {
 }
 
 Conversation::Step Conversation::run() {
+  const Step next = run_steps();
+  // What has not reached its statement by now came too late for it.
+  if (next != Step::write || (!active_ && !in_simple_)) set_answering(false);
+  return next;
+}
+
+void Conversation::set_answering(bool answering) {
+  std::lock_guard lock(cancel_mutex_);
+  answering_ = answering;
+  if (!answering) cancel_pending_ = false;
+}
+
+Conversation::Step Conversation::run_steps() {
   while (true) {
     if (stopping_) {
       return fatal(Error(Code::unavailable, "the server is stopping"), kAdminShutdown);
@@ -363,6 +379,7 @@ std::optional<Conversation::Step> Conversation::on_message(const Frame& frame) {
 void Conversation::on_query(const Query& query) {
   portals_.erase("");
   statements_.erase("");
+  set_answering(true);
   in_simple_ = true;
   simple_next_ = 0;
   simple_text_ = query.sql;
@@ -412,6 +429,7 @@ Status Conversation::run_simple(const sql::StatementText& statement) {
 
 void Conversation::end_simple() {
   in_simple_ = false;
+  set_answering(false);
   simple_.clear();
   out_.ready_for_query(transaction_status());
 }
@@ -712,6 +730,7 @@ Status Conversation::on_execute(const Execute& execute) {
   }
   portal.execution->rows_max = execute.rows_max > 0 ? static_cast<uint64_t>(execute.rows_max) : 0;
   portal.execution->sent = 0;
+  set_answering(true);
   active_ = portal.execution.get();
   return {};
 }
@@ -746,6 +765,7 @@ Status Conversation::on_close(const Close& close) {
 
 void Conversation::on_sync() {
   skip_to_sync_ = false;
+  set_answering(false);
   // A portal lives as long as its transaction, and outside of one that is until Sync.
   if (session_->transaction_state() == sql::TransactionState::idle) portals_.clear();
   out_.ready_for_query(transaction_status());

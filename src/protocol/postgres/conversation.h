@@ -81,7 +81,9 @@ class Conversation {
   /// The columns that a client was told of.
   using Told = std::optional<std::vector<duck::NamedType>>;
 
+  Step run_steps();
   std::optional<Step> step();
+  void set_answering(bool answering);
   Step fatal(const Error& error, std::string_view sqlstate = {});
   std::optional<Step> on_startup(ByteView body);
   std::optional<Step> on_start(const Startup& startup);
@@ -157,8 +159,10 @@ class Conversation {
   std::chrono::steady_clock::time_point begun_;
   /// Since when the next statement waits for run() to begin it.
   std::optional<std::chrono::steady_clock::time_point> queued_at_;
-  bool cancel_queued_ = false;  ///< And it shall not begin.
-  bool cancel_wanted_ = false;  ///< It began all the same: check_time() stops it.
+  bool answering_ = false;  ///< An answer has begun and is not at its end.
+  bool cancel_pending_ =
+      false;                    ///< Came while no statement ran: for the one that waits or answers.
+  bool cancel_wanted_ = false;  ///< And was taken by it.
 };
 
 }  // namespace ziwa::protocol::postgres

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <thread>
 
 namespace ziwa::protocol::postgres {
@@ -11,14 +12,16 @@ using namespace std::string_literals;
 
 constexpr int64_t kTimeoutMs = 1'000;
 
-/// Counts from 0 to `count`, in chunks of 1,000.
+/// Counts from 0 to `count`, in chunks of 1,000; asks `failure` before each.
 class CountRows final : public sql::Rows {
  public:
-  explicit CountRows(int64_t count) : count_(count) {
+  using Failure = std::function<Status()>;
+  CountRows(int64_t count, Failure failure) : count_(count), failure_(std::move(failure)) {
     chunk_.Initialize(duckdb::Allocator::DefaultAllocator(), {duckdb::LogicalType::BIGINT});
   }
   const std::vector<duck::NamedType>& columns() const override { return columns_; }
   Result<duckdb::DataChunk*> next() override {
+    TRY(failure_());
     chunk_.Reset();
     int64_t rows = std::min<int64_t>(count_ - next_, 1'000);
     if (rows == 0) return nullptr;
@@ -32,6 +35,7 @@ class CountRows final : public sql::Rows {
 
  private:
   int64_t count_;
+  Failure failure_;
   int64_t next_ = 0;
   duckdb::DataChunk chunk_;
   std::vector<duck::NamedType> columns_ = {{"n", duckdb::LogicalType::BIGINT}};
@@ -74,7 +78,7 @@ class FakeSession final : public sql::Session {
   }
   Result<std::unique_ptr<sql::Rows>> execute(
       sql::Prepared&, const std::vector<duckdb::Value>& parameters) override {
-    return std::make_unique<CountRows>(parameters.at(0).GetValue<int64_t>());
+    return count(parameters.at(0).GetValue<int64_t>());
   }
   Result<std::vector<duck::NamedType>> describe(sql::Prepared& prepared,
                                                 const std::vector<duckdb::Value>&) override {
@@ -82,7 +86,7 @@ class FakeSession final : public sql::Session {
   }
   Result<std::unique_ptr<sql::Rows>> query(std::string_view text) override {
     if (text.starts_with("count ")) {
-      return std::make_unique<CountRows>(std::stoll(std::string(text.substr(6))));
+      return count(std::stoll(std::string(text.substr(6))));
     }
     if (text == "insert") return std::make_unique<NoRows>("INSERT");
     if (text == "BEGIN") state_ = sql::TransactionState::open;
@@ -90,16 +94,26 @@ class FakeSession final : public sql::Session {
     if (text == "BEGIN" || text == "ROLLBACK") return std::make_unique<NoRows>(std::string(text));
     if (text == "hang") {
       while (!cancelled) std::this_thread::yield();
-      return Error(Code::cancelled, "canceling statement due to user request");
+      return fail(Error(Code::cancelled, "canceling statement due to user request"));
     }
-    if (state_ == sql::TransactionState::open) state_ = sql::TransactionState::failed;
-    return Error(Code::invalid_argument, "no such word").with_hint("think").at(2);
+    return fail(Error(Code::invalid_argument, "no such word").with_hint("think").at(2));
   }
   sql::TransactionState transaction_state() const override { return state_; }
   void cancel() override { cancelled = true; }
   std::atomic<bool> cancelled = false;
 
  private:
+  Error fail(Error error) {
+    if (state_ == sql::TransactionState::open) state_ = sql::TransactionState::failed;
+    return error;
+  }
+  std::unique_ptr<sql::Rows> count(int64_t to) {
+    cancelled = false;
+    return std::make_unique<CountRows>(to, [this]() -> Status {
+      if (!cancelled) return {};
+      return fail(Error(Code::cancelled, "canceling statement due to user request"));
+    });
+  }
   sql::TransactionState state_ = sql::TransactionState::idle;
 };
 
@@ -280,10 +294,42 @@ TEST_F(ConversationTest, WithinATransactionOnlyTheSessionEndsAStatement) {
         std::this_thread::yield();
       }
     });
-    EXPECT_EQ(talk(message('Q', "hang"s + '\0')), "E/57014 ZT") << "the session was asked";
+    EXPECT_EQ(talk(message('Q', "hang"s + '\0')), "E/57014 ZE") << "the session was asked";
     watch.join();
     talk(message('Q', "ROLLBACK"s + '\0'));
   }
+}
+
+TEST_F(ConversationTest, CancelReachesAnAnswerWhoseRowsWaitForTheClient) {
+  talk(startup());
+  for (bool in_transaction : {false, true}) {
+    const std::string end = in_transaction ? "E/57014 ZE" : "E/57014 ZI";
+    if (in_transaction) talk(message('Q', "BEGIN"s + '\0'));
+    conversation_.queued();
+    conversation_.receive(as_bytes(message('Q', "count 100000; insert"s + '\0')));
+    ASSERT_EQ(conversation_.run(), Conversation::Step::write);
+    conversation_.cancel();
+    conversation_.take_output();
+    conversation_.queued();  // When the client has read what was written.
+    std::string rest = talk("");
+    EXPECT_TRUE(rest.ends_with(end)) << rest;
+    EXPECT_EQ(rest.find("INSERT"), std::string::npos) << "the rest of the query went with it";
+    if (in_transaction) talk(message('Q', "ROLLBACK"s + '\0'));
+    conversation_.cancel();
+    EXPECT_EQ(talk(message('Q', "count 1"s + '\0')), "T D*1 C(SELECT 1) ZI") << "too late";
+  }
+}
+
+TEST_F(ConversationTest, TheTimeOfRowsThatWaitForTheClientIsTheStatements) {
+  talk(startup());
+  talk(message('Q', "BEGIN"s + '\0'));
+  conversation_.receive(as_bytes(message('Q', "count 100000"s + '\0')));
+  ASSERT_EQ(conversation_.run(), Conversation::Step::write);
+  conversation_.take_output();
+  std::this_thread::sleep_for(std::chrono::milliseconds(kTimeoutMs));
+  conversation_.queued();
+  std::string rest = talk("");
+  EXPECT_TRUE(rest.ends_with("E/57014 ZE")) << rest;
 }
 
 TEST_F(ConversationTest, TheTimeInTheQueueIsTheStatements) {
