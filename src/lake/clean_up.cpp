@@ -11,6 +11,9 @@ namespace {
 
 constexpr size_t kListingMax = 10'000'000;
 constexpr int64_t kLogRetentionMs = 30 * kMsPerDay;
+/// A data file that no commit names yet may be about to be committed, whatever the table's property
+/// says of those that were.
+constexpr int64_t kUnnamedMs = 3'600'000;
 
 /// The newest version that is not younger than `cutoff_ms`. A commit is as old as its file, but no
 /// older than those before it.
@@ -103,8 +106,8 @@ Status CleanUpRound::drop_named(Orphans& orphans) const {
 
 Status CleanUpRound::clean_data(const Snapshot& now, const Needs& needs) {
   if (!needs.files) return {};
-  const int64_t before_ms =
-      context_->clock.now().value - TRY(deleted_file_retention_ms(now.metadata()));
+  const int64_t kept_ms = std::max(TRY(deleted_file_retention_ms(now.metadata())), kUnnamedMs);
+  const int64_t before_ms = context_->clock.now().value - kept_ms;
   Orphans orphans;
   for (const ObjectInfo& object : data_) {
     if (object.modified_ms < before_ms) orphans[name_of(object.key)].push_back(object.key);

@@ -319,6 +319,42 @@ TEST_F(CleanUpTest, AFailureIsTriedAgainLater) {
   EXPECT_GT(table->clean(how)->log, 0u);
 }
 
+TEST_F(CleanUpTest, ATableWhoseNextVersionsAnotherEngineCleanedUpGoesOnFromItsCheckpoint) {
+  auto other = create({{"delta.logRetentionDuration", "interval 1 day"}});
+  insert_daily(*other, 1, 3);
+  auto reading = open();
+  auto writing = open();
+  auto rewriting = open();
+  Commit rewrite{.operation = "DELETE", .read_version = 3};
+  rewrite.remove.push_back(*rewriting->snapshot()->files().front());
+  insert_daily(*other, 4, 12);
+  clock_.advance(3 * kDay);
+  EXPECT_GT(clean(*other).log, 0u);
+  ASSERT_FALSE(log().contains("00000000000000000004.json"));
+  ASSERT_EQ(reading->snapshot()->version(), 3);
+  EXPECT_EQ(reading->refresh().value()->version(), 12);
+  EXPECT_EQ(reading->snapshot()->files().size(), 12u);
+  // Not as version 4, where nobody looks.
+  insert(*writing, 13);
+  EXPECT_EQ(writing->snapshot()->version(), 13);
+  EXPECT_FALSE(log().contains("00000000000000000004.json"));
+  EXPECT_EQ(open()->snapshot()->files().size(), 13u);
+  // What it depends on cannot be judged any more.
+  auto done = rewriting->commit(rewrite);
+  ASSERT_FALSE(done.has_value());
+  EXPECT_EQ(done.error().code(), Code::conflict) << done.error().to_string();
+}
+
+TEST_F(CleanUpTest, AFileThatIsAboutToBeCommittedStaysWhateverThePropertySays) {
+  auto table = create({{"delta.deletedFileRetentionDuration", "interval 0 hours"}});
+  insert(*table, 1);
+  auto files = write_query(*table, *instance_, "SELECT 2, 0").value();
+  clock_.advance(std::chrono::minutes(59));
+  EXPECT_EQ(clean(*table, {}, false).data, 0u);
+  ASSERT_TRUE(table->commit({.add = files}).has_value());
+  EXPECT_EQ(read_rows(*table->snapshot()->scan()).value().size(), 2u);
+}
+
 /// Commits, takes rows away and cleans up while the power fails; what is in the table must be what
 /// was acknowledged. Returns what is wrong, or empty.
 std::string cut_often(uint64_t seed) {

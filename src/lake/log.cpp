@@ -89,17 +89,11 @@ std::optional<CheckpointFiles> choose_checkpoint(const Listing& listing, int64_t
   return best;
 }
 
-/// Where `_last_checkpoint` says the listing can begin: only a hint, it may be stale or broken.
+/// Where `_last_checkpoint` says the listing can begin.
 std::string listing_start(const TableContext& context) {
-  auto content = context.store->get(fmt::format("{}_last_checkpoint", kLogFolder));
-  if (!content.has_value()) return {};
-  if (json_nests_deeper(as_text(*content))) return {};
-  auto hint = nlohmann::json::parse(as_text(*content), nullptr, false);
-  if (!hint.is_object() || !hint.contains("version") || !hint["version"].is_number_integer())
-    return {};
-  int64_t version = hint["version"].get<int64_t>();
+  auto version = last_checkpoint(context);
   // The key just before everything of that version.
-  return version > 0 ? fmt::format("{}{:020}", kLogFolder, version) : "";
+  return version && *version > 0 ? fmt::format("{}{:020}", kLogFolder, *version) : "";
 }
 
 /// The oldest version that can be read, as far as a listing of the whole log says.
@@ -193,6 +187,15 @@ std::optional<CheckpointFiles> newest_checkpoint(const std::vector<std::string>&
   return choose_checkpoint(listing, limit);
 }
 
+std::optional<int64_t> last_checkpoint(const TableContext& context) {
+  auto content = context.store->get(fmt::format("{}_last_checkpoint", kLogFolder));
+  if (!content.has_value() || json_nests_deeper(as_text(*content))) return std::nullopt;
+  auto hint = nlohmann::json::parse(as_text(*content), nullptr, false);
+  if (!hint.is_object() || !hint.contains("version") || !hint["version"].is_number_integer())
+    return std::nullopt;
+  return hint["version"].get<int64_t>();
+}
+
 std::string commit_key(int64_t version) {
   return fmt::format("{}{:020}.json", kLogFolder, version);
 }
@@ -248,6 +251,10 @@ Result<SnapshotPtr> follow(const SnapshotPtr& base) {
     auto actions = read_commit(*base->context(), version);
     if (!actions.has_value()) {
       if (actions.error().code() != Code::not_found) return std::move(actions).error();
+      // Not the end, but cleaned up by another engine: what follows stands in its checkpoint.
+      if (last_checkpoint(*base->context()) >= version) {
+        return load_snapshot(base->context(), std::nullopt);
+      }
       break;
     }
     if (!replay) replay = std::make_unique<Replay>(*base);

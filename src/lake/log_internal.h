@@ -36,7 +36,11 @@ Result<SnapshotPtr> load_snapshot(const TableContextPtr& context, std::optional<
 /// The actions of one commit. Errors: not_found, corrupt.
 Result<Actions> read_commit(const TableContext& context, int64_t version);
 
-/// Follows the commits after `base` one by one until there is none.
+/// The version that `_last_checkpoint` names; none if it cannot be read. A hint: it may be stale.
+std::optional<int64_t> last_checkpoint(const TableContext& context);
+
+/// Follows the commits after `base` one by one until there is none; where another engine has
+/// cleaned them up, goes on from its checkpoint. Errors: as load_snapshot().
 Result<SnapshotPtr> follow(const SnapshotPtr& base);
 
 /// Reads the Parquet files of a checkpoint. Errors: corrupt, unsupported (v2 checkpoints with

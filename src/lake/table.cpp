@@ -168,7 +168,12 @@ class DeltaTable final : public Table {
 /// true whatever went; a compaction (dataChange=false) takes no rows away.
 Status DeltaTable::check_winners(const Commit& commit, int64_t read_version, int64_t newest) const {
   for (int64_t version = read_version + 1; version <= newest; ++version) {
-    Actions winner = TRY(read_commit(*context_, version));
+    auto read = read_commit(*context_, version);
+    if (!read.has_value() && read.error().code() == Code::not_found) {
+      return Error(Code::conflict, "version {} was cleaned up meanwhile", version)
+          .with_hint("read the table again, then retry");
+    }
+    const Actions winner = TRY(std::move(read));
     if (winner.metadata || winner.protocol) {
       return Error(Code::conflict, "version {} changed the table's schema or protocol meanwhile",
                    version);
@@ -242,6 +247,9 @@ Result<SnapshotPtr> DeltaTable::commit_locked(const Commit& commit) {
       return Error(Code::invalid_argument, "\"{}\" is outside the table", file.path);
   }
   SnapshotPtr base = current();
+  // Another engine may have cleaned up the names that follow `base`: to take one of them would put
+  // the commit where no reader looks.
+  if (last_checkpoint(*context_) > base->version()) base = TRY(refresh_locked());
   const int64_t read_version = commit.read_version.value_or(base->version());
   const int64_t now_ms = context_->clock.now().value;
   const json info = commit_info(commit.operation, commit.remove.empty(), commit.info, now_ms);
