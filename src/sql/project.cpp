@@ -218,7 +218,9 @@ Result<std::vector<ProjectChange>> apply_project(const std::shared_ptr<Core>& co
   if (Status finished = finish_loads(*core); !finished) {
     return Error(Code::maybe_applied, "the project is applied, but not yet the {}",
                  finished.error().message())
-        .with_hint("apply again, or restart the server: that puts them in");
+        .with_hint(!finished.error().hint().empty()
+                       ? finished.error().hint()
+                       : "apply again, or restart the server: that puts them in");
   }
   TRY(core->deps.engine.wait(core->deps.journal.durable(), core->read_timeout_ms()));
   return changes;

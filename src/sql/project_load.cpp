@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "duck/cause.h"
+#include "lake/lineage.h"
 #include "lake/object_store.h"
 #include "sql/rewrite.h"
 #include "sql/row_writer.h"
@@ -198,8 +199,9 @@ struct OpenLoad {
   }
 };
 
-/// Puts the promised rows of one table into it, unless they are there.
-Status finish_load(Core& core, const catalog::Object& object) {
+/// Puts the promised rows of one table into it, unless they are there. Gives why that cannot be
+/// any more, if another engine has since rewritten the rows that they replace.
+Result<std::optional<Error>> finish_load(Core& core, const catalog::Object& object) {
   const catalog::TableDefinition& definition = object.table();
   const catalog::PendingLoad& pending = *definition.pending_load;
   auto table = TRY(core.deps.table(object));
@@ -208,19 +210,19 @@ Status finish_load(Core& core, const catalog::Object& object) {
   for (const auto& file : pending.files) {
     commit.add.push_back(TRY(lake::data_file_from_json(file)));
   }
-  std::set<std::string> replaced;
   lake::TableSnapshotPtr base = TRY(table->at_version(pending.replaces));
-  for (const auto& file : base->files()) replaced.insert(file->path);
   lake::TableSnapshotPtr now;
   for (int attempt = 0;; ++attempt) {
     now = TRY(table->refresh());
     auto done = now->transaction_version(kLoadApplication);
     if (done && *done >= static_cast<int64_t>(definition.loads)) break;
     // What others wrote since the plan was made stays.
-    commit.remove.clear();
-    for (const auto& file : now->files()) {
-      if (replaced.contains(file->path)) commit.remove.push_back(*file);
+    auto replaced = lake::files_with_rows_of(*base, *now);
+    if (!replaced && replaced.error().code() == Code::conflict) {
+      return std::optional(std::move(replaced).error());
     }
+    commit.remove.clear();
+    for (const auto& file : TRY(std::move(replaced))) commit.remove.push_back(*file);
     commit.read_version = now->version();
     auto committed = table->commit(commit);
     if (committed) {
@@ -232,7 +234,7 @@ Status finish_load(Core& core, const catalog::Object& object) {
   }
   core.wrote(
       TRY(core.deps.journal.submit_and_wait(journal::DeltaVersion{object.id, now->version()}, {})));
-  return {};
+  return std::optional<Error>();
 }
 
 }  // namespace
@@ -338,28 +340,38 @@ void discard_load(Core& core, const catalog::Object& table, const StagedLoad& st
 }
 
 Status finish_loads(Core& core) {
-  std::vector<catalog::ObjectPtr> finished;
+  std::vector<catalog::ObjectPtr> settled;
+  std::set<ObjectId> given_up;
+  Status status;
   for (const auto& object : core.deps.catalog.snapshot()->all()) {
     if (object->kind() != catalog::Kind::table || !object->table().pending_load) continue;
     auto done = finish_load(core, *object);
-    if (!done) {
-      return Error(done.error())
-          .context(fmt::format("rows of the file of table \"{}\"", object->name));
+    std::optional<Error> error;
+    if (!done) error = done.error();
+    if (done && *done) {
+      error = std::move(**done).with_hint("apply again: its file is then loaded anew");
+      given_up.insert(object->id);
     }
-    finished.push_back(object);
+    if (done) settled.push_back(object);
+    if (!error) continue;
+    status =
+        std::move(*error).context(fmt::format("rows of the file of table \"{}\"", object->name));
+    if (!done) break;
   }
-  if (finished.empty()) return {};
+  if (settled.empty()) return status;
   TRY(core.deps.catalog.commit([&](catalog::Transaction& transaction) -> Status {
-    for (const auto& object : finished) {
+    for (const auto& object : settled) {
       auto now = transaction.snapshot()->find(object->id);
       if (!now || now->table().loads != object->table().loads) continue;
-      catalog::Object settled = *now;
-      std::get<catalog::TableDefinition>(settled.definition).pending_load.reset();
-      TRY(transaction.replace(std::move(settled)));
+      catalog::Object changed = *now;
+      auto& table = std::get<catalog::TableDefinition>(changed.definition);
+      table.pending_load.reset();
+      if (given_up.contains(object->id)) table.loaded_from_hash.clear();
+      TRY(transaction.replace(std::move(changed)));
     }
     return {};
   }));
-  return {};
+  return status;
 }
 
 }  // namespace ziwa::sql

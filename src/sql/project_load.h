@@ -52,7 +52,8 @@ void discard_load(Core& core, const catalog::Object& table, const StagedLoad& st
 
 /// Carries out the loads that the catalog promises: rows into Delta tables, each once however often
 /// this runs, then the promise is taken off. At the start and after each apply. Errors: those of
-/// the lake; what is left is done by the next call.
+/// the lake; what is left is done by the next call. conflict: another engine has rewritten the rows
+/// that a load replaces; that load is given up, and the next apply plans it anew.
 Status finish_loads(Core& core);
 
 }  // namespace ziwa::sql

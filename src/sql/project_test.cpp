@@ -460,54 +460,98 @@ TEST_F(ProjectTest, ATableMayBeMadeFromWhatTheSameApplyMakes) {
   EXPECT_EQ(refused().code(), Code::unsupported);
 }
 
-// A machine that dies between the catalog's commit and the Delta commit.
-TEST_F(ProjectTest, APromisedLoadIsCarriedOutAtTheNextStartOnce) {
-  project_.write("d.csv", "a\n1\n");
-  project_.write("a.sql", "CREATE TABLE d (a INT) WITH (file = 'd.csv');");
-  apply();
-  ASSERT_TRUE(project_.query("INSERT INTO d VALUES (50)"));
-  auto& catalog = project_.rig().catalog();
-  auto table = catalog.snapshot()->find("public", "d");
-  // Takes the rows back out, as a promise: what the last load wrote comes again.
-  auto opened =
-      lake::Table::open(lake::make_local_store(posix_file_system(), table->table().location),
-                        *project_.rig().duck(), project_.rig().clock());
-  ASSERT_TRUE(opened);
-  auto now = (*opened)->snapshot();
-  catalog::PendingLoad pending{.replaces = now->version(), .files = {}};
-  auto writer = (*opened)->writer(1 << 20);
-  ASSERT_TRUE(writer);
-  duckdb::DataChunk chunk;
-  chunk.Initialize(duckdb::Allocator::DefaultAllocator(), {duckdb::LogicalType::INTEGER});
-  chunk.SetValue(0, 0, duckdb::Value::INTEGER(99));
-  chunk.SetCardinality(1);
-  ASSERT_TRUE((*writer)->write(chunk));
-  auto files = (*writer)->finish();
-  ASSERT_TRUE(files);
-  pending.files.push_back(lake::data_file_to_json(files->front()));
-  ASSERT_TRUE(catalog.commit([&](catalog::Transaction& transaction) -> Status {
-    catalog::Object promised = *table;
-    auto& definition = std::get<catalog::TableDefinition>(promised.definition);
-    definition.loads = 1;
-    definition.pending_load = pending;
-    TRY(transaction.replace(promised));
-    return {};
-  }));
-  // Committed after the plan looked: it stays.
-  ASSERT_TRUE(project_.query("INSERT INTO d VALUES (51)"));
-  for (int start = 0; start < 3; ++start) {
-    project_.forget_session();
-    project_.rig().reopen_database();
-    EXPECT_EQ(rows("SELECT a FROM d ORDER BY a"), (TextRows{{"51"}, {"99"}}));
-    EXPECT_FALSE(catalog.snapshot()->find("public", "d")->table().pending_load);
-    // Killed after the Delta commit: the promise is still there, the rows too.
-    ASSERT_TRUE(catalog.commit([&](catalog::Transaction& transaction) -> Status {
+/// Table "d" of a project as a crash between the catalog's commit and the Delta commit leaves it.
+class PromisedLoadTest : public ProjectTest {
+ protected:
+  /// Applied, with one row: 1.
+  void SetUp() override {
+    project_.write("d.csv", "a\n1\n");
+    project_.write("a.sql", "CREATE TABLE d (a INT) WITH (file = 'd.csv');");
+    apply();
+  }
+  catalog::Catalog& catalog() { return project_.rig().catalog(); }
+  catalog::ObjectPtr object() { return catalog().snapshot()->find("public", "d"); }
+  /// As another engine sees it.
+  std::shared_ptr<lake::Table> open() {
+    auto opened =
+        lake::Table::open(lake::make_local_store(posix_file_system(), object()->table().location),
+                          *project_.rig().duck(), project_.rig().clock());
+    EXPECT_TRUE(opened);
+    return *opened;
+  }
+  std::vector<lake::DataFile> write(const std::vector<int>& values) {
+    auto writer = open()->writer(1 << 20);
+    EXPECT_TRUE(writer);
+    duckdb::DataChunk chunk;
+    chunk.Initialize(duckdb::Allocator::DefaultAllocator(), {duckdb::LogicalType::INTEGER});
+    for (size_t i = 0; i < values.size(); ++i)
+      chunk.SetValue(0, i, duckdb::Value::INTEGER(values[i]));
+    chunk.SetCardinality(values.size());
+    EXPECT_TRUE((*writer)->write(chunk));
+    return (*writer)->finish().value();
+  }
+  /// A load of `value` in place of what the table holds now.
+  catalog::PendingLoad pending(int value) {
+    return {.replaces = open()->snapshot()->version(),
+            .files = {lake::data_file_to_json(write({value}).front())}};
+  }
+  void promise(const catalog::PendingLoad& pending) {
+    ASSERT_TRUE(catalog().commit([&](catalog::Transaction& transaction) -> Status {
       catalog::Object promised = *transaction.snapshot()->find("public", "d");
-      std::get<catalog::TableDefinition>(promised.definition).pending_load = pending;
+      auto& definition = std::get<catalog::TableDefinition>(promised.definition);
+      definition.loads = 1;
+      definition.pending_load = pending;
       TRY(transaction.replace(promised));
       return {};
     }));
   }
+  /// What OPTIMIZE (or, with `data_change`, UPDATE) of another engine does to all files.
+  void rewrite(const std::vector<int>& values, bool data_change) {
+    auto other = open();
+    lake::Commit commit{.operation = "OPTIMIZE", .add = write(values), .data_change = data_change};
+    for (const auto& file : other->snapshot()->files()) commit.remove.push_back(*file);
+    ASSERT_TRUE(other->commit(commit));
+  }
+  void restart() {
+    project_.forget_session();
+    project_.rig().reopen_database();
+  }
+};
+
+TEST_F(PromisedLoadTest, IsCarriedOutAtTheNextStartOnce) {
+  ASSERT_TRUE(project_.query("INSERT INTO d VALUES (50)"));
+  auto load = pending(99);
+  promise(load);
+  // Committed after the plan looked: it stays.
+  ASSERT_TRUE(project_.query("INSERT INTO d VALUES (51)"));
+  for (int start = 0; start < 3; ++start) {
+    restart();
+    EXPECT_EQ(rows("SELECT a FROM d ORDER BY a"), (TextRows{{"51"}, {"99"}}));
+    EXPECT_FALSE(object()->table().pending_load);
+    // Killed after the Delta commit: the promise is still there, the rows too.
+    promise(load);
+  }
+}
+
+TEST_F(PromisedLoadTest, ReplacesItsRowsAlsoWhereAnotherEngineCompactedThem) {
+  ASSERT_TRUE(project_.query("INSERT INTO d VALUES (50)"));
+  promise(pending(99));
+  rewrite({1, 50}, false);
+  ASSERT_TRUE(project_.query("INSERT INTO d VALUES (51)"));
+  restart();
+  EXPECT_EQ(rows("SELECT a FROM d ORDER BY a"), (TextRows{{"51"}, {"99"}}));
+}
+
+TEST_F(PromisedLoadTest, IsGivenUpWhereAnotherEngineChangedItsRows) {
+  project_.write("d.csv", "a\n99\n");
+  promise(pending(99));
+  rewrite({2}, true);
+  restart();
+  EXPECT_EQ(rows("SELECT a FROM d"), (TextRows{{"2"}})) << "neither lost nor doubled";
+  EXPECT_FALSE(object()->table().pending_load);
+  EXPECT_THAT(refused().message(), HasSubstr("d"));
+  apply(true);
+  EXPECT_EQ(rows("SELECT a FROM d"), (TextRows{{"99"}}));
 }
 
 TEST_F(ProjectTest, ADiffChangesNothing) {
