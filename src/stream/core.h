@@ -149,7 +149,7 @@ class Core {
   Status load_objects();
   Status load_idle_history();
   void note_broken(const catalog::ObjectPtr& object, const Error& error);
-  void open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version);
+  Status open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version);
   Result<std::optional<std::string>> stored_meta(std::string_view prefix, ObjectId id);
   Status leave_out(std::map<ObjectId, std::string>& broken, const catalog::Object& object,
                    Error error);

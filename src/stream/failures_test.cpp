@@ -15,27 +15,13 @@ namespace {
 using testing::Bag;
 using testing::copy_of;
 using testing::counts;
+using testing::joined;
 using testing::kColumns;
 using testing::kCounts;
+using testing::kNames;
 using testing::PlanBuilder;
 using testing::record;
 using testing::StreamRig;
-
-const PlanBuilder::Columns kNames = {{"k", "VARCHAR"}, {"name", "VARCHAR"}};
-
-/// Rows of a topic or view with the names of a table.
-Plan joined(ObjectId from, const PlanBuilder::Columns& columns, size_t key, ObjectId names) {
-  PlanBuilder b;
-  auto s = b.source(from, columns);
-  auto n = b.source(names, kNames);
-  auto j = b.join(
-      s, n,
-      JoinNode{
-          .left_keys = {b.column(s, key)}, .right_keys = {b.column(n, 0)}, .null_safe = {false}});
-  b.aggregate(j, {b.column(n, 1)}, {{.function = "count_star"}},
-              {{"name", "VARCHAR"}, {"n", "BIGINT"}});
-  return b.build({0});
-}
 
 Status broken(std::string_view) { return Error(Code::corrupt, "the bytes are not what they were"); }
 
@@ -172,6 +158,7 @@ TEST_F(Failures, ATableThatCanBeOpenedAgainBringsItsReadersBack) {
   rig_.checkpoint();
   rig_.kill();
   fail_table(Code::io, "open", 1);
+  rig_.patient = false;
   rig_.open();
   EXPECT_EQ(rig_.state_of(view), "failed");
   rig_.produce(topic_, 0, {record(2, "a")});
@@ -408,6 +395,7 @@ TEST_F(Failures, AVersionThatCannotBeReadIsNotSkipped) {
     EXPECT_FALSE(wanted.empty());
     fail_table(code, "at_version");
     rig_.crash();
+    rig_.patient = false;
     rig_.open();
     rig_.settle();
     rig_.fault = {};

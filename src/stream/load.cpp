@@ -43,14 +43,25 @@ void Core::note_broken(const catalog::ObjectPtr& object, const Error& error) {
   tables_tried_ns_ = deps_.clock.monotonic_ns();
 }
 
-/// A table that cannot be opened is missing to those who read it, not to the others.
-void Core::open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version) {
+/// A table that cannot be opened is missing to those who read it, not to the others. While there is
+/// patience, it is waited for: they would have to be made anew.
+Status Core::open_table(const catalog::ObjectPtr& object, std::optional<int64_t> version) {
+  auto missing = [&](Error error) -> Status {
+    // A folder may be about to be mounted.
+    const bool not_yet = may_pass(error) || error.code() == Code::not_found;
+    if (patient_ && not_yet) {
+      return Error(Code::unavailable, "table \"{}\" cannot be opened: {}", object->name,
+                   error.to_string());
+    }
+    note_broken(object, error);
+    return {};
+  };
   auto opened = deps_.table(*object);
-  if (!opened) return note_broken(object, opened.error());
+  if (!opened) return missing(std::move(opened).error());
   auto snapshot = (*opened)->snapshot();
   if (version && *version != snapshot->version()) {
     auto older = (*opened)->at_version(*version);
-    if (!older && may_pass(older.error())) return note_broken(object, older.error());
+    if (!older && may_pass(older.error())) return missing(std::move(older).error());
     if (older) {
       snapshot = *older;
     } else {  // Cleaned up, or damaged: who has read it cannot go on from there.
@@ -61,6 +72,7 @@ void Core::open_table(const catalog::ObjectPtr& object, std::optional<int64_t> v
   }
   lake_tables_[object->id] = {object, std::move(*opened), std::move(snapshot)};
   broken_tables_.erase(object->id);
+  return {};
 }
 
 Status Core::load() {
@@ -217,7 +229,7 @@ Status Core::load_objects() {
         version = in.svarint();
         saved_tables_[object->id] = *version;
       }
-      open_table(object, version);
+      TRY(open_table(object, version));
     } else if (object->kind() == catalog::Kind::topic) {
       auto meta = TRY(stored_meta(kFeedPrefix, object->id));
       if (!meta) continue;
@@ -387,7 +399,9 @@ void Core::retry_broken() {
   if (now - tables_tried_ns_ < kBrokenTableRetryNs) return;
   tables_tried_ns_ = now;
   size_t before = broken_tables_.size();
-  for (const auto& [id, broken] : std::map(broken_tables_)) open_table(broken.object, {});
+  for (const auto& [id, broken] : std::map(broken_tables_)) {
+    open_table(broken.object, {}).ignore("it says so to all who ask for the table");
+  }
   if (broken_tables_.size() == before) return;
   Loaded loaded{.catalog = deps_.catalog.snapshot(), .at_start = false, .views = {}, .sinks = {}};
   for (const auto& object : in_order(*loaded.catalog)) {

@@ -44,11 +44,17 @@ class Load : public ::testing::Test {
       return Error(Code::io, "the disk does not read");
     };
   }
+  Status reopen_without_patience() {
+    rig_.patient = false;
+    Status opened = rig_.try_reopen_core();
+    rig_.patient = true;
+    return opened;
+  }
   /// Opens the state once more, without patience, where what it says of `id` cannot be read.
   void leave_out(ObjectId id) {
     for (int which = 0; which < 20; ++which) {
       fail_state("cursor", which);
-      bool opened = rig_.try_reopen_core(false).has_value();
+      bool opened = reopen_without_patience().has_value();
       rig_.store_fault = {};
       if (!opened || rig_.error_of(id).find("does not read") == std::string::npos) continue;
       EXPECT_EQ(rig_.state_of(id), "failed");
@@ -85,7 +91,7 @@ TEST_F(Load, AnErrorThatMayPassFailsNobodyForGood) {
       if (met) EXPECT_EQ(opened.error().code(), Code::io);
       // Who is not patient leaves out what it cannot read, and tells nobody.
       fail_state(call, which);
-      rig_.try_reopen_core(false).ignore("the main position may be what it cannot read");
+      reopen_without_patience().ignore("the main position may be what it cannot read");
       rig_.store_fault = {};
       rig_.reopen_core();
       rig_.settle();
@@ -97,6 +103,30 @@ TEST_F(Load, AnErrorThatMayPassFailsNobodyForGood) {
   ASSERT_TRUE(rig_.core().finish_sinks(true).has_value());
   rig_.checkpoint();
   EXPECT_EQ(rig_.table(table), (Bag{{"1|a", 1}}));
+}
+
+TEST_F(Load, ATableThatIsNotThereYetIsWaitedFor) {
+  auto names = rig_.create_table("names", testing::kNames);
+  rig_.insert(names, "SELECT 'a', 'Anna'");
+  auto view = rig_.create_view("v", testing::joined(topic_, kColumns, 1, names));
+  produce(1);
+  rig_.checkpoint();
+  ASSERT_TRUE(can_delete(1)) << "nothing can be made anew";
+  for (Code code : {Code::not_found, Code::io}) {
+    rig_.fault = [=](std::string_view call) -> Status {
+      if (call != "open") return {};
+      return Error(code, "the folder is not mounted");
+    };
+    Status opened = rig_.try_reopen_core();
+    ASSERT_FALSE(opened.has_value());
+    EXPECT_TRUE(may_pass(opened.error())) << "the engine tries it again";
+    EXPECT_THAT(opened.error().to_string(), ::testing::HasSubstr("\"names\""));
+    rig_.fault = {};
+    rig_.reopen_core();
+    rig_.settle();
+    EXPECT_EQ(rig_.state_of(view), "running");
+    EXPECT_EQ(rig_.view(view), (Bag{{"Anna|1", 1}}));
+  }
 }
 
 TEST_F(Load, AViewThatIsLeftOutIsMadeAnewAtTheNextStart) {

@@ -132,6 +132,7 @@ TEST(SinkCare, FilesThatWaitForTheirTableAreCommittedWhenItIsOpen) {
     t.finish();
     EXPECT_EQ(t.state(), "retrying");
     t.fail("open", Code::io);
+    t.rig.patient = false;
     t.restart();
     t.finish();
     EXPECT_TRUE(t.rig.table(t.table).empty());
@@ -193,6 +194,7 @@ TEST(SinkCare, KeptRowsAreWrittenSomeAtATime) {
   Sinks t(true, 1, {.backfill_rows = 10});
   t.rig.checkpoint();
   t.fail("open");
+  t.rig.patient = false;
   t.restart();
   t.produce(45);
   t.rig.checkpoint();

@@ -80,7 +80,7 @@ Status StreamRig::try_open(bool threads) {
     engine_ = TRY(Engine::open(dependencies(), options));
     return engine_->start();
   }
-  core_ = TRY(Core::open(dependencies(), options));
+  core_ = TRY(Core::open(dependencies(), options, patient));
   TRY(core_->announce_tables());
   return journal_->sync();  // What was announced is an entry now.
 }
@@ -100,7 +100,7 @@ Engine::Dependencies StreamRig::dependencies() {
           }};
 }
 
-Status StreamRig::try_reopen_core(bool patient) {
+Status StreamRig::try_reopen_core() {
   core_ = TRY(Core::open(dependencies(), options, patient));
   return {};
 }

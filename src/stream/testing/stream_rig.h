@@ -89,9 +89,11 @@ class StreamRig {
   Fault fault;
   /// What the engine meets when it reads or writes its state. Any thread asks.
   Fault store_fault;
+  /// How the core is opened, see Core::open().
+  bool patient = true;
   /// The core opens its state again, as the engine does after an error.
   void reopen_core();
-  Status try_reopen_core(bool patient = true);
+  Status try_reopen_core();
   /// The error of a view or sink ("" when it runs).
   std::string error_of(ObjectId id);
   std::string state_of(ObjectId id);
