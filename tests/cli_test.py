@@ -116,7 +116,8 @@ def test_sql_errors_point_and_hint(shared_server):
     as_json = shared_server.cli(
         "sql", "--port", "{postgres}", "--json", "-c", "SELECT * FROM nowhere"
     )
-    assert json.loads(as_json.stderr)["code"] == "not_found"
+    error = json.loads(as_json.stderr)
+    assert (error["code"], error["position"]) == ("not_found", len("SELECT * FROM "))
     several = shared_server.cli(
         "sql", "--port", "{postgres}", input="SELECT 'é' AS a;\nSELECT 2 AS b;\n  SELECT no;\nSELECT 3 AS c"
     )
@@ -137,6 +138,7 @@ def test_sql_errors_have_the_code_of_the_server(shared_server):
     assert error_code(shared_server, "SET threads = 1") == "permission"
     assert error_code(shared_server, "DROP TOPIC nowhere") == "not_found"
     assert error_code(shared_server, "VACUUM") == "unsupported"
+    assert error_code(shared_server, "SELECT txid_current()") == "unsupported"
     assert error_code(shared_server, "SELECT nowhere") == "invalid_argument"
     done = shared_server.cli("sql", "--port", "{postgres}", "-c", "CREATE TOPIC coded (a INTEGER)")
     assert done.stderr.startswith("already_exists: ")

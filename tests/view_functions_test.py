@@ -84,6 +84,31 @@ def test_what_a_view_cannot_keep_is_refused(rows, expression):
         rows.execute(f"CREATE MATERIALIZED VIEW fn_view AS SELECT a, {expression} AS x FROM fn")
 
 
+# What is there without arguments and always the same.
+CONSTANTS = """
++ add array_cat array_concat json_array json_object list_cat list_concat list_pack list_value map pi unpivot_list
+version current_role getdatabaseencoding inet_client_addr inet_client_port inet_server_addr inet_server_port
+pg_client_encoding pg_is_in_recovery pg_my_temp_schema
+""".split()
+
+
+def test_no_function_without_arguments_brings_the_clock_or_the_session_in(rows):
+    names = rows.execute(
+        """SELECT DISTINCT function_name FROM duckdb_functions()
+           WHERE function_type IN ('scalar', 'macro') AND len(parameter_types) = 0
+           UNION SELECT DISTINCT function_name FROM duckdb_functions()
+           WHERE function_type = 'macro' AND len(parameters) = 0"""
+    ).fetchall()
+    assert len(names) > 40
+    for (name,) in names:
+        try:
+            rows.execute(f'CREATE MATERIALIZED VIEW fn_view AS SELECT a, "{name}"() AS x FROM fn')
+        except psycopg.Error:
+            continue
+        rows.execute("DROP MATERIALIZED VIEW fn_view")
+        assert name in CONSTANTS, "a view keeps it"
+
+
 def test_collated_columns_are_not_made_distinct(rows):
     for query in (
         "SELECT DISTINCT b COLLATE NOCASE AS k FROM fn",

@@ -281,9 +281,14 @@ void Engines::follow_tables() {
       return TRY(tables_->table(*object))->refresh();
     }();
     if (!newest) {
+      auto error = newest.error().to_string();
+      if (!follow_errors_.raise(id, error)) continue;
       log_warn("lake", "commits of other writers cannot be looked for; it is tried again",
-               "table={}.{} error={}", object->schema, object->name, newest.error().to_string());
-    } else if ((*newest)->version() > seen->version()) {
+               "table={}.{} error={}", object->schema, object->name, error);
+      continue;
+    }
+    follow_errors_.clear(id);
+    if ((*newest)->version() > seen->version()) {
       journal_->submit(journal::DeltaVersion{id, (*newest)->version()}, {},
                        [](Result<EntryNumber> entered) { entered.ignore("looked for again"); });
     }

@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "base/settings.h"
+#include "base/standing_errors.h"
 #include "catalog/catalog.h"
 #include "duck/instance.h"
 #include "journal/journal.h"
@@ -85,6 +86,7 @@ class Engines {
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<LakeTables> tables_;
   std::optional<int64_t> tables_followed_ns_;
+  StandingErrors<ObjectId> follow_errors_;
   std::unique_ptr<stream::Engine> stream_;
   std::unique_ptr<catalog::Catalog> catalog_;
   std::unique_ptr<sql::Database> database_;

@@ -119,12 +119,16 @@ void LakeTables::clean_table(const catalog::Object& object, lake::Table& table,
   auto cleaned = table.clean({.needs = [&] { return needs(object); },
                               .only_us = path_of(object) == managed_path(object.id)});
   if (!cleaned) {
+    auto error = cleaned.error().to_string();
+    if (!clean_errors_.raise(object.id, error)) return;
     log_warn("lake", "a table is not cleaned up; it is tried again", "table={}.{} error={}",
-             object.schema, object.name, cleaned.error().to_string());
-  } else if (cleaned->log + cleaned->data + cleaned->staged > 0) {
-    log_info("lake", "cleaned a table up", "table={}.{} log={} data={} staged={}", object.schema,
-             object.name, cleaned->log, cleaned->data, cleaned->staged);
+             object.schema, object.name, error);
+    return;
   }
+  if (cleaned->log + cleaned->data + cleaned->staged == 0) return;  // Perhaps not its time yet.
+  clean_errors_.clear(object.id);
+  log_info("lake", "cleaned a table up", "table={}.{} log={} data={} staged={}", object.schema,
+           object.name, cleaned->log, cleaned->data, cleaned->staged);
 }
 
 void LakeTables::clean(const catalog::Snapshot& snapshot, const NeedsOf& needs) {

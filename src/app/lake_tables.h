@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/standing_errors.h"
 #include "catalog/catalog.h"
 #include "duck/instance.h"
 #include "lake/object_store.h"
@@ -63,8 +64,9 @@ class LakeTables {
   const std::string directory_;
   const lake::StagingId staging_ = lake::new_staging_id();
   std::mutex mutex_;
-  std::map<ObjectId, Open> open_;  ///< Guarded by mutex_.
-  std::vector<Dropped> dropped_;   ///< Likewise.
+  std::map<ObjectId, Open> open_;          ///< Guarded by mutex_.
+  std::vector<Dropped> dropped_;           ///< Likewise.
+  StandingErrors<ObjectId> clean_errors_;  ///< Of clean().
 };
 
 }  // namespace ziwa::app

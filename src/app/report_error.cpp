@@ -13,6 +13,7 @@ int report_error(const Error& error, bool json) {
     protocol::append_json_string(out, error.message());
     out += ",\"hint\":";
     protocol::append_json_string(out, error.hint());
+    if (error.position()) out += fmt::format(",\"position\":{}", *error.position());
     fmt::print(stderr, "{}}}\n", out);
   } else {
     fmt::print(stderr, "ziwa: {}\n", error.message());

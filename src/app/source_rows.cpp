@@ -85,6 +85,7 @@ Error named_twice(const std::string& name) {
 
 /// DuckDB gives a second column of a name another one, without a word.
 Status check_renamed(duckdb::Connection& connection, const SourceOptions& options) {
+  if (options.rename.empty()) return {};
   auto file = connection.Prepare("FROM " + TRY(reader_of(options.file)));
   if (file->HasError()) return duck::to_error(file->error);
   std::set<std::string> names;

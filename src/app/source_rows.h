@@ -6,8 +6,6 @@
 #include "duck/values.h"
 #include "protocol/rows/columns.h"
 
-
-
 #include <functional>
 #include <memory>
 #include <optional>

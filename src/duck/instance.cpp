@@ -70,7 +70,7 @@ Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options
     duckdb::Connection connection(*instance->state_->database);
     guard_json_functions(*instance->state_->database->instance);
     guard_json_files(*instance->state_->database->instance);
-    refuse_table_functions(*instance->state_->database->instance);
+    refuse_functions(*instance->state_->database->instance);
     run(connection, "SET GLOBAL TimeZone = 'UTC'");
     if (options.temp_bytes_max > 0) {
       run(connection,

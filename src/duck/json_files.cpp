@@ -2,9 +2,8 @@
 
 #include "base/json_depth.h"
 #include "duck/json_guard.h"
+#include "duck/system_functions.h"
 
-#include <duckdb/catalog/catalog.hpp>
-#include <duckdb/catalog/catalog_entry/table_function_catalog_entry.hpp>
 #include <duckdb/common/opener_file_system.hpp>
 #include <duckdb/main/client_data.hpp>
 
@@ -195,17 +194,7 @@ void guard(duckdb::TableFunction& function) {
 }  // namespace
 
 void guard_json_files(duckdb::DatabaseInstance& database) {
-  duckdb::Connection connection(database);
-  auto& context = *connection.context;
-  context.RunFunctionInTransaction([&] {
-    auto& catalog = duckdb::Catalog::GetSystemCatalog(context);
-    for (const char* name : kReaders) {
-      auto entry = catalog.GetEntry<duckdb::TableFunctionCatalogEntry>(
-          context, DEFAULT_SCHEMA, name, duckdb::OnEntryNotFound::RETURN_NULL);
-      if (!entry) continue;
-      for (auto& function : entry->functions.functions) guard(function);
-    }
-  });
+  change_table_functions(database, kReaders, guard);
 }
 
 }  // namespace ziwa::duck

@@ -1,10 +1,8 @@
 #include "duck/json_guard.h"
 
 #include "base/json_depth.h"
+#include "duck/system_functions.h"
 
-#include <duckdb/catalog/catalog.hpp>
-#include <duckdb/catalog/catalog_entry/scalar_function_catalog_entry.hpp>
-#include <duckdb/catalog/catalog_entry/table_function_catalog_entry.hpp>
 #include <duckdb/execution/expression_executor.hpp>
 #include <duckdb/function/cast/cast_function_set.hpp>
 #include <duckdb/function/cast/default_casts.hpp>
@@ -26,6 +24,7 @@ constexpr auto kFunctions = std::to_array<const char*>(
      "json_transform_strict", "from_json", "from_json_strict", "json_pretty", "json_extract",
      "json_extract_string", "json_extract_path", "json_extract_path_text", "->", "->>",
      "json_exists", "json_value", "json_deserialize_sql"});
+constexpr auto kTableFunctions = std::to_array<const char*>({"json_tree"});
 
 void check_text(std::string_view text) {
   if (!json_nests_deeper(text, kJsonTextDepthMax)) return;
@@ -88,6 +87,12 @@ duckdb::OperatorResultType guarded_tree(duckdb::ExecutionContext& context,
   return tree_rows(context, data, input, output);
 }
 
+void guard_tree(duckdb::TableFunction& function) {
+  if (function.in_out_function == guarded_tree) return;
+  tree_rows = function.in_out_function;
+  function.in_out_function = guarded_tree;
+}
+
 bool holds_json(const LogicalType& type) {
   if (type.IsJSONType()) return true;
   switch (type.id()) {
@@ -145,24 +150,8 @@ duckdb::BoundCastInfo bind_variant(duckdb::BindCastInput& input, const LogicalTy
 }  // namespace
 
 void guard_json_functions(duckdb::DatabaseInstance& database) {
-  duckdb::Connection connection(database);
-  auto& context = *connection.context;
-  context.RunFunctionInTransaction([&] {
-    auto& catalog = duckdb::Catalog::GetSystemCatalog(context);
-    for (const char* name : kFunctions) {
-      auto entry = catalog.GetEntry<duckdb::ScalarFunctionCatalogEntry>(
-          context, DEFAULT_SCHEMA, name, duckdb::OnEntryNotFound::RETURN_NULL);
-      if (!entry) continue;
-      for (auto& function : entry->functions.functions) guard(function);
-    }
-    auto& tree =
-        catalog.GetEntry<duckdb::TableFunctionCatalogEntry>(context, DEFAULT_SCHEMA, "json_tree");
-    for (auto& function : tree.functions.functions) {
-      if (function.in_out_function == guarded_tree) continue;
-      tree_rows = function.in_out_function;
-      function.in_out_function = guarded_tree;
-    }
-  });
+  change_scalar_functions(database, kFunctions, guard);
+  change_table_functions(database, kTableFunctions, guard_tree);
   auto& casts = duckdb::CastFunctionSet::Get(database);
   const auto any = LogicalType(LogicalTypeId::ANY);
   for (const auto& source :

@@ -84,10 +84,6 @@ duckdb::unique_ptr<duckdb::SQLStatement> parse_select(duckdb::ClientContext& con
   return std::move(parser.statements[0]);
 }
 
-}  // namespace
-
-namespace {
-
 /// DuckDB calls some functions consistent that ask the clock or the session.
 bool is_unstable(const duckdb::BoundFunctionExpression& call) {
   static const std::set<std::string_view> kAskElsewhere = {

@@ -1,7 +1,6 @@
 #include "duck/refused_functions.h"
 
-#include <duckdb/catalog/catalog.hpp>
-#include <duckdb/catalog/catalog_entry/table_function_catalog_entry.hpp>
+#include "duck/system_functions.h"
 
 #include <array>
 
@@ -14,6 +13,9 @@ constexpr auto kRefused = std::to_array<const char*>(
      "enable_profiling", "force_checkpoint", "read_duckdb", "seq_scan", "truncate_duckdb_logs",
      "write_log"});
 
+/// Our catalog's transactions are not DuckDB's, whose numbers these give.
+constexpr auto kNotHere = std::to_array<const char*>({"txid_current"});
+
 duckdb::unique_ptr<duckdb::FunctionData> refuse(duckdb::ClientContext&,
                                                 duckdb::TableFunctionBindInput& input,
                                                 duckdb::vector<duckdb::LogicalType>&,
@@ -21,25 +23,25 @@ duckdb::unique_ptr<duckdb::FunctionData> refuse(duckdb::ClientContext&,
   throw duckdb::PermissionException("%s is for the administrator", input.table_function.name);
 }
 
+duckdb::unique_ptr<duckdb::FunctionData> not_here(
+    duckdb::ClientContext&, duckdb::ScalarFunction& function,
+    duckdb::vector<duckdb::unique_ptr<duckdb::Expression>>&) {
+  throw duckdb::NotImplementedException("%s() is not there: transactions have no numbers",
+                                        function.name);
+}
+
 }  // namespace
 
 std::span<const char* const> refused_table_functions() { return kRefused; }
 
-void refuse_table_functions(duckdb::DatabaseInstance& database) {
-  duckdb::Connection connection(database);
-  auto& context = *connection.context;
-  context.RunFunctionInTransaction([&] {
-    auto& catalog = duckdb::Catalog::GetSystemCatalog(context);
-    for (const char* name : kRefused) {
-      auto entry = catalog.GetEntry<duckdb::TableFunctionCatalogEntry>(
-          context, DEFAULT_SCHEMA, name, duckdb::OnEntryNotFound::RETURN_NULL);
-      if (!entry) continue;
-      for (auto& function : entry->functions.functions) {
-        function.bind = refuse;
-        function.bind_replace = nullptr;
-        function.bind_operator = nullptr;
-      }
-    }
+void refuse_functions(duckdb::DatabaseInstance& database) {
+  change_table_functions(database, kRefused, [](duckdb::TableFunction& function) {
+    function.bind = refuse;
+    function.bind_replace = nullptr;
+    function.bind_operator = nullptr;
+  });
+  change_scalar_functions(database, kNotHere, [](duckdb::ScalarFunction& function) {
+    function.SetBindCallback(not_here);
   });
 }
 

@@ -10,7 +10,8 @@ namespace ziwa::duck {
 /// pointers: a SELECT of one is refused with permission, however it is reached.
 std::span<const char* const> refused_table_functions();
 
-/// Makes it so. Before anything runs.
-void refuse_table_functions(duckdb::DatabaseInstance& database);
+/// Makes it so, and refuses scalar functions as unsupported that cannot work here. Before anything
+/// runs.
+void refuse_functions(duckdb::DatabaseInstance& database);
 
 }  // namespace ziwa::duck

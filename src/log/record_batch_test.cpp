@@ -2,6 +2,7 @@
 
 #include "base/checksum.h"
 #include "log/compression_internal.h"
+#include "log/testing/packed_batch.h"
 #include "log/testing/short_memory.h"
 
 #include <gtest/gtest.h>
@@ -30,15 +31,8 @@ std::string hex(ByteView bytes) {
   return out;
 }
 
-/// The batch with its records replaced by `records` under `codec`.
 Bytes with_records(int codec, ByteView records) {
-  Bytes batch = sample();
-  batch.resize(kBatchHeaderBytes);
-  batch.insert(batch.end(), records.begin(), records.end());
-  store_be<int32_t>(batch.data() + 8, static_cast<int32_t>(batch.size() - kBatchOverheadBytes));
-  store_be<int16_t>(batch.data() + 21, static_cast<int16_t>(codec));
-  store_be(batch.data() + 17, crc32c(ByteView(batch).subspan(21)));
-  return batch;
+  return testing::with_records(sample(), codec, records);
 }
 
 Bytes gzip(ByteView in) {
@@ -329,13 +323,10 @@ TEST(RecordBatch, RecordHeadersMustBeWhole) {
   // Attributes, timestamp, offset, no key, no value, then the headers.
   auto batch_of = [](std::initializer_list<int> headers) {
     NewRecord record{TimestampMs(1000), std::nullopt, std::nullopt};
-    Bytes batch = encode_batch({&record, 1});
-    batch.resize(kBatchHeaderBytes);
-    batch.push_back(static_cast<std::byte>((5 + headers.size()) * 2));
-    for (int byte : {0, 0, 0, 1, 1}) batch.push_back(static_cast<std::byte>(byte));
-    for (int byte : headers) batch.push_back(static_cast<std::byte>(byte));
-    store_be<int32_t>(batch.data() + 8, static_cast<int32_t>(batch.size() - kBatchOverheadBytes));
-    return batch;
+    Bytes records = {static_cast<std::byte>((5 + headers.size()) * 2)};
+    for (int byte : {0, 0, 0, 1, 1}) records.push_back(static_cast<std::byte>(byte));
+    for (int byte : headers) records.push_back(static_cast<std::byte>(byte));
+    return testing::with_records(encode_batch({&record, 1}), 0, records);
   };
   EXPECT_TRUE(check_records(batch_of({0})));
   EXPECT_TRUE(check_records(batch_of({2, 2, 'h', 4, 'v', 'w'}))) << "h = vw";

@@ -97,8 +97,8 @@ TEST_F(PermittedTest, NoBlankBeforeTheVerbLetsARefusedStatementThrough) {
 TEST_F(PermittedTest, WhatASessionMayRunStillRuns) {
   rows("CREATE TOPIC t (a BIGINT)");
   for (const std::string& blank : kBlanks) {
-    rows(blank + "SELECT" + blank + "1");
-    rows(blank + "INSERT INTO t VALUES (1)" + blank);
+    rows(fmt::format("{}SELECT{}1", blank, blank));
+    rows(fmt::format("{}INSERT INTO t VALUES (1){}", blank, blank));
   }
   for (const char* statement : {"FROM t",
                                 "VALUES (1)",

@@ -51,7 +51,7 @@ class RandomProject {
     for (const auto& statement : statements) {
       std::string& file = files[below(4)];
       // At either end, so that the order in a file is by chance too.
-      file = chance() ? file + statement + ";\n" : statement + ";\n" + file;
+      file.insert(chance() ? file.size() : 0, fmt::format("{};\n", statement));
     }
     for (const auto& [number, text] : files) rig.write(fmt::format("f{}.sql", number), text);
     for (const Object& object : objects_) {

@@ -61,11 +61,11 @@ class Collector {
     if (node.from_table) table(*node.from_table, scope);
   }
 
-  void expression(ParsedExpression& expression_, const Scope& scope) {
-    if (expression_.GetExpressionClass() == duckdb::ExpressionClass::SUBQUERY)
-      query(*expression_.Cast<duckdb::SubqueryExpression>().subquery->node, scope);
+  void expression(ParsedExpression& parsed, const Scope& scope) {
+    if (parsed.GetExpressionClass() == duckdb::ExpressionClass::SUBQUERY)
+      query(*parsed.Cast<duckdb::SubqueryExpression>().subquery->node, scope);
     duckdb::ParsedExpressionIterator::EnumerateChildren(
-        expression_, [&](ParsedExpression& child) { expression(child, scope); });
+        parsed, [&](ParsedExpression& child) { expression(child, scope); });
   }
 
   void table(duckdb::TableRef& ref, const Scope& scope) {

@@ -189,7 +189,7 @@ std::optional<size_t> plain_column(const duckdb::LogicalGet& get, const ScanBind
   const auto& id = ids[reference.binding.column_index];
   if (id.HasChildren()) return std::nullopt;
   auto column = bind.entry.scan_column(id.GetPrimaryIndex());
-  if (!column || duckdb::StringType::GetCollation(bind.entry.scan_type(*column)) != "")
+  if (!column || !duckdb::StringType::GetCollation(bind.entry.scan_type(*column)).empty())
     return std::nullopt;
   return column;
 }

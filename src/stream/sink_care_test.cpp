@@ -19,6 +19,7 @@ using testing::StreamRig;
 struct Sinks {
   explicit Sinks(bool of_view, uint64_t seed = 1, Engine::Options options = {}) : rig(seed) {
     rig.options = options;
+    rig.patient = false;
     rig.open();
     topic = rig.create_topic({.columns = kColumns, .partitions = 1});
     copy = rig.create_view("copy", copy_of(topic));
@@ -132,7 +133,6 @@ TEST(SinkCare, FilesThatWaitForTheirTableAreCommittedWhenItIsOpen) {
     t.finish();
     EXPECT_EQ(t.state(), "retrying");
     t.fail("open", Code::io);
-    t.rig.patient = false;
     t.restart();
     t.finish();
     EXPECT_TRUE(t.rig.table(t.table).empty());
@@ -194,7 +194,6 @@ TEST(SinkCare, KeptRowsAreWrittenSomeAtATime) {
   Sinks t(true, 1, {.backfill_rows = 10});
   t.rig.checkpoint();
   t.fail("open");
-  t.rig.patient = false;
   t.restart();
   t.produce(45);
   t.rig.checkpoint();

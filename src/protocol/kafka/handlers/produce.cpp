@@ -79,8 +79,8 @@ void append(const std::shared_ptr<Appends>& appends, PartitionId id, ByteView re
   auto gate = appends->broker->gate();
   gate->enter();
   // The batch lies in the request's frame, which `appends` keeps.
-  auto done = [appends, gate, &out](Result<log::Appended> result,
-                                    log::AppendRefusal refusal) mutable {
+  auto done = [appends = appends, gate, &out](Result<log::Appended> result,
+                                              log::AppendRefusal refusal) mutable {
     if (result) {
       out.base_offset = result->base_offset.value;
       out.log_start_offset = result->log_start.value;
