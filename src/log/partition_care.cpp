@@ -136,8 +136,8 @@ Status Partition::roll_if_old(int64_t now) {
   return old ? roll() : Status{};
 }
 
+/// Does not wait for care: who wants to hold records waits for it.
 Status Partition::roll_if_below(int64_t offset) {
-  std::lock_guard care(care_mutex_);
   std::lock_guard appending(append_mutex_);
   std::unique_lock lock(mutex_);
   bool below = active().size > 0 && next_offset_ <= offset && high_watermark_ == next_offset_;

@@ -58,7 +58,7 @@ TEST(Tokenizer, ValuesUndoQuoting) {
 }
 
 TEST(Tokenizer, UnclosedIsAnErrorWithItsPosition) {
-  for (auto [sql, position] : std::vector<std::pair<std::string, size_t>>{
+  for (const auto& [sql, position] : std::vector<std::pair<std::string, size_t>>{
            {"SELECT 'abc", 7}, {"a \"b", 2}, {"x /* /* */", 2}, {"y $t$ $u$", 2}, {"E'\\'", 0}}) {
     auto tokens = tokenize(sql);
     ASSERT_FALSE(tokens) << sql;

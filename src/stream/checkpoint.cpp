@@ -216,13 +216,12 @@ std::map<ObjectId, lake::Needs> Core::table_needs() const {
     auto table = needs.find(object->sink().into);
     if (table == needs.end()) continue;
     auto sink = sinks_.find(object->id);
-    if (sink == sinks_.end()) {
-      table->second.files.reset();  // Its pending files are in a checkpoint, not in memory.
-    } else if (const auto& pending = sink->second->pending()) {
-      for (const auto& file : pending->files)
+    if (sink != sinks_.end() && sink->second->pending()) {
+      for (const auto& file : sink->second->pending()->files)
         if (table->second.files) table->second.files->insert(file.path);
-    } else if (sink->second->state == Sink::State::failed) {
-      table->second.files.reset();  // Perhaps it failed because these could not be read.
+    } else if (sink == sinks_.end() || sink->second->state == Sink::State::failed) {
+      // Its pending files are in a checkpoint, not in memory, or could not be read.
+      table->second.files.reset();
     }
   }
   return needs;

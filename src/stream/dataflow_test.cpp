@@ -67,7 +67,7 @@ class Harness {
     for (int step = 0; step < steps; ++step) {
       for (auto& source : sources_) change(source, random, random() % (rows_max + 1));
       finish_and_compare(fmt::format("seed {} step {}", seed, step));
-      if (HasFailure()) return;
+      if (::testing::Test::HasFailure()) return;
       if (random() % 3 == 0) save();
       if (random() % 5 == 0) {
         save();
@@ -84,8 +84,6 @@ class Harness {
   const StageContext& context() const { return *context_; }
 
  private:
-  static bool HasFailure() { return ::testing::Test::HasFailure(); }
-
   void compile() {
     auto resolve = [&](ObjectId id) -> Result<SourceObject> {
       for (const auto& source : sources_) {
