@@ -8,7 +8,6 @@
 namespace ziwa::stream {
 
 using duckdb::FlatVector;
-using duckdb::LogicalType;
 using duckdb::LogicalTypeId;
 
 const data::Schema& LateRows::schema() {

@@ -29,8 +29,8 @@ class Pipeline {
   bool reads(ObjectId topic) const;
   /// Adds a view: its watermarks come from this pipeline's feeds, and it follows those views in
   /// here that it reads. `watermark_from` must live as long as the view is in here.
-  void add(std::shared_ptr<View> view);
-  void add(std::shared_ptr<Sink> sink);
+  void add(std::shared_ptr<View> added);
+  void add(std::shared_ptr<Sink> added);
   void remove(ObjectId id);
   /// Feeds that nobody reads go.
   std::vector<std::unique_ptr<TopicFeed>> drop_unused_feeds();

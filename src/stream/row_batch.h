@@ -40,7 +40,7 @@ class RowBatch {
     return {bytes_.data() + entries_[i].at + entries_[i].key_bytes, entries_[i].value_bytes};
   }
   /// First entry whose key is >= `key`.
-  size_t lower_bound(std::string_view key) const;
+  size_t lower_bound(std::string_view wanted) const;
   size_t bytes() const { return bytes_.size() + entries_.size() * sizeof(Entry); }
 
   /// Later batches win (key) or add up (bag). Entries without effect are kept for keys (they hide
