@@ -39,7 +39,7 @@ class RowBatch {
   std::string_view value(size_t i) const {
     return {bytes_.data() + entries_[i].at + entries_[i].key_bytes, entries_[i].value_bytes};
   }
-  /// First entry whose key is >= `key`.
+  /// First entry whose key is >= `wanted`.
   size_t lower_bound(std::string_view wanted) const;
   size_t bytes() const { return bytes_.size() + entries_.size() * sizeof(Entry); }
 
