@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pyarrow as pa
 import pytest
 
@@ -195,3 +196,53 @@ def test_another_writer_of_a_servers_table(shared_server, wait_until):
     deltalake.write_deltalake(place, rows, mode="append")
     wait_until(lambda: shared_server.sql("SELECT * FROM shared_sum") == [(7, 26)], what="the view of it")
     assert shared_server.sql("SELECT count(*) FROM shared_rows") == [(7,)]
+
+
+@pytest.mark.e2e
+def test_a_view_whose_table_lost_what_it_needed_says_so(server, wait_until):
+    """Another writer appends, compacts and vacuums at once: the rows in between are gone, the table is whole."""
+    server.expected_errors = ["a view has failed"]
+    server.sql("CREATE TABLE vacuumed (id BIGINT)")
+    server.sql("CREATE MATERIALIZED VIEW vacuumed_ids AS SELECT id FROM vacuumed")
+    server.sql("INSERT INTO vacuumed VALUES (1)")
+    [(place,)] = server.sql("SELECT location FROM ziwa.tables WHERE name = 'vacuumed'")
+    server.stop()
+    deltalake.write_deltalake(place, pa.table({"id": pa.array([2], pa.int64())}), mode="append")
+    table = deltalake.DeltaTable(place)
+    table.optimize.compact()
+    assert table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    for _ in range(2):
+        server.start()
+        state = "SELECT state FROM ziwa.views WHERE name = 'vacuumed_ids'"
+        wait_until(lambda: server.sql(state) == [("failed",)], what="the view to see it")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="has failed: .*data_lost") as failed:
+            server.sql("SELECT * FROM vacuumed_ids")
+        assert "DROP" in failed.value.diag.message_hint
+        answer = server.get("/v1/vacuumed_ids")
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        server.stop()
+    server.start()
+    assert server.sql("SELECT id FROM vacuumed ORDER BY id") == [(1,), (2,)]
+    server.sql("DROP MATERIALIZED VIEW vacuumed_ids")
+    server.sql("CREATE MATERIALIZED VIEW vacuumed_ids AS SELECT id FROM vacuumed")
+    assert server.sql("SELECT id FROM vacuumed_ids ORDER BY id") == [(1,), (2,)]
+
+
+@pytest.mark.e2e
+def test_a_table_whose_folder_is_away_says_so(server):
+    server.expected_errors = ["a table cannot be opened", "a view cannot be made"]
+    server.sql("CREATE TABLE away (id BIGINT)")
+    server.sql("CREATE MATERIALIZED VIEW away_ids AS SELECT id FROM away")
+    server.sql("INSERT INTO away VALUES (1)")
+    [(place,)] = server.sql("SELECT location FROM ziwa.tables WHERE name = 'away'")
+    server.stop()
+    os.rename(place, place + ".away")
+    server.start()
+    for name in ("away", "away_ids"):
+        with pytest.raises(psycopg.OperationalError, match='table "away".* cannot be opened'):
+            server.sql(f"SELECT * FROM {name}")
+        assert server.get(f"/v1/{name}").status_code == 503
+    server.stop()
+    os.rename(place + ".away", place)
+    server.start()
+    assert server.sql("SELECT id FROM away_ids") == [(1,)]

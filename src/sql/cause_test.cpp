@@ -158,6 +158,7 @@ TEST_F(CauseTest, EveryCauseIsReached) {
       "25P02",  // ATransactionThatHasFailedSaysSo
       "53100",  // A full disk: the tests of duck and stream.
       "53200",  // The limit of memory: the test of duck.
+      "55000",  // A view that has failed: lake_interop_test.
   };
   for (const Example& example : kExamples) reached.insert(example.state);
   for (auto [cause, sqlstate] : sqlstates()) EXPECT_TRUE(reached.contains(sqlstate)) << sqlstate;

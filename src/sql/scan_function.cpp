@@ -18,21 +18,25 @@ constexpr const char* kScanFunction = "ziwa_scan";
 Result<std::shared_ptr<data::Scan>> open_object(PinnedTransaction& transaction,
                                                 const stream::Published& published,
                                                 const catalog::ObjectPtr& object) {
-  Error not_yet = Error(Code::unavailable, "{} \"{}\" is not readable yet at epoch {}",
-                        catalog::kind_name(object->kind()), object->name, published.epoch)
-                      .with_hint("read again in a moment");
+  auto missing = [&]() -> Error {
+    auto known = published.unreadable.find(object->id);
+    if (known != published.unreadable.end()) return known->second;
+    return Error(Code::unavailable, "{} \"{}\" is not readable yet at epoch {}",
+                 catalog::kind_name(object->kind()), object->name, published.epoch)
+        .with_hint("read again in a moment");
+  };
   switch (object->kind()) {
     case catalog::Kind::topic:
       return make_topic_scan(transaction.core().deps.log, object, published.epoch,
                              transaction.one_statement() ? Deleted::left_out : Deleted::refused);
     case catalog::Kind::table: {
       auto found = published.tables.find(object->id);
-      if (found == published.tables.end() || !found->second) return not_yet;
+      if (found == published.tables.end() || !found->second) return missing();
       return found->second->scan();
     }
     case catalog::Kind::view: {
       auto found = published.views.find(object->id);
-      if (found == published.views.end() || !found->second) return not_yet;
+      if (found == published.views.end() || !found->second) return missing();
       return found->second->scan();
     }
     case catalog::Kind::sink:

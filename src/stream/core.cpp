@@ -201,8 +201,32 @@ void Core::publish() {
     next->late_rows[view->id()] = view->late().version();
   }
   for (const auto& [id, table] : lake_tables_) next->tables[id] = table.snapshot;
+  next->unreadable = unreadable(*next->catalog);
   published_ = std::move(next);
   if (on_publish_) on_publish_(published_);
+}
+
+std::map<ObjectId, Error> Core::unreadable(const catalog::Snapshot& catalog) const {
+  std::map<ObjectId, Error> why;
+  for (const auto& [id, view] : views_) {
+    if (view->state != View::State::failed) continue;
+    why.emplace(
+        id, Error(Code::conflict, "view \"{}\" has failed: {}", view->object().name, view->error)
+                .because(Cause::view_failed)
+                .with_hint("DROP it and CREATE it again"));
+  }
+  for (const auto& [id, error] : broken_views_) {
+    auto object = catalog.find(id);
+    if (object == nullptr) continue;
+    why.emplace(id, Error(Code::unavailable, "view \"{}\" cannot be kept: {}", object->name, error)
+                        .with_hint("it goes on when what it reads is there again"));
+  }
+  for (const auto& [id, broken] : broken_tables_) {
+    why.emplace(id, Error(Code::unavailable, "table \"{}\" cannot be opened: {}",
+                          broken.object->name, broken.error)
+                        .with_hint("it is tried again every 10 s"));
+  }
+  return why;
 }
 
 Status Core::announce_tables() {

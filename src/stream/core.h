@@ -178,6 +178,7 @@ class Core {
                                           const catalog::Snapshot& catalog) const;
   Result<std::shared_ptr<Sink>> plan_sink(const catalog::ObjectPtr& object,
                                           const catalog::Snapshot& catalog, OpenTable table) const;
+  std::map<ObjectId, Error> unreadable(const catalog::Snapshot& catalog) const;
   void publish();
 
   // checkpoint.cpp

@@ -43,6 +43,8 @@ struct Published {
   /// Late rows of each view: partition, offset, entry, window_start, window_end, watermark, row
   /// (JSON).
   std::map<ObjectId, std::shared_ptr<const ViewVersion>> late_rows;
+  /// Why a view or table is not in here that was expected to be.
+  std::map<ObjectId, Error> unreadable;
 };
 using PublishedPtr = std::shared_ptr<const Published>;
 

@@ -98,6 +98,7 @@ TEST_F(Failures, AFailedViewStaysFailedUntilItIsDropped) {
     rig_.settle();
     EXPECT_EQ(rig_.state_of(view), "failed");
     EXPECT_EQ(rig_.error_of(view), why);
+    EXPECT_EQ(rig_.published()->unreadable.at(view).cause(), Cause::view_failed);
     EXPECT_FALSE(rig_.published()->views.contains(view))
         << "what the topic still has is not the answer";
     rig_.checkpoint();

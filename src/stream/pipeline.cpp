@@ -118,7 +118,10 @@ Status push_scan(data::Scan& scan, Source& source, Weight weight) {
   for (auto& stream : TRY(scan.open(request, 1))) {
     while (true) {
       rows.Reset();
-      TRY(stream->next(rows));
+      if (Status read = stream->next(rows); !read) {
+        // What the source held is not to be had any more, or not now.
+        return may_pass(read.error()) ? read : std::move(read).error().context("data_lost");
+      }
       if (rows.size() == 0) break;
       Delta delta{.rows = rows, .weights = weights.data()};
       TRY(source.push_own(delta));
