@@ -1,5 +1,6 @@
 """Bad input on every port, second servers, taken ports, clean stops: a clear error, and the server goes on."""
 
+import json
 import os
 import random
 import socket
@@ -423,3 +424,22 @@ def works(server, statement: str) -> bool:
 
 def insert(server, number: int) -> bool:
     return works(server, f"INSERT INTO filling VALUES ({number}, 'after')")
+
+
+# -- logs
+
+
+def test_every_log_line_is_json_when_asked(make_server):
+    server = make_server({"log.json": "true", "log.level": "debug"})
+    server.sql("CREATE TOPIC spoken (a BIGINT)")
+    for door in ["kafka", "postgres", "http"]:
+        send_garbage(server.ports[door], b"\xff\xfe\x00\x01 nonsense=1 \xc3(\n\n")
+    server.restart()
+    server.stop()
+    lines = [json.loads(line) for line in server.log().splitlines()]
+    for line in lines:
+        assert line.keys() >= {"time", "level", "module", "message"}, line
+        assert all(isinstance(value, str) for value in line.values()), line
+    stopping = [line for line in lines if line["message"] == "stopping"]
+    assert [line["signal"] for line in stopping] == ["2", "2"]
+    assert not any("values" in line for line in lines if line["module"] != "state"), lines
