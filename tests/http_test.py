@@ -37,6 +37,11 @@ def rows(server, path: str):
     return answer.json()["rows"]
 
 
+def post_sql(server, body: dict) -> requests.Response:
+    url = f"http://127.0.0.1:{server.ports['http']}/v1/sql"
+    return requests.post(url, json=body, timeout=30)
+
+
 # -- reading
 
 
@@ -94,7 +99,7 @@ def test_injection_finds_nothing(api):
 
 
 def test_system_tables(api):
-    assert [r["name"] for r in rows(api, "/v1/ziwa/views?select=name")] == ["totals"]
+    assert [r["name"] for r in rows(api, "/v1/ziwa/views?select=name&name=totals")] == ["totals"]
 
 
 # -- versions
@@ -117,6 +122,18 @@ def test_etag_changes_only_when_the_view_does(api, wait_until):
     fresh = api.get("/v1/totals", headers={"If-None-Match": etag})
     assert fresh.headers["ETag"] != etag
     assert len(fresh.json()["rows"]) == 6
+
+
+@pytest.mark.parametrize("path", ["/v1/totals?select=orders", "/v1/cities?select=name"])
+def test_a_304_comes_after_all_that_was_acknowledged(api, path):
+    what = "orders VALUES (1, 'c8', 1)" if "totals" in path else "cities VALUES ('Jinja', 1, NULL)"
+    for _ in range(30):
+        etag = api.get(path).headers["ETag"]
+        assert post_sql(api, {"sql": f"INSERT INTO {what}"}).status_code == 200
+        answer = api.get(path, headers={"If-None-Match": etag})
+        assert (answer.status_code, answer.headers.get("ETag") != etag) == (200, True)
+        tag = answer.headers.get("ETag")
+        assert tag is None or api.get(path, headers={"If-None-Match": tag}).status_code == 304
 
 
 def test_min_epoch_waits_or_says_503(api):

@@ -202,8 +202,9 @@ void RestStatement::end(const Error& why) {
   if (session_) session_->cancel();
 }
 
-Result<Rest::Answer> Rest::execute(sql::Session& session, const RestSql& sql,
-                                   RestStatement& statement) {
+template <typename Work>
+auto Rest::run_registered(sql::Session& session, RestStatement& statement, Work work)
+    -> std::invoke_result_t<Work> {
   {
     std::scoped_lock lock(mutex_, statement.mutex_);
     if (stopping_) return Error(Code::unavailable, "the server is stopping");
@@ -211,7 +212,7 @@ Result<Rest::Answer> Rest::execute(sql::Session& session, const RestSql& sql,
     running_.insert(&session);
     statement.session_ = &session;
   }
-  auto answer = execute_registered(session, sql);
+  auto answer = work();
   std::scoped_lock lock(mutex_, statement.mutex_);
   running_.erase(&session);
   statement.session_ = nullptr;
@@ -219,9 +220,9 @@ Result<Rest::Answer> Rest::execute(sql::Session& session, const RestSql& sql,
   return answer;
 }
 
-Result<Rest::Answer> Rest::execute_registered(sql::Session& session, const RestSql& sql) {
-  auto prepared = TRY(session.prepare(sql.text));
-  const auto& wanted = prepared->parameter_types();
+Result<Rest::Answer> Rest::execute(sql::Session& session, sql::Prepared& prepared,
+                                   const RestSql& sql) {
+  const auto& wanted = prepared.parameter_types();
   if (wanted.size() != sql.parameters.size()) {
     return Error(Code::invalid_argument, "the statement takes {} parameters, not {}", wanted.size(),
                  sql.parameters.size());
@@ -232,7 +233,7 @@ Result<Rest::Answer> Rest::execute_registered(sql::Session& session, const RestS
     if (!value) return std::move(value.error()).context("a value of the request");
     values.push_back(std::move(*value));
   }
-  auto rows = TRY(session.execute(*prepared, values));
+  auto rows = TRY(session.execute(prepared, values));
   Answer answer;
   size_t shown = rows->columns().size() - std::min(sql.hidden_columns, rows->columns().size());
   for (size_t i = 0; i < shown; ++i) {
@@ -278,19 +279,30 @@ Result<Rest::Answer> Rest::execute_registered(sql::Session& session, const RestS
 Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuery& query,
                             const Target& target, std::optional<std::string> if_none_match,
                             RestStatement& statement) {
-  auto before = engine_.published();
-  Found found = TRY(find_relation(*before, path));
+  Relation relation = TRY(find_relation(*engine_.published(), path)).relation;
+  RestSql sql = TRY(build_rest_sql(relation, query));
+  stream::PublishedPtr before;
+  Found found;
+  auto session = TRY(take_session());
+  auto run = [&]() -> Result<std::optional<Answer>> {
+    // Preparing waits for all that was acknowledged, as every statement does: only what is
+    // published then may be compared with a tag.
+    auto prepared = TRY(session->prepare(sql.text));
+    before = engine_.published();
+    found = TRY(find_relation(*before, path));
+    if (found.etag && if_none_match && names_etag(*if_none_match, *found.etag)) {
+      return std::optional<Answer>();
+    }
+    return std::optional(TRY(execute(*session, *prepared, sql)));
+  };
+  auto answer = TRY(run_registered(*session, statement, run));
+  give_back(std::move(session));
   Response response;
-  if (found.etag && if_none_match && names_etag(*if_none_match, *found.etag)) {
+  if (!answer) {
     response.status = 304;
     response.headers = {{"ETag", *found.etag}, {"Ziwa-Epoch", fmt::format("{}", before->epoch)}};
     return response;
   }
-  RestSql sql = TRY(build_rest_sql(found.relation, query));
-  auto session = TRY(take_session());
-  auto answer = execute(*session, sql, statement);
-  if (!answer) return std::move(answer).error();
-  give_back(std::move(session));
 
   // The tag must be that of the epoch that answered. If the rows changed between our look and now,
   // it is the new tag when the answer covers the last change, and else the answer goes without one
@@ -318,7 +330,10 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
 Result<Response> Rest::run(std::string_view body, RestStatement& statement) {
   RestSql sql = TRY(parse_sql_request(body));
   auto session = TRY(database_.session());
-  Answer answer = TRY(execute(*session, sql, statement));
+  Answer answer = TRY(run_registered(*session, statement, [&]() -> Result<Answer> {
+    auto prepared = TRY(session->prepare(sql.text));
+    return execute(*session, *prepared, sql);
+  }));
   nlohmann::json columns = nlohmann::json::array();
   for (size_t i = 0; i < answer.names.size(); ++i) {
     columns.push_back({{"name", answer.names[i]}, {"type", answer.types[i]}});

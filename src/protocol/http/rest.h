@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace ziwa::protocol::http {
@@ -52,9 +53,10 @@ class Rest {
   ~Rest();
 
   /// GET /v1/{schema?}/{relation}: `path` is without "v1". `if_none_match` is the header as it
-  /// came. 304 when it names the current version; otherwise {"rows":[...],"next":cursor} with
-  /// Ziwa-Epoch, for views and tables an ETag (of a view: the epoch of its last net change), and a
-  /// Link to the next rows. Errors: not_found, invalid_argument, exhausted (answer too large).
+  /// came. 304 when it names the version that a statement would read now; otherwise
+  /// {"rows":[...],"next":cursor} with Ziwa-Epoch, for
+  /// views and tables an ETag (of a view: the epoch of its last net change), and a Link to the next
+  /// rows. Errors: not_found, invalid_argument, exhausted (answer too large).
   Result<Response> read(const std::vector<std::string>& path, const RestQuery& query,
                         const Target& target, std::optional<std::string> if_none_match,
                         RestStatement& statement);
@@ -68,8 +70,11 @@ class Rest {
 
  private:
   struct Answer;
-  Result<Answer> execute(sql::Session& session, const RestSql& sql, RestStatement& statement);
-  Result<Answer> execute_registered(sql::Session& session, const RestSql& sql);
+  /// Runs `work` while `statement` and cancel_all() can end what the session does.
+  template <typename Work>
+  auto run_registered(sql::Session& session, RestStatement& statement, Work work)
+      -> std::invoke_result_t<Work>;
+  Result<Answer> execute(sql::Session& session, sql::Prepared& prepared, const RestSql& sql);
   Result<std::unique_ptr<sql::Session>> take_session();
   void give_back(std::unique_ptr<sql::Session> session);
 
