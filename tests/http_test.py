@@ -82,6 +82,81 @@ def test_limit_and_offset(api):
     assert [r["customer"] for r in rows(api, "/v1/totals?limit=2&offset=1")] == ["c1", "c2"]
 
 
+@pytest.fixture(scope="module")
+def exact(shared_server):
+    shared_server.sql(
+        "CREATE TABLE exact (a BIGINT, h HUGEINT, u UTINYINT, d DECIMAL(9,2), t DATE, bl BLOB)"
+    )
+    shared_server.sql(
+        "INSERT INTO exact VALUES (1, 1, 1, 1.20, DATE '2026-01-01', '\\x00\\xFF'::BLOB), "
+        "(2, 99999999999999999999999999999999999999, 255, 2.00, DATE '2026-01-02', '\\x00ff'::BLOB), "
+        "(3, -3, 0, -0.01, DATE '2026-01-03', 'abc'::BLOB), (NULL, NULL, NULL, NULL, NULL, NULL)"
+    )
+    return shared_server
+
+
+FILTERS = [
+    ("a=1.5", []),
+    ("a=2.0", [2]),
+    ("a=neq.1.5", [1, 2, 3]),
+    ("a=not.eq.1.5", [1, 2, 3]),
+    ("a=gt.1.5", [2, 3]),
+    ("a=gte.2.4", [3]),
+    ("a=lt.2.4", [1, 2]),
+    ("a=not.gt.1.5", [1]),
+    ("a=in.(1.5,2,3.2)", [2]),
+    ("a=not.in.(1.5,2.5)", [1, 2, 3]),
+    ("a=lt.1e30", [1, 2, 3]),
+    ("a=gt.1e30", []),
+    ("a=gt.1.5&u=lt.300", [2, 3]),
+    ("h=gt.99999999999999999999999999999999999998.5", [2]),
+    ("h=1.4", []),
+    ("u=gt.-1", [1, 2, 3]),
+    ("u=300", []),
+    ("d=1.204", []),
+    ("d=1.2", [1]),
+    ("d=gt.1.999", [2]),
+    ("d=lt.-0.001", [3]),
+    ("bl=%5Cx00ff", [1]),
+    ("bl=eq.%5Cx006666", [2]),
+    ("bl=eq.abc", [3]),
+]
+
+
+@pytest.mark.parametrize("filters, found", FILTERS, ids=[filters for filters, _ in FILTERS])
+def test_filters_compare_exactly(exact, filters, found):
+    assert [r["a"] for r in rows(exact, f"/v1/exact?{filters}&order=a")] == found
+
+
+def test_what_is_no_value_is_refused(exact):
+    for filters in ["a=x", "a=in.(1,x)", "d=1.2.3", "t=2026-01-02 10:00:00", "bl=%5Cx0"]:
+        answer = exact.get(f"/v1/exact?{filters}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument"), filters
+
+
+def test_a_blob_of_an_answer_can_be_sent_back(exact):
+    for row in rows(exact, "/v1/exact?a=not.is.null"):
+        found = rows(exact, f"/v1/exact?bl=eq.{row['bl']}")
+        assert [r["a"] for r in found] == [row["a"]]
+        sent = post_sql(exact, {"sql": "SELECT a FROM exact WHERE bl = $1", "parameters": [row["bl"]]})
+        assert sent.json()["rows"] == [{"a": row["a"]}]
+
+
+def test_without_a_key_an_answer_says_that_there_is_more(api, exact):
+    api.sql("CREATE MATERIALIZED VIEW every AS SELECT id FROM orders WHERE id < 10")
+    for path, count in [("every", 10), ("exact", 4), ("orders", 100), ("ziwa/settings", 20)]:
+        cut = api.get(f"/v1/{path}?limit=3")
+        assert len(cut.json()["rows"]) == 3
+        assert cut.json()["more"] is True and "next" not in cut.json() and "Link" not in cut.headers
+        if count > 20:
+            continue
+        whole = api.get(f"/v1/{path}?limit={count}").json()
+        assert path == "ziwa/settings" or whole.keys() == {"rows"} and len(whole["rows"]) == count
+    assert api.get("/v1/every?limit=3&offset=7").json().keys() == {"rows"}
+    assert api.get("/v1/every?limit=0").json() == {"rows": []}
+    assert "more" not in api.get("/v1/totals?limit=2").json()
+
+
 def test_injection_finds_nothing(api):
     for path in [
         "/v1/cities?name=x'%20OR%20'1'='1",

@@ -2,6 +2,7 @@
 
 #include "duck/instance.h"
 #include "protocol/http/errors.h"
+#include "protocol/http/filter_value.h"
 #include "protocol/http/sql_request.h"
 #include "protocol/rows/json_rows.h"
 #include "stream/plan.h"
@@ -137,8 +138,12 @@ duckdb::Value number_value(const std::string& text) {
   return fits(LogicalType::DOUBLE), value;
 }
 
+/// `as_answered`: a BLOB is read in the form in which answers write it.
 Result<duckdb::Value> bind_text(const std::optional<std::string>& text,
-                                const duckdb::LogicalType& type, bool number) {
+                                const duckdb::LogicalType& type, bool number, bool as_answered) {
+  if (text && as_answered && type.id() == duckdb::LogicalTypeId::BLOB) {
+    if (auto bytes = blob_bytes(*text)) return duckdb::Value::BLOB_RAW(*bytes);
+  }
   bool open =
       type.id() == duckdb::LogicalTypeId::UNKNOWN || type.id() == duckdb::LogicalTypeId::INVALID;
   return duck::guarded([&]() -> duckdb::Value {
@@ -155,6 +160,7 @@ Result<duckdb::Value> bind_text(const std::optional<std::string>& text,
 struct Rest::Answer {
   std::string rows = "[";
   uint64_t count = 0;
+  bool more = false;  ///< There are more rows than those to show.
   Epoch epoch;
   std::vector<std::string> names;
   std::vector<std::string> types;
@@ -220,6 +226,29 @@ auto Rest::run_registered(sql::Session& session, RestStatement& statement, Work 
   return answer;
 }
 
+Result<std::unique_ptr<sql::Prepared>> Rest::prepare_read(sql::Session& session,
+                                                          const Relation& relation, RestQuery query,
+                                                          RestSql& sql) {
+  sql = TRY(build_rest_sql(relation, query));
+  auto prepared = TRY(session.prepare(sql.text));
+  const auto& types = prepared->parameter_types();
+  bool other = false;
+  size_t parameter = 0;
+  for (Filter& filter : query.filters) {
+    const size_t count = filter.values.size();
+    for (size_t i = 0, value = 0; i < count; ++i, ++parameter) {
+      if (parameter >= types.size() || filter.values.empty()) continue;
+      const bool changed = TRY(fit_value(filter, value, types[parameter]));
+      if (!changed) ++value;
+      other |= changed;
+      if (!changed) sql.parameters[parameter] = filter.values[value - 1];
+    }
+  }
+  if (!other) return prepared;
+  sql = TRY(build_rest_sql(relation, query));
+  return session.prepare(sql.text);
+}
+
 Result<Rest::Answer> Rest::execute(sql::Session& session, sql::Prepared& prepared,
                                    const RestSql& sql) {
   const auto& wanted = prepared.parameter_types();
@@ -229,7 +258,8 @@ Result<Rest::Answer> Rest::execute(sql::Session& session, sql::Prepared& prepare
   }
   std::vector<duckdb::Value> values;
   for (size_t i = 0; i < wanted.size(); ++i) {
-    auto value = bind_text(sql.parameters[i], wanted[i], sql.numbers.contains(i));
+    const bool cursor = i >= sql.filter_values;
+    auto value = bind_text(sql.parameters[i], wanted[i], sql.numbers.contains(i), !cursor);
     if (!value) return std::move(value.error()).context("a value of the request");
     values.push_back(std::move(*value));
   }
@@ -250,6 +280,8 @@ Result<Rest::Answer> Rest::execute(sql::Session& session, sql::Prepared& prepare
     if (answer.names.empty()) continue;
     TRY(columns.load(*chunk));
     for (size_t row = 0; row < columns.rows(); ++row) {
+      answer.more = answer.count == sql.rows_shown;
+      if (answer.more) break;  // It was the last that was asked for.
       if (answer.count++ > 0) answer.rows.push_back(',');
       answer.rows.push_back('\n');
       writer.append(answer.rows, columns, row);
@@ -280,14 +312,14 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
                             const Target& target, std::optional<std::string> if_none_match,
                             RestStatement& statement) {
   Relation relation = TRY(find_relation(*engine_.published(), path)).relation;
-  RestSql sql = TRY(build_rest_sql(relation, query));
+  RestSql sql;
   stream::PublishedPtr before;
   Found found;
   auto session = TRY(take_session());
   auto run = [&]() -> Result<std::optional<Answer>> {
     // Preparing waits for all that was acknowledged, as every statement does: only what is
     // published then may be compared with a tag.
-    auto prepared = TRY(session->prepare(sql.text));
+    auto prepared = TRY(prepare_read(*session, relation, query, sql));
     before = engine_.published();
     found = TRY(find_relation(*before, path));
     if (found.etag && if_none_match && names_etag(*if_none_match, *found.etag)) {
@@ -323,6 +355,7 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
     response.headers.emplace_back("Link", next_link(path, target, cursor));
     response.body += ",\n\"next\":\"" + cursor + "\"";
   }
+  if (answer->more) response.body += ",\n\"more\":true";
   response.body += "}\n";
   return response;
 }

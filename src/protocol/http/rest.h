@@ -54,7 +54,7 @@ class Rest {
 
   /// GET /v1/{schema?}/{relation}: `path` is without "v1". `if_none_match` is the header as it
   /// came. 304 when it names the version that a statement would read now; otherwise
-  /// {"rows":[...],"next":cursor} with Ziwa-Epoch, for
+  /// {"rows":[...],"next":cursor}, or "more":true where there are no cursors, with Ziwa-Epoch, for
   /// views and tables an ETag (of a view: the epoch of its last net change), and a Link to the next
   /// rows. Errors: not_found, invalid_argument, exhausted (answer too large).
   Result<Response> read(const std::vector<std::string>& path, const RestQuery& query,
@@ -74,6 +74,10 @@ class Rest {
   template <typename Work>
   auto run_registered(sql::Session& session, RestStatement& statement, Work work)
       -> std::invoke_result_t<Work>;
+  /// The read of a relation, with the filters' values as values of the columns' types.
+  Result<std::unique_ptr<sql::Prepared>> prepare_read(sql::Session& session,
+                                                      const Relation& relation, RestQuery query,
+                                                      RestSql& sql);
   Result<Answer> execute(sql::Session& session, sql::Prepared& prepared, const RestSql& sql);
   Result<std::unique_ptr<sql::Session>> take_session();
   void give_back(std::unique_ptr<sql::Session> session);

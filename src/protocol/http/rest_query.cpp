@@ -158,7 +158,12 @@ class SqlBuilder {
   }
 
   Result<std::string> condition(const Filter& filter) {
-    std::string text = TRY(column(filter.column)) + " " + filter.op;
+    std::string text = TRY(column(filter.column));
+    if (filter.op == kNever || filter.op == kAlways) {
+      text += (filter.op == kNever ? " <> " : " = ") + text;
+      return filter.negated ? "NOT (" + text + ")" : text;
+    }
+    text += " " + filter.op;
     if (filter.op == "IN") {
       text += " (";
       for (size_t i = 0; i < filter.values.size(); ++i) {
@@ -288,6 +293,7 @@ Result<RestSql> build_rest_sql(const Relation& relation, const RestQuery& query)
   for (const auto& filter : query.filters) {
     where += (where.empty() ? " WHERE " : " AND ") + TRY(builder.condition(filter));
   }
+  builder.sql.filter_values = builder.sql.parameters.size();
   if (query.after) {
     if (relation.key.empty()) {
       return Error(Code::unsupported, "{}.{} has no key, so it has no cursors", relation.schema,
@@ -296,9 +302,14 @@ Result<RestSql> build_rest_sql(const Relation& relation, const RestQuery& query)
     }
     where += (where.empty() ? " WHERE " : " AND ") + TRY(builder.after(order, *query.after));
   }
+  uint64_t limit = query.limit;
+  if (relation.key.empty() && limit > 0) {
+    builder.sql.rows_shown = limit;
+    ++limit;
+  }
   builder.sql.text =
       fmt::format("SELECT {} FROM {}.{}{}{} LIMIT {}", columns, quote_name(relation.schema),
-                  quote_name(relation.name), where, order_text, query.limit);
+                  quote_name(relation.name), where, order_text, limit);
   if (query.offset > 0) builder.sql.text += fmt::format(" OFFSET {}", query.offset);
   return std::move(builder.sql);
 }

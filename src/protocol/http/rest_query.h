@@ -17,13 +17,17 @@ inline constexpr int64_t kWaitMsDefault = 5'000;
 inline constexpr int64_t kWaitMsMax = 60'000;
 inline constexpr size_t kListItemsMax = 1'000;
 
+/// Conditions that no row passes, and every row: but NULL stays neither.
+inline constexpr std::string_view kNever = "never";
+inline constexpr std::string_view kAlways = "always";
+
 /// One condition on a column.
 struct Filter {
   std::string column;
-  std::string
-      op;  ///< =, <>, <, <=, >, >=, LIKE, ILIKE, IN, IS NULL, IS NOT NULL, IS TRUE, IS FALSE
+  /// =, <>, <, <=, >, >=, LIKE, ILIKE, IN, IS NULL, IS NOT NULL, IS TRUE, IS FALSE, kNever, kAlways
+  std::string op;
   bool negated = false;
-  std::vector<std::string> values;  ///< One, several for IN, none for IS.
+  std::vector<std::string> values;  ///< One, several for IN, none for IS, kNever and kAlways.
 };
 
 /// One column of `order=`.
@@ -69,13 +73,18 @@ struct Relation {
 struct RestSql {
   std::string text;
   std::vector<std::optional<std::string>> parameters;
+  /// The first parameters are the filters' values, in their order; the others a cursor's.
+  size_t filter_values = 0;
   std::set<size_t> numbers;  ///< Which of them are numbers where the statement leaves it open.
+  /// Rows to show; one more may come, which says that there are more. Empty: all that come.
+  std::optional<uint64_t> rows_shown;
   size_t hidden_columns =
       0;  ///< The last columns of the answer: the cursor's values, not to be shown.
 };
 
-/// Every name is quoted and every value a parameter. Errors: invalid_argument (unknown column, with
-/// a suggestion; a cursor that does not fit the order).
+/// Every name is quoted and every value a parameter. A relation without a key has no cursors, so
+/// that the statement asks for one row more than the limit. Errors: invalid_argument (unknown
+/// column, with a suggestion; a cursor that does not fit the order).
 Result<RestSql> build_rest_sql(const Relation& relation, const RestQuery& query);
 
 /// `after` of a row whose order columns have these texts.

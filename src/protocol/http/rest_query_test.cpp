@@ -39,7 +39,7 @@ TEST(RestQuery, filters_bind_their_values) {
   ASSERT_TRUE(built.has_value()) << built.error().to_string();
   EXPECT_EQ(built->text,
             R"(SELECT * FROM "s"."t" WHERE "a" = $1 AND "b" >= $2 AND NOT ("a" IN ($3, $4)))"
-            R"( AND "b" IS NULL AND "a" ILIKE $5 AND "b" <> $6 LIMIT 5 OFFSET 7)");
+            R"( AND "b" IS NULL AND "a" ILIKE $5 AND "b" <> $6 LIMIT 6 OFFSET 7)");
   EXPECT_EQ(built->parameters,
             (std::vector<std::optional<std::string>>{"1", "2", "x", "y,z", "%q", "null"}));
   EXPECT_EQ(build("/x?a=gt.x", keyless)->parameters[0], "x");
@@ -53,7 +53,7 @@ TEST(RestQuery, names_cannot_break_out) {
   ASSERT_TRUE(built.has_value());
   EXPECT_EQ(built->text,
             "SELECT \"b\"\" FROM secret --\" FROM \"ziwa\".\"a\"\"; DROP TABLE x; --\""
-            " WHERE \"c\"\"\" = $1 LIMIT 1000");
+            " WHERE \"c\"\"\" = $1 LIMIT 1001");
   EXPECT_EQ(built->parameters[0], "1' OR 1=1");
 }
 

@@ -126,6 +126,7 @@ Result<RestSql> parse_sql_request(std::string_view body) {
   }
   request.sql.text =
       request.text.substr(statements[0].begin, statements[0].end - statements[0].begin);
+  request.sql.filter_values = request.sql.parameters.size();
   return std::move(request.sql);
 }
 
