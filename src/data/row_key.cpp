@@ -1,6 +1,7 @@
 #include "data/row_key.h"
 
 #include "base/bytes.h"
+#include "data/sound_value_internal.h"
 
 #include <bit>
 #include <cmath>
@@ -152,12 +153,19 @@ __int128 interval_micros(const duckdb::interval_t& value) {
   __int128 days = static_cast<__int128>(value.months) * 30 + value.days;
   return days * kMicrosPerDay + value.micros;
 }
+/// Takes what fits into a T as whole units of `unit` from `left`.
+template <typename T>
+T take_units(__int128& left, __int128 unit) {
+  using Limits = std::numeric_limits<T>;
+  __int128 units = std::clamp<__int128>(left / unit, Limits::min(), Limits::max());
+  left -= units * unit;
+  return static_cast<T>(units);
+}
 duckdb::interval_t interval_of(__int128 micros) {
   duckdb::interval_t value;
-  auto days = static_cast<int64_t>(micros / kMicrosPerDay);
-  value.micros = static_cast<int64_t>(micros % kMicrosPerDay);
-  value.months = static_cast<int32_t>(days / 30);
-  value.days = static_cast<int32_t>(days % 30);
+  value.months = take_units<int32_t>(micros, 30 * static_cast<__int128>(kMicrosPerDay));
+  value.days = take_units<int32_t>(micros, kMicrosPerDay);
+  value.micros = take_units<int64_t>(micros, 1);
   return value;
 }
 
@@ -306,8 +314,23 @@ std::string unescape(const char*& from, const char* end, bool& ok) {
     text.append(from, zero);
     from = zero + 2;
     if (zero[1] == 0) return text;
+    ok = ok && zero[1] == static_cast<char>(0xFF);
     text.push_back('\0');
   }
+}
+
+Status unsound(const duckdb::LogicalType& type) {
+  return Error(Code::corrupt, "encoded bytes have a {} that is none", type.ToString());
+}
+
+/// Whether the ordered form at `from` is the one that store_fixed() gives to its value.
+bool is_canonical(Kind kind, const char* from) {
+  if (kind < Kind::float32 || kind > Kind::time_tz) return true;
+  char value[sizeof(duckdb::interval_t)];
+  char again[sizeof(duckdb::interval_t)];
+  load_fixed(kind, from, value);
+  store_fixed(kind, value, again);
+  return std::memcmp(from, again, fixed_width(kind)) == 0;
 }
 
 }  // namespace
@@ -430,7 +453,8 @@ duckdb::Value decode_nested(ByteReader& in, const duckdb::LogicalType& type) {
     }
     case PhysicalType::ARRAY: {
       auto children = decode_children(in, duckdb::ArrayType::GetChildType(type));
-      if (children.size() != duckdb::ArrayType::GetSize(type)) return duckdb::Value(type);
+      if (children.size() != duckdb::ArrayType::GetSize(type)) in.raw(SIZE_MAX);  // Turns it bad.
+      if (!in.ok()) return duckdb::Value(type);
       return duckdb::Value::ARRAY(duckdb::ArrayType::GetChildType(type), std::move(children));
     }
     case PhysicalType::STRUCT: {
@@ -442,12 +466,15 @@ duckdb::Value decode_nested(ByteReader& in, const duckdb::LogicalType& type) {
     }
     case PhysicalType::VARCHAR: {
       auto text = in.sized();
+      if (!is_sound_bytes(type, text)) in.raw(SIZE_MAX);
+      if (!in.ok()) return duckdb::Value(type);
       duckdb::Vector vector(type, 1);
       duckdb::FlatVector::GetData<duckdb::string_t>(vector)[0] = add_string(vector, text);
       return vector.GetValue(0);
     }
     default: {
       auto raw = in.raw(duckdb::GetTypeIdSize(type.InternalType()));
+      if (in.ok() && !is_sound_fixed(type, raw.data())) in.raw(SIZE_MAX);
       if (!in.ok()) return duckdb::Value(type);
       duckdb::Vector vector(type, 1);
       std::memcpy(vector.GetData(), raw.data(), raw.size());
@@ -568,6 +595,8 @@ Result<size_t> RowKeyEncoder::decode_columns(std::string_view key,
     duckdb::Vector* vector =
         targets[i] == kSkip ? nullptr : &out.data[static_cast<size_t>(targets[i])];
     if (mark == kNullMark) {
+      if (!std::all_of(from, from + codec.width, [](char byte) { return byte == 0; }))
+        return unsound(codec.type).error();
       from += codec.width;
       if (vector != nullptr) set_null(*vector, row);
       continue;
@@ -576,8 +605,9 @@ Result<size_t> RowKeyEncoder::decode_columns(std::string_view key,
       const auto* zero =
           static_cast<const char*>(std::memchr(from, 0, static_cast<size_t>(end - from)));
       if (zero != nullptr && zero + 1 < end && zero[1] == 0) {  // No zero byte inside: no copy.
+        std::string_view text(from, static_cast<size_t>(zero - from));
         if (vector != nullptr) {
-          std::string_view text(from, static_cast<size_t>(zero - from));
+          if (!is_sound_bytes(codec.type, text)) return unsound(codec.type).error();
           duckdb::FlatVector::GetData<duckdb::string_t>(*vector)[row] = add_string(*vector, text);
         }
         from = zero + 2;
@@ -586,12 +616,18 @@ Result<size_t> RowKeyEncoder::decode_columns(std::string_view key,
       bool ok = true;
       auto text = unescape(from, end, ok);
       if (!ok) return cut_key().error();
-      if (vector != nullptr)
+      if (vector != nullptr) {
+        if (!is_sound_bytes(codec.type, text)) return unsound(codec.type).error();
         duckdb::FlatVector::GetData<duckdb::string_t>(*vector)[row] = add_string(*vector, text);
+      }
       continue;
     }
-    if (vector != nullptr)
-      load_fixed(codec.kind, from, vector->GetData() + row * codec.physical_width);
+    if (vector != nullptr) {
+      auto* value = vector->GetData() + row * codec.physical_width;
+      load_fixed(codec.kind, from, value);
+      if (!is_canonical(codec.kind, from) || !is_sound_fixed(codec.type, value))
+        return unsound(codec.type).error();
+    }
     from += codec.width;
   }
   return static_cast<size_t>(from - key.data());
@@ -755,11 +791,13 @@ Status RowEncoder::decode_columns(std::string_view row_bytes, std::span<const Co
     } else if (codec.kind == Kind::bytes) {
       auto text = in.sized();
       if (in.ok() && vector != nullptr) {
+        if (!is_sound_bytes(codec.type, text)) return unsound(codec.type);
         duckdb::FlatVector::GetData<duckdb::string_t>(*vector)[row] = add_string(*vector, text);
       }
     } else {
       auto raw = in.raw(codec.physical_width);
       if (in.ok() && vector != nullptr) {
+        if (!is_sound_fixed(codec.type, raw.data())) return unsound(codec.type);
         std::memcpy(vector->GetData() + row * codec.physical_width, raw.data(),
                     codec.physical_width);
       }

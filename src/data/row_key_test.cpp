@@ -256,5 +256,76 @@ TEST(Row, GoldenBytes) {
                                     8));
 }
 
+/// Decoding `bytes` as one value of `type`: its code, or ok.
+template <typename Encoder>
+std::optional<Code> refusal(const LogicalType& type, std::string_view bytes) {
+  auto encoder = Encoder::create({type});
+  EXPECT_TRUE(encoder.has_value());
+  duckdb::DataChunk out;
+  out.Initialize(duckdb::Allocator::DefaultAllocator(), Types{type});
+  auto decoded = encoder->decode(bytes, out, 0, 0);
+  if (decoded) return std::nullopt;
+  return decoded.error().code();
+}
+
+LogicalType two_names() {
+  duckdb::Vector names(LogicalType::VARCHAR, 2);
+  names.SetValue(0, Value("a"));
+  names.SetValue(1, Value("b"));
+  return LogicalType::ENUM(names, 2);
+}
+
+TEST(RowKey, OnlyTheKeyOfAValueIsAccepted) {
+  using namespace std::string_view_literals;
+  auto key = [](const LogicalType& type, std::string_view bytes) {
+    return refusal<RowKeyEncoder>(type, bytes);
+  };
+  EXPECT_EQ(key(LogicalType::BOOLEAN, "\1\1"sv), std::nullopt);
+  EXPECT_EQ(key(LogicalType::BOOLEAN, "\1\2"sv), Code::corrupt);
+  EXPECT_EQ(key(LogicalType::BOOLEAN, "\2\0"sv), std::nullopt);
+  EXPECT_EQ(key(LogicalType::BOOLEAN, "\2\1"sv), Code::corrupt) << "the body of a NULL";
+  EXPECT_EQ(key(two_names(), "\1\1"sv), std::nullopt);
+  EXPECT_EQ(key(two_names(), "\1\2"sv), Code::corrupt) << "it has two names";
+  EXPECT_EQ(key(LogicalType::VARCHAR, "\1a\0\xff\0\0"sv), std::nullopt);
+  EXPECT_EQ(key(LogicalType::VARCHAR, "\1a\0\7\0\0"sv), Code::corrupt) << "an unknown escape";
+  EXPECT_EQ(key(LogicalType::VARCHAR, "\1\xff\0\0"sv), Code::corrupt) << "no UTF-8";
+  EXPECT_EQ(key(LogicalType::BLOB, "\1\xff\0\0"sv), std::nullopt);
+  EXPECT_EQ(key(LogicalType::BIT, "\1\0\0"sv), Code::corrupt) << "bits without their header";
+  EXPECT_EQ(key(LogicalType::FLOAT, "\1\x7f\xff\xff\xff"sv), Code::corrupt) << "-0.0";
+  EXPECT_EQ(key(LogicalType::FLOAT, "\1\xff\xff\xff\xff"sv), std::nullopt) << "NaN";
+  EXPECT_EQ(key(LogicalType::FLOAT, "\1\xff\xff\xff\xfe"sv), Code::corrupt) << "another NaN";
+  EXPECT_EQ(key(LogicalType::TIME, "\1\x80\0\0\0\0\0\0\1"sv), std::nullopt);
+  EXPECT_EQ(key(LogicalType::TIME, "\1\xff\0\0\0\0\0\0\1"sv), Code::corrupt) << "no day is so long";
+  EXPECT_EQ(key(LogicalType::INTERVAL, "\1" + std::string(16, '\xff')), Code::corrupt);
+}
+
+TEST(RowKey, TheLongestIntervalsAreReadAgain) {
+  constexpr int32_t kMax = std::numeric_limits<int32_t>::max();
+  constexpr int64_t kLong = std::numeric_limits<int64_t>::max();
+  for (int sign : {-1, 1}) {
+    auto value = Value::INTERVAL(sign * kMax, sign * kMax, sign * kLong);
+    auto key = encode<RowKeyEncoder>({LogicalType::INTERVAL}, {{value}})[0];
+    duckdb::DataChunk out;
+    out.Initialize(duckdb::Allocator::DefaultAllocator(), Types{LogicalType::INTERVAL});
+    ASSERT_TRUE(RowKeyEncoder::create({LogicalType::INTERVAL})->decode(key, out, 0, 0));
+    EXPECT_TRUE(Value::NotDistinctFrom(out.GetValue(0, 0), value)) << out.GetValue(0, 0).ToString();
+  }
+}
+
+TEST(Row, WhatIsNoValueIsRefused) {
+  using namespace std::string_view_literals;
+  auto row = [](const LogicalType& type, std::string_view bytes) {
+    return refusal<RowEncoder>(type, bytes);
+  };
+  auto pair = LogicalType::ARRAY(LogicalType::BOOLEAN, 2);
+  EXPECT_EQ(row(LogicalType::BOOLEAN, "\0\2"sv), Code::corrupt);
+  EXPECT_EQ(row(two_names(), "\0\2"sv), Code::corrupt);
+  EXPECT_EQ(row(LogicalType::VARCHAR, "\0\1\xff"sv), Code::corrupt);
+  EXPECT_EQ(row(LogicalType::LIST(two_names()), "\0\1\1\1\1"sv), std::nullopt);
+  EXPECT_EQ(row(LogicalType::LIST(two_names()), "\0\1\1\1\2"sv), Code::corrupt);
+  EXPECT_EQ(row(pair, "\0\1\2\1\1\1\0"sv), std::nullopt);
+  EXPECT_EQ(row(pair, "\0\1\1\1\1"sv), Code::corrupt) << "an array of another size";
+}
+
 }  // namespace
 }  // namespace ziwa::data
