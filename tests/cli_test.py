@@ -118,6 +118,9 @@ def test_sql_errors_point_and_hint(shared_server):
     )
     error = json.loads(as_json.stderr)
     assert (error["code"], error["position"]) == ("not_found", len("SELECT * FROM "))
+    assert "cause" not in error
+    unknown = shared_server.cli("sql", "--port", "{postgres}", "--json", "-c", "SELECT nowhere")
+    assert json.loads(unknown.stderr)["cause"] == "undefined_column"
     several = shared_server.cli(
         "sql", "--port", "{postgres}", input="SELECT 'é' AS a;\nSELECT 2 AS b;\n  SELECT no;\nSELECT 3 AS c"
     )

@@ -235,6 +235,29 @@ def test_errors_are_json_with_a_code(api):
     assert requests.delete(url, timeout=10).status_code == 405
 
 
+@pytest.mark.parametrize(
+    "statement, code, cause, position",
+    [
+        ("SELECT 1/", "invalid_argument", "syntax_error", None),
+        ("SELECT nowhere", "invalid_argument", "undefined_column", "nowhere"),
+        ("  \n SELECT 'é', nowhere ;", "invalid_argument", "undefined_column", "nowhere"),
+        ("SELECT * FROM nowhere", "not_found", None, "nowhere"),
+        ("SELECT 'x'::INTEGER", "invalid_argument", "invalid_text", "::"),
+        ("BEGIN; COMMIT", "invalid_argument", None, None),
+    ],
+)
+def test_errors_of_statements_have_cause_and_position(api, statement, code, cause, position):
+    error = post_sql(api, {"sql": statement}).json()
+    assert (error["code"], error.get("cause")) == (code, cause)
+    if position:
+        assert error["position"] == statement.index(position)
+
+
+def test_positions_in_sql_of_ours_are_not_shown(api):
+    error = api.get("/v1/totals?orders=many").json()
+    assert (error["cause"], "position" in error) == ("invalid_text", False)
+
+
 def test_foreign_hosts_and_pages_are_refused(api):
     assert api.get("/status", headers={"Host": "evil.example"}).status_code == 403
     assert (

@@ -9,6 +9,10 @@ int report_error(const Error& error, bool json) {
   if (json) {
     std::string out = "{\"event\":\"error\",\"code\":";
     protocol::append_json_string(out, code_name(error.code()));
+    if (error.cause()) {
+      out += ",\"cause\":";
+      protocol::append_json_string(out, cause_name(*error.cause()));
+    }
     out += ",\"message\":";
     protocol::append_json_string(out, error.message());
     out += ",\"hint\":";

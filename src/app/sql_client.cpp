@@ -28,6 +28,8 @@ Error error_of(PGconn* connection, const PGresult* result) {
   const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   Code code = state == nullptr ? Code::internal : protocol::postgres::code_of_sqlstate(state);
   Error error(code, "{}", message);
+  if (auto cause = state == nullptr ? std::nullopt : protocol::postgres::cause_of_sqlstate(state))
+    error = std::move(error).because(*cause);
   if (const char* hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT))
     error = std::move(error).with_hint(hint);
   if (const char* position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION)) {

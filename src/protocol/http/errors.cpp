@@ -17,15 +17,20 @@ unsigned status_of(Code code) {
   return 500;
 }
 
-std::string error_json(const Error& error) {
+std::string error_json(const Error& error, std::optional<size_t> position) {
   std::string out = "{\"code\":";
   append_json_string(out, code_name(error.code()));
+  if (error.cause()) {
+    out += ",\"cause\":";
+    append_json_string(out, cause_name(*error.cause()));
+  }
   out += ",\"message\":";
   append_json_string(out, error.message());
   if (!error.hint().empty()) {
     out += ",\"hint\":";
     append_json_string(out, error.hint());
   }
+  if (position) out += fmt::format(",\"position\":{}", *position);
   return out + "}\n";
 }
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace ziwa::protocol::http {
 namespace {
@@ -361,12 +362,19 @@ Result<Response> Rest::read(const std::vector<std::string>& path, const RestQuer
 }
 
 Result<Response> Rest::run(std::string_view body, RestStatement& statement) {
-  RestSql sql = TRY(parse_sql_request(body));
+  const SqlRequest request = TRY(parse_sql_request(body));
+  const RestSql& sql = request.sql;
   auto session = TRY(database_.session());
-  Answer answer = TRY(run_registered(*session, statement, [&]() -> Result<Answer> {
+  auto ran = run_registered(*session, statement, [&]() -> Result<Answer> {
     auto prepared = TRY(session->prepare(sql.text));
     return execute(*session, *prepared, sql);
-  }));
+  });
+  if (!ran) {
+    const Error& error = ran.error();
+    return Response{.status = status_of(error.code()),
+                    .body = error_json(error, request.character_of(error))};
+  }
+  const Answer& answer = *ran;
   nlohmann::json columns = nlohmann::json::array();
   for (size_t i = 0; i < answer.names.size(); ++i) {
     columns.push_back({{"name", answer.names[i]}, {"type", answer.types[i]}});

@@ -61,7 +61,7 @@ class Rest {
                         const Target& target, std::optional<std::string> if_none_match,
                         RestStatement& statement);
   /// POST /v1/sql: `body` is {"sql":"...","parameters":[...]}; one statement, in a session of its
-  /// own.
+  /// own. What the statement itself says is wrong is an answer, with its position.
   Result<Response> run(std::string_view body, RestStatement& statement);
   /// The server stops: cancels what runs, and what begins from now on.
   void cancel_all();

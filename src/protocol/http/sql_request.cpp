@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -108,7 +109,14 @@ class RequestReader final : public nlohmann::json_sax<nlohmann::json> {
 
 }  // namespace
 
-Result<RestSql> parse_sql_request(std::string_view body) {
+std::optional<size_t> SqlRequest::character_of(const Error& error) const {
+  if (!error.position() || *error.position() > sql.text.size()) return std::nullopt;
+  const auto before = std::string_view(text).substr(0, begin + *error.position());
+  return static_cast<size_t>(std::ranges::count_if(
+      before, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+Result<SqlRequest> parse_sql_request(std::string_view body) {
   if (json_nests_deeper(body)) {
     return Error(Code::invalid_argument, "the body nests deeper than {} levels", kJsonDepthMax)
         .with_hint("send nested values as texts and cast them in the statement");
@@ -127,7 +135,8 @@ Result<RestSql> parse_sql_request(std::string_view body) {
   request.sql.text =
       request.text.substr(statements[0].begin, statements[0].end - statements[0].begin);
   request.sql.filter_values = request.sql.parameters.size();
-  return std::move(request.sql);
+  return SqlRequest{
+      .sql = std::move(request.sql), .text = std::move(request.text), .begin = statements[0].begin};
 }
 
 }  // namespace ziwa::protocol::http

@@ -11,12 +11,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto sql = parse_sql_request({reinterpret_cast<const char*>(data), size});
   if (!sql) return 0;
   auto parameters = nlohmann::json::array();
-  for (const auto& parameter : sql->parameters) {
+  for (const auto& parameter : sql->sql.parameters) {
     parameters.push_back(parameter ? nlohmann::json(*parameter) : nlohmann::json());
   }
-  nlohmann::json body = {{"sql", sql->text}, {"parameters", std::move(parameters)}};
+  nlohmann::json body = {{"sql", sql->sql.text}, {"parameters", std::move(parameters)}};
   auto again = parse_sql_request(body.dump());
   CHECK(again, "{}", again.error().message());
-  CHECK(again->text == sql->text && again->parameters == sql->parameters, "{}", body.dump());
+  CHECK(again->sql.text == sql->sql.text && again->sql.parameters == sql->sql.parameters, "{}",
+        body.dump());
   return 0;
 }

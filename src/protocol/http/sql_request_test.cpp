@@ -10,12 +10,14 @@ namespace {
 TEST(SqlRequest, ReadsAStatementAndItsParameters) {
   auto sql = parse_sql_request(R"({"sql":" SELECT $1; ","parameters":["a",null,1.5,[1,{"x":2}]]})");
   ASSERT_TRUE(sql) << sql.error().to_string();
-  EXPECT_EQ(sql->text, "SELECT $1");
-  ASSERT_EQ(sql->parameters.size(), 4u);
-  EXPECT_EQ(sql->parameters[0], "a");
-  EXPECT_EQ(sql->parameters[1], std::nullopt);
-  EXPECT_EQ(sql->parameters[2], "1.5");
-  EXPECT_EQ(sql->parameters[3], "[1,{\"x\":2}]");
+  EXPECT_EQ(sql->sql.text, "SELECT $1");
+  EXPECT_EQ(sql->character_of(Error(Code::invalid_argument, "x").at(7)), 8u);
+  EXPECT_EQ(sql->character_of(Error(Code::invalid_argument, "x")), std::nullopt);
+  ASSERT_EQ(sql->sql.parameters.size(), 4u);
+  EXPECT_EQ(sql->sql.parameters[0], "a");
+  EXPECT_EQ(sql->sql.parameters[1], std::nullopt);
+  EXPECT_EQ(sql->sql.parameters[2], "1.5");
+  EXPECT_EQ(sql->sql.parameters[3], "[1,{\"x\":2}]");
 }
 
 TEST(SqlRequest, NumbersKeepTheirDigits) {
@@ -25,10 +27,10 @@ TEST(SqlRequest, NumbersKeepTheirDigits) {
   ASSERT_TRUE(sql) << sql.error().to_string();
   using Texts = std::vector<std::optional<std::string>>;
   EXPECT_EQ(
-      sql->parameters,
+      sql->sql.parameters,
       (Texts{"123456789012345678901234567890", "-12345678901234567890.12", "1e40", "7",
              R"([18446744073709551615,{"x":0.10,"y":[]},true,null,"é\"\u0001"])", "-5", "{}"}));
-  EXPECT_EQ(sql->numbers, (std::set<size_t>{0, 1, 2, 5}));
+  EXPECT_EQ(sql->sql.numbers, (std::set<size_t>{0, 1, 2, 5}));
 }
 
 TEST(SqlRequest, RefusesWhatIsNoRequest) {

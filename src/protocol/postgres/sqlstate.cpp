@@ -68,6 +68,16 @@ Code code_of_sqlstate(std::string_view sqlstate) {
   return Code::internal;
 }
 
+std::optional<Cause> cause_of_sqlstate(std::string_view sqlstate) {
+#define ZIWA_CODE(name, http, sqlstate, kafka)
+#define ZIWA_CAUSE(name, code, state) \
+  if (sqlstate == (state)) return Cause::name;
+#include "base/error_table.inc"
+#undef ZIWA_CODE
+#undef ZIWA_CAUSE
+  return std::nullopt;
+}
+
 Report report_of(const Error& error, std::string_view statement, size_t offset,
                  std::string_view text) {
   Report report{.sqlstate = std::string(sqlstate_of(error)),

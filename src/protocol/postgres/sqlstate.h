@@ -3,6 +3,7 @@
 #include "base/result.h"
 #include "protocol/postgres/messages.h"
 
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -31,6 +32,8 @@ std::string_view sqlstate_of(Cause cause);
 std::string_view sqlstate_of(const Error& error);
 /// The way back, for our own clients: the code of a SQLSTATE, by its class when the table lacks it.
 Code code_of_sqlstate(std::string_view sqlstate);
+/// The cause that has this SQLSTATE, if one has.
+std::optional<Cause> cause_of_sqlstate(std::string_view sqlstate);
 /// What the client is told. `statement` is where the error's position points into: Postgres counts
 /// characters from 1, we bytes from 0; `offset` is where that statement begins in the text the
 /// client sent.

@@ -31,6 +31,15 @@ TEST(SqlStateTest, TheCauseMakesThemPreciseAndTheMessageNever) {
   EXPECT_EQ(sqlstate_of(Error(Code::exhausted, "x: No space left on device")), "53000");
 }
 
+TEST(SqlStateTest, EveryCauseComesBack) {
+  for (Cause cause : {Cause::syntax_error, Cause::undefined_column, Cause::in_failed_transaction,
+                      Cause::view_failed, Cause::disk_full}) {
+    EXPECT_EQ(cause_of_sqlstate(sqlstate_of(cause)), cause) << cause_name(cause);
+  }
+  EXPECT_EQ(cause_of_sqlstate("42000"), std::nullopt);
+  EXPECT_EQ(cause_of_sqlstate("ZZ000"), std::nullopt);
+}
+
 TEST(SqlStateTest, StatesOfOtherServersGoByTheirClass) {
   EXPECT_EQ(code_of_sqlstate("22007"), Code::invalid_argument);
   EXPECT_EQ(code_of_sqlstate("08006"), Code::unavailable);
