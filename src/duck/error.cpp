@@ -134,6 +134,7 @@ void throw_error(const Error& error) {
   info[kCodeKey] = std::to_string(static_cast<int>(error.code()));
   if (error.cause()) info[kCauseKey] = std::to_string(static_cast<int>(*error.cause()));
   if (!error.hint().empty()) info[kHintKey] = error.hint();
+  if (error.position()) info["position"] = std::to_string(*error.position());
   throw duckdb::IOException(info, error.message());
 }
 

@@ -3,7 +3,10 @@
 #include "sql/render.h"
 
 #include <map>
+#include <optional>
 #include <set>
+#include <string_view>
+#include <vector>
 
 namespace ziwa::sql {
 namespace {
@@ -34,14 +37,55 @@ Error cannot(std::string_view what, std::string hint = {}) {
   return hint.empty() ? std::move(error) : std::move(error).with_hint(std::move(hint));
 }
 
+std::optional<size_t> position_of(const Expression& expression) {
+  auto location = expression.GetQueryLocation();
+  return location.IsValid() ? std::optional<size_t>(location.GetIndex()) : std::nullopt;
+}
+
+/// A join that is not kept, in the words that ask for one, and where they stand.
+struct JoinWords {
+  std::string_view what;
+  std::string_view hint;
+  std::vector<std::string_view> keywords;
+};
+
+JoinWords words_of(duckdb::JoinType type) {
+  using duckdb::JoinType;
+  constexpr std::string_view kInner = "inner joins are kept";
+  constexpr std::string_view kExists = "a join with (SELECT DISTINCT ...) keeps the same rows";
+  switch (type) {
+    case JoinType::LEFT:
+      return {"a LEFT join", kInner, {"LEFT"}};
+    case JoinType::RIGHT:
+      return {"a RIGHT join", kInner, {"RIGHT"}};
+    case JoinType::OUTER:
+      return {"a FULL join", kInner, {"FULL"}};
+    case JoinType::SEMI:
+    case JoinType::RIGHT_SEMI:
+      return {"IN (SELECT ...), EXISTS or a SEMI join", kExists, {"SEMI", "EXISTS", "IN"}};
+    case JoinType::ANTI:
+    case JoinType::RIGHT_ANTI:
+      return {"NOT IN (SELECT ...), NOT EXISTS or an ANTI join", kInner, {"ANTI", "EXISTS", "IN"}};
+    case JoinType::MARK:
+      return {"[NOT] IN (SELECT ...) or EXISTS", kInner, {"EXISTS", "IN"}};
+    case JoinType::SINGLE:
+      return {"a subquery that stands for one value", "write it as a join with an aggregate", {}};
+    default:
+      return {"this join", kInner, {"JOIN"}};
+  }
+}
+
 class Translator {
  public:
-  explicit Translator(const ResolveScan& resolve) : resolve_(resolve) {}
+  Translator(const ResolveScan& resolve, const QueryWords& words)
+      : resolve_(resolve), words_(words) {}
 
   Result<stream::Plan> run(LogicalOperator& root, const std::vector<std::string>& names);
 
  private:
   Result<Part> visit(LogicalOperator& op);
+  /// Why an operator without a visit of its own is not kept.
+  Error refuse(const LogicalOperator& op) const;
   Result<Part> visit_get(duckdb::LogicalGet& get);
   Result<Part> visit_filter(duckdb::LogicalFilter& filter);
   Result<Part> visit_ranked_filter(duckdb::LogicalFilter& filter, duckdb::LogicalWindow& window);
@@ -66,7 +110,19 @@ class Translator {
                     stream::Operator op);
   stream::PlanColumn new_column(std::string name, const duckdb::LogicalType& type);
 
+  /// As cannot(), at the only word of the query that asks for it.
+  Error cannot_at(const std::vector<std::string_view>& keywords, std::string_view what,
+                  std::string hint = {}) const {
+    return at_position(cannot(what, std::move(hint)), words_.only(keywords));
+  }
+  /// As cannot(), at the only call of the aggregate: DuckDB drops where aggregates stood.
+  Error cannot_call(const duckdb::BoundAggregateExpression& call, std::string_view what,
+                    std::string hint = {}) const {
+    return at_position(cannot(what, std::move(hint)), words_.only_call(call.function.name));
+  }
+
   const ResolveScan& resolve_;
+  const QueryWords& words_;
   stream::Plan plan_;
   uint32_t next_column_ = 1;
   std::map<std::string, std::string>
@@ -125,31 +181,54 @@ Result<Part> Translator::visit(LogicalOperator& op) {
       return visit_union(op.Cast<duckdb::LogicalSetOperation>());
     case LogicalOperatorType::LOGICAL_ORDER_BY:
       return visit(*op.children.at(0));  // a set has no order
+    default:
+      return refuse(op);
+  }
+}
+
+Error Translator::refuse(const LogicalOperator& op) const {
+  switch (op.type) {
     case LogicalOperatorType::LOGICAL_LIMIT:
-      return cannot("LIMIT without ORDER BY, which has no defined answer", "add ORDER BY");
+      return cannot_at({"LIMIT", "FETCH", "OFFSET"},
+                       "LIMIT without ORDER BY, which has no defined answer", "add ORDER BY");
     case LogicalOperatorType::LOGICAL_WINDOW:
-      return cannot("OVER (...)", "row_number() OVER (...) <= k in WHERE or QUALIFY is kept");
+      return cannot_at({"OVER"}, "OVER (...)",
+                       "row_number() OVER (...) <= k in WHERE or QUALIFY is kept");
     case LogicalOperatorType::LOGICAL_ANY_JOIN:
     case LogicalOperatorType::LOGICAL_CROSS_PRODUCT:
-      return cannot("a join without an equality", "join ON a = b");
+      return cannot_at({"CROSS", "JOIN"}, "a join without an equality", "join ON a = b");
+    case LogicalOperatorType::LOGICAL_ASOF_JOIN:
+      return cannot_at({"ASOF"}, "an ASOF join", "join ON a = b");
+    case LogicalOperatorType::LOGICAL_POSITIONAL_JOIN:
+      return cannot_at({"POSITIONAL"}, "a POSITIONAL join", "join ON a = b");
     case LogicalOperatorType::LOGICAL_DELIM_JOIN:
     case LogicalOperatorType::LOGICAL_DEPENDENT_JOIN:
       return cannot("a correlated subquery", "write it as a join with an aggregate");
     case LogicalOperatorType::LOGICAL_EXCEPT:
+      return cannot_at({"EXCEPT"}, "EXCEPT");
     case LogicalOperatorType::LOGICAL_INTERSECT:
-      return cannot("EXCEPT or INTERSECT");
+      return cannot_at({"INTERSECT"}, "INTERSECT",
+                       "join ON a IS NOT DISTINCT FROM b, then select DISTINCT");
     case LogicalOperatorType::LOGICAL_UNNEST:
-      return cannot("UNNEST");
+      return cannot_at({"UNNEST"}, "UNNEST");
+    case LogicalOperatorType::LOGICAL_RECURSIVE_CTE:
+      return cannot_at(
+          {"RECURSIVE"}, "WITH RECURSIVE",
+          "write a fixed number of steps as joins, or recurse in the queries of a view");
     case LogicalOperatorType::LOGICAL_MATERIALIZED_CTE:
     case LogicalOperatorType::LOGICAL_CTE_REF:
-      return cannot("a CTE that is used more than once", "make it a view of its own");
+      return cannot_at({"WITH"}, "a CTE that is used more than once", "make it a view of its own");
+    case LogicalOperatorType::LOGICAL_SAMPLE:
+      return cannot_at({"TABLESAMPLE", "SAMPLE"}, "a sample of rows");
     case LogicalOperatorType::LOGICAL_EMPTY_RESULT:
       return cannot("a query that is always empty");
     case LogicalOperatorType::LOGICAL_DUMMY_SCAN:
     case LogicalOperatorType::LOGICAL_EXPRESSION_GET:
-      return cannot("constant rows", "select from a topic, a table or a view");
+      return cannot_at({"VALUES"}, "constant rows", "select from a topic, a table or a view");
     default:
-      return cannot(duckdb::LogicalOperatorToString(op.type));
+      return cannot("this form of query",
+                    "filters, joins with an equality, GROUP BY, DISTINCT, UNION and the first rows "
+                    "of an order are kept");
   }
 }
 
@@ -246,7 +325,7 @@ Result<Part> Translator::visit_ranked_filter(duckdb::LogicalFilter& filter,
       "row_number() OVER (PARTITION BY ... ORDER BY ...) <= k is kept";
   if (window.expressions.size() != 1 ||
       window.expressions[0]->GetExpressionType() != ExpressionType::WINDOW_ROW_NUMBER) {
-    return cannot("this window function", std::string(kHint));
+    return cannot_at({"OVER"}, "this window function", std::string(kHint));
   }
   const auto& call = window.expressions[0]->Cast<duckdb::BoundWindowExpression>();
   ColumnBinding rank(window.window_index, 0);
@@ -255,9 +334,11 @@ Result<Part> Translator::visit_ranked_filter(duckdb::LogicalFilter& filter,
     if (auto bound = rank_bound(*expression, rank))
       limit = limit ? std::min(*limit, *bound) : *bound;
   }
-  if (!limit) return cannot("row_number() without a bound", std::string(kHint));
-  if (call.orders.empty())
-    return cannot("row_number() without ORDER BY, which has no defined answer", "add ORDER BY");
+  if (!limit) return cannot_at({"OVER"}, "row_number() without a bound", std::string(kHint));
+  if (call.orders.empty()) {
+    return cannot_at({"OVER"}, "row_number() without ORDER BY, which has no defined answer",
+                     "add ORDER BY");
+  }
 
   Part part = TRY(visit(*window.children.at(0)));
   stream::TopNNode node{.partition_by = {},
@@ -303,7 +384,7 @@ Result<Part> Translator::with_windows(Part input,
     if (rendered.starts_with('c')) continue;  // the same window, already named
     const Expression& size = *call->children.at(1);
     if (size.GetExpressionClass() != ExpressionClass::BOUND_CONSTANT)
-      return cannot("a window of changing size");
+      return at_position(cannot("a window of changing size"), position_of(size));
     auto interval =
         size.Cast<duckdb::BoundConstantExpression>().value.GetValue<duckdb::interval_t>();
     if (interval.months != 0) return cannot("a window of months", "use days");
@@ -354,17 +435,17 @@ Result<stream::AggregateNode::Call> Translator::aggregate_call(const Expression&
   const auto& call = expression.Cast<duckdb::BoundAggregateExpression>();
   std::string function = call.function.name == "mean" ? "avg" : call.function.name;
   if (!kKnown.contains(function)) {
-    return cannot(fmt::format("the aggregate {}()", function),
-                  "count, sum, avg, min and max are kept");
+    return cannot_call(call, fmt::format("the aggregate {}()", function),
+                       "count, sum, avg, min and max are kept");
   }
   if (call.IsDistinct() && function != "min" && function != "max") {
-    return cannot(fmt::format("{}(DISTINCT ...)", function),
-                  "select DISTINCT in a subquery, then aggregate");
+    return cannot_call(call, fmt::format("{}(DISTINCT ...)", function),
+                       "select DISTINCT in a subquery, then aggregate");
   }
   if (call.order_bys && !call.order_bys->orders.empty())
-    return cannot("ORDER BY inside an aggregate");
+    return cannot_call(call, "ORDER BY inside an aggregate");
   if (call.children.size() > 1)
-    return cannot(fmt::format("{}() with {} arguments", function, call.children.size()));
+    return cannot_call(call, fmt::format("{}() with {} arguments", function, call.children.size()));
   stream::AggregateNode::Call out{
       .function = function, .argument = {}, .filter = {}, .distinct = false};
   if (!call.children.empty()) out.argument = TRY(text(*call.children[0], input));
@@ -374,7 +455,8 @@ Result<stream::AggregateNode::Call> Translator::aggregate_call(const Expression&
 
 Result<Part> Translator::visit_aggregate(duckdb::LogicalAggregate& aggregate) {
   if (aggregate.grouping_sets.size() > 1 || !aggregate.grouping_functions.empty()) {
-    return cannot("GROUPING SETS, ROLLUP or CUBE", "make one view per grouping");
+    return cannot_at({"ROLLUP", "CUBE", "GROUPING"}, "GROUPING SETS, ROLLUP or CUBE",
+                     "make one view per grouping");
   }
   Part input = TRY(visit(*aggregate.children.at(0)));
   std::vector<const Expression*> groups;
@@ -403,8 +485,8 @@ Result<Part> Translator::visit_aggregate(duckdb::LogicalAggregate& aggregate) {
 
 Result<Part> Translator::visit_join(duckdb::LogicalComparisonJoin& join) {
   if (join.join_type != duckdb::JoinType::INNER) {
-    return cannot(fmt::format("a {} join", duckdb::EnumUtil::ToString(join.join_type)),
-                  "inner joins are kept");
+    const JoinWords words = words_of(join.join_type);
+    return cannot_at(words.keywords, words.what, std::string(words.hint));
   }
   Part left = TRY(visit(*join.children.at(0)));
   Part right = TRY(visit(*join.children.at(1)));
@@ -437,7 +519,8 @@ Result<Part> Translator::visit_join(duckdb::LogicalComparisonJoin& join) {
                          duckdb::ExpressionTypeToOperator(condition.comparison), right_key));
   }
   if (join.predicate) and_also(TRY(text(*join.predicate, part)));
-  if (node.left_keys.empty()) return cannot("a join without an equality", "join ON a = b");
+  if (node.left_keys.empty())
+    return cannot_at({"CROSS", "JOIN"}, "a join without an equality", "join ON a = b");
   if (!residual.empty()) node.residual = residual;
   part.node = add_node({left.node, right.node}, part.columns, std::move(node));
   return keep(std::move(part), join.GetColumnBindings());
@@ -479,7 +562,8 @@ Status check_collations(const duckdb::vector<duckdb::LogicalType>& types) {
 
 Result<Part> Translator::visit_distinct(duckdb::LogicalDistinct& distinct) {
   if (distinct.distinct_type != duckdb::DistinctType::DISTINCT) {
-    return cannot("DISTINCT ON", "row_number() OVER (PARTITION BY ... ORDER BY ...) = 1 is kept");
+    return cannot_at({"DISTINCT"}, "DISTINCT ON",
+                     "row_number() OVER (PARTITION BY ... ORDER BY ...) = 1 is kept");
   }
   TRY(check_collations(distinct.types));
   Part part = TRY(visit(*distinct.children.at(0)));
@@ -531,8 +615,8 @@ Result<stream::Plan> Translator::run(LogicalOperator& root, const std::vector<st
 }  // namespace
 
 Result<stream::Plan> translate(LogicalOperator& root, const std::vector<std::string>& names,
-                               const ResolveScan& resolve) {
-  return Translator(resolve).run(root, names);
+                               const ResolveScan& resolve, const QueryWords& words) {
+  return Translator(resolve, words).run(root, names);
 }
 
 }  // namespace ziwa::sql

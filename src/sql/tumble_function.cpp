@@ -1,6 +1,7 @@
 #include "sql/tumble_function.h"
 
 #include "duck/catalog_api.h"
+#include "duck/file_system.h"
 #include "sql/render.h"
 
 namespace ziwa::sql {
@@ -33,15 +34,42 @@ void tumble_start(duckdb::DataChunk& arguments, duckdb::ExpressionState&, duckdb
       arguments.data[0], arguments.data[1], result, arguments.size(), window_start);
 }
 
+Error no_window(std::string message) {
+  return Error(Code::invalid_argument, "{}", message)
+      .because(Cause::datatype_mismatch)
+      .with_hint("tumble(t, ts, INTERVAL 1 MINUTE)");
+}
+
+/// Makes the arguments a timestamp and an interval, as DuckDB would, or says in the words of
+/// tumble(...) that they are none: the statement has no function of this name.
+duckdb::unique_ptr<duckdb::FunctionData> bind_tumble(
+    duckdb::ClientContext& context, duckdb::ScalarFunction& function,
+    duckdb::vector<duckdb::unique_ptr<duckdb::Expression>>& arguments) {
+  const duckdb::LogicalType wanted[] = {duckdb::LogicalType::TIMESTAMP,
+                                        duckdb::LogicalType::INTERVAL};
+  const char* const names[] = {"the time column of tumble is a TIMESTAMP, not {}",
+                         "the size of tumble is an INTERVAL, not {}"};
+  for (size_t i = 0; i < 2; ++i) {
+    const auto& type = arguments[i]->return_type;
+    const bool open = arguments[i]->HasParameter();
+    if (!open && duckdb::CastFunctionSet::ImplicitCastCost(context, type, wanted[i]) < 0) {
+      const auto at = arguments[i]->GetQueryLocation();
+      Error error = no_window(fmt::format(fmt::runtime(names[i]), type.ToString()));
+      duck::throw_error(at.IsValid() ? std::move(error).at(at.GetIndex()) : std::move(error));
+    }
+    function.arguments[i] = wanted[i];
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 Status register_tumble_function(duck::Instance& instance) {
   return duck::guarded([&] {
     using duckdb::LogicalType;
     duckdb::ExtensionLoader loader(*instance.database().instance, "ziwa");
-    duckdb::ScalarFunction function(std::string(kTumbleStart),
-                                    {LogicalType::TIMESTAMP, LogicalType::INTERVAL},
-                                    LogicalType::TIMESTAMP, tumble_start);
+    duckdb::ScalarFunction function(std::string(kTumbleStart), {LogicalType::ANY, LogicalType::ANY},
+                                    LogicalType::TIMESTAMP, tumble_start, bind_tumble);
     function.SetFallible();
     loader.RegisterFunction(std::move(function));
   });

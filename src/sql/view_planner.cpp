@@ -31,16 +31,22 @@ bool is_unnamed_struct(const duckdb::LogicalType& type) {
 
 Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql) {
   duck::PlannedQuery query = TRY(duck::plan_query(connection, sql));
+  const QueryWords words(sql);
   if (!query.unstable_functions.empty()) {
-    return Error(Code::unsupported,
-                 "a materialized view cannot use {}(): its answer changes by itself",
-                 query.unstable_functions.front())
-        .with_hint("use a column of the records, such as their timestamp");
+    const std::string& name = query.unstable_functions.front();
+    return at_position(
+        Error(Code::unsupported,
+              "a materialized view cannot use {}(): its answer changes by itself", name)
+            .with_hint("use a column of the records, such as their timestamp"),
+        words.only_call(name));
   }
   if (!query.untold_functions.empty()) {
-    return Error(Code::unsupported, "a materialized view cannot keep {}() with such arguments yet",
-                 query.untold_functions.front())
-        .with_hint("a view may keep its arguments; the queries of the view can call it");
+    const std::string& name = query.untold_functions.front();
+    return at_position(
+        Error(Code::unsupported, "a materialized view cannot keep {}() with such arguments yet",
+              name)
+            .with_hint("a view may keep its arguments; the queries of the view can call it"),
+        words.only_call(name));
   }
   std::vector<duck::NamedType> columns;
   for (size_t i = 0; i < query.names.size(); ++i) {
@@ -55,9 +61,12 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
   ViewPlan view;
   std::set<ObjectId> sources;
   std::vector<std::string> names(query.names.begin(), query.names.end());
-  view.plan = TRY(translate(*query.plan, names, [&](const duckdb::LogicalGet& get) {
-    return resolve_scan(get, sources);
-  }));
+  auto resolve = [&](const duckdb::LogicalGet& get) -> Result<catalog::ObjectPtr> {
+    auto object = resolve_scan(get, sources);
+    if (object) return object;
+    return at_position(std::move(object).error(), words.only_call(get.function.name));
+  };
+  view.plan = TRY(translate(*query.plan, names, resolve, words));
   // After what cannot be built at all: names are mended in a moment.
   view.schema = TRY(make_schema(columns));
   view.sources.assign(sources.begin(), sources.end());

@@ -29,11 +29,74 @@ error invalid_argument
 
 CREATE MATERIALIZED VIEW bad AS SELECT name, now() AS n FROM t
 ----
-error unsupported
+error unsupported @45
 
 CREATE MATERIALIZED VIEW bad AS SELECT * FROM t a LEFT JOIN t b ON a.id = b.id
 ----
+error unsupported @50
+
+CREATE MATERIALIZED VIEW bad AS SELECT 'LEFT', a.id FROM t a FULL JOIN t b ON a.id = b.id
+----
+error unsupported @61
+
+CREATE MATERIALIZED VIEW bad AS SELECT a.id FROM t a LEFT JOIN t b ON a.id = b.id LEFT JOIN t c ON c.id = b.id
+----
 error unsupported
+
+CREATE MATERIALIZED VIEW bad AS SELECT id FROM t WHERE id IN (SELECT id FROM t)
+----
+error unsupported @58
+
+CREATE MATERIALIZED VIEW bad AS SELECT name, median(v) FROM t GROUP BY name
+----
+error unsupported @45
+
+CREATE MATERIALIZED VIEW bad AS SELECT name, count(DISTINCT v) FROM t GROUP BY name
+----
+error unsupported @45
+
+CREATE MATERIALIZED VIEW bad AS SELECT name, sum(v) OVER (ORDER BY id) FROM t
+----
+error unsupported @52
+
+CREATE MATERIALIZED VIEW bad AS SELECT name, count(*) FROM t GROUP BY ROLLUP (name)
+----
+error unsupported @70
+
+CREATE MATERIALIZED VIEW bad AS SELECT id FROM t INTERSECT SELECT id FROM t
+----
+error unsupported @49
+
+CREATE MATERIALIZED VIEW bad AS SELECT unnest([id, 1]) FROM t
+----
+error unsupported @39
+
+CREATE MATERIALIZED VIEW bad AS WITH RECURSIVE r AS (SELECT id FROM t UNION ALL SELECT id + 1 FROM r WHERE id < 9) SELECT * FROM r
+----
+error unsupported @37
+
+CREATE MATERIALIZED VIEW bad AS SELECT * FROM range(3)
+----
+error unsupported @46
+
+CREATE MATERIALIZED VIEW bad AS SELECT id FROM tumble(t, id, INTERVAL 1 MINUTE)
+----
+error invalid_argument @57
+
+CREATE MATERIALIZED VIEW bad AS SELECT * FROM (SELECT id, row_number() OVER (ORDER BY id) AS r FROM t) WHERE r > 3
+----
+error unsupported @71
+
+CREATE MATERIALIZED VIEW bad AS SELECT window_start, count(*) FROM tumble(t, ts, CAST(v AS INTEGER) * INTERVAL 1 DAY) GROUP BY ALL
+----
+error unsupported @100
+
+SELECT id FROM tumble(t, ts, 5)
+----
+error invalid_argument @29
+
+SELECT id FROM tumble(t, ts::DATE, INTERVAL 1 DAY)
+----
 
 EXPLAIN STREAM SELECT * FROM t a LEFT JOIN t b ON a.id = b.id
 ----
@@ -45,7 +108,7 @@ error not_found @46
 
 CREATE MATERIALIZED VIEW bad AS SELECT * FROM t LIMIT 5
 ----
-error unsupported
+error unsupported @48
 
 CREATE MATERIALIZED VIEW bad WITH (target_lag = '1 second') AS SELECT name FROM t
 ----
