@@ -48,7 +48,7 @@ duckdb::unique_ptr<duckdb::FunctionData> bind_tumble(
   const duckdb::LogicalType wanted[] = {duckdb::LogicalType::TIMESTAMP,
                                         duckdb::LogicalType::INTERVAL};
   const char* const names[] = {"the time column of tumble is a TIMESTAMP, not {}",
-                         "the size of tumble is an INTERVAL, not {}"};
+                               "the size of tumble is an INTERVAL, not {}"};
   for (size_t i = 0; i < 2; ++i) {
     const auto& type = arguments[i]->return_type;
     const bool open = arguments[i]->HasParameter();

@@ -14,8 +14,8 @@ DoorAnswer must(ClientSettings& settings, std::string_view statement) {
 
 TEST(ClientSettings, savepoints_are_not_the_doors_to_promise) {
   ClientSettings settings("15.0");
-  for (const char* statement : {"SAVEPOINT \"_pg3_1\"", "RELEASE SAVEPOINT s", "RELEASE s",
-                                "ROLLBACK TO SAVEPOINT s"}) {
+  for (const char* statement :
+       {"SAVEPOINT \"_pg3_1\"", "RELEASE SAVEPOINT s", "RELEASE s", "ROLLBACK TO SAVEPOINT s"}) {
     EXPECT_FALSE(*settings.answer(statement)) << statement;
   }
 }
