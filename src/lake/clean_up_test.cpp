@@ -1,6 +1,7 @@
 // What nobody needs goes, what somebody needs stays, also when the power fails in the middle.
 #include "base/sim_file.h"
 #include "base/slowness.h"
+#include "lake/log_internal.h"
 #include "lake/table.h"
 #include "lake/testing/rows.h"
 
@@ -421,6 +422,24 @@ std::string cut_often(uint64_t seed) {
     }
   }
   return removed > 20 ? "" : "nothing was cleaned up";
+}
+
+TEST(CleanUpNamesTest, APartOutOfRangeMakesNoCheckpointWhole) {
+  auto part = [](int number, int total) {
+    return fmt::format("{}{:020}.checkpoint.{:010}.{:010}.parquet", kLogFolder, 4, number, total);
+  };
+  EXPECT_EQ(newest_checkpoint({part(1, 2), part(3, 2)}, 9).has_value(), false);
+  EXPECT_EQ(newest_checkpoint({part(0, 2), part(1, 2)}, 9).has_value(), false);
+  auto whole = newest_checkpoint({part(0, 2), part(1, 2), part(2, 2)}, 9);
+  ASSERT_TRUE(whole.has_value());
+  EXPECT_EQ(whole->keys, (std::vector{part(1, 2), part(2, 2)}));
+}
+
+TEST(CleanUpNamesTest, ANumberBelowZeroIsNoVersion) {
+  std::string key = std::string(kLogFolder) + "-0000000000000000001.json";
+  EXPECT_EQ(commit_of(key), std::nullopt);
+  EXPECT_FALSE(is_covered(key, 5)) << "nobody of us wrote it";
+  EXPECT_EQ(commit_of(commit_key(1)), 1);
 }
 
 TEST(CleanUpPowerTest, NothingThatIsNeededIsLost) {

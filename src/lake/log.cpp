@@ -34,7 +34,7 @@ std::string_view take_word(std::string_view& name) {
 
 std::optional<int64_t> number(std::string_view word, size_t digits) {
   int64_t value = 0;
-  if (word.size() != digits) return std::nullopt;
+  if (word.size() != digits || word.starts_with('-')) return std::nullopt;
   auto [end, failed] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (failed != std::errc() || end != word.data() + word.size()) return std::nullopt;
   return value;
@@ -60,7 +60,8 @@ void note(const std::string& key, Listing& listing) {
   }
   auto part = number(word, 10);
   auto total = number(take_word(name), 10);
-  if (part && total && name == "parquet") listing.parts[{*version, *total}].push_back(key);
+  bool in_range = part && total && *part >= 1 && *part <= *total;
+  if (in_range && name == "parquet") listing.parts[{*version, *total}].push_back(key);
 }
 
 Result<Listing> list_log(const TableContext& context, const std::string& after) {

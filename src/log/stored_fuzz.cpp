@@ -78,5 +78,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   check_points<IndexPoint>(bytes);
   check_points<TimePoint>(bytes);
   check_points<EndPoint>(bytes);
+  check_points<AbortedPoint>(bytes);
   return 0;
 }
