@@ -33,6 +33,13 @@ const std::vector<journal::PartitionEnd>* ends_of(const journal::Body& body) {
   return nullptr;
 }
 
+/// A file of ours that is never larger than `limit`.
+Result<Bytes> read_small(FileSystem& fs, const std::string& path, uint64_t limit) {
+  auto bytes = read_file(fs, path, limit);
+  if (bytes || bytes.error().code() != Code::exhausted) return bytes;
+  return Error(Code::corrupt, "{}", bytes.error().message());
+}
+
 Error no_partition(PartitionId id) {
   return Error(Code::not_found, "topic {} has no partition {}", id.topic, id.partition);
 }
@@ -61,7 +68,7 @@ FileLog::~FileLog() {
 
 Status FileLog::check_format() {
   std::string path = join_path(path_, "format");
-  auto bytes = read_file(shared_.fs, path, 1024);
+  auto bytes = read_small(shared_.fs, path, 1024);
   if (!bytes && bytes.error().code() == Code::not_found) {
     auto text = fmt::format("{}{}\n", kFormat, kFormatVersion);
     return write_file_atomically(shared_.fs, path, as_bytes(text));
@@ -72,7 +79,8 @@ Status FileLog::check_format() {
   if (text.starts_with(kFormat) && text.ends_with('\n')) {
     version = parse_number<int>(text.substr(kFormat.size(), text.size() - kFormat.size() - 1));
   }
-  if (!version) return Error(Code::corrupt, "{} does not name the format of the log", path);
+  if (!version || *version < 1)
+    return Error(Code::corrupt, "{} does not name the format of the log", path);
   if (*version > kFormatVersion) {
     return Error(Code::unsupported,
                  "{} has log format {}, written by a newer Ziwa; this one reads up to {}", path_,
@@ -85,7 +93,7 @@ Status FileLog::check_format() {
 Status FileLog::recover() {
   TRY(make_dirs_durably(shared_.fs, path_));
   TRY(check_format());
-  auto ids = read_file(shared_.fs, join_path(path_, "producer_ids"), 1024);
+  auto ids = read_small(shared_.fs, join_path(path_, "producer_ids"), 1024);
   if (ids) {
     if (ids->size() != 12 ||
         crc32c(ByteView(*ids).subspan(0, 8)) != load_le<uint32_t>(ids->data() + 8)) {
@@ -103,7 +111,7 @@ Status FileLog::recover() {
 }
 
 Status FileLog::recover_topic(ObjectId id) {
-  auto bytes = read_file(shared_.fs, join_path(topic_path(id), "topic"), 1u << 20);
+  auto bytes = read_small(shared_.fs, join_path(topic_path(id), "topic"), 1u << 20);
   if (!bytes && bytes.error().code() == Code::not_found) {
     // Its creation or its removal was interrupted: without a configuration it never was, or is no
     // more, a topic.

@@ -580,6 +580,19 @@ TEST_F(LogTest, ANewerFormatIsRefusedByName) {
   EXPECT_NE(opened.error().message().find("format 2"), std::string::npos);
 }
 
+TEST_F(LogTest, AFileThatCannotBeItsFormatIsDamaged) {
+  rig.close();
+  for (const std::string& text :
+       {std::string("ziwa log format 0\n"), std::string("ziwa log format -1\n"),
+        "ziwa log format 1" + std::string(4'096, ' ') + "\n"}) {
+    ASSERT_TRUE(write_file_atomically(*rig.fs, "data/log/format", as_bytes(text)));
+    auto opened = rig.try_open();
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code(), Code::corrupt) << opened.error().to_string();
+    rig.kill();
+  }
+}
+
 TEST_F(LogTest, LongPollsWakeOnceAndCanBeCancelled) {
   std::atomic<int> woken{0};
   auto waiting = rig.log().when_past({{kP0, Offset(0)}, {kP1, Offset(0)}}, [&] { ++woken; });
