@@ -138,7 +138,8 @@ bool FileJournal::wait_for_work(std::vector<Pending>& batch, bool& sync_wanted) 
   if (low_) {
     work_.wait_for(lock, kRoomRetry, ready);
   } else if (timed_sync) {
-    work_.wait_for(lock, std::chrono::milliseconds(options_.flush_interval_ms), ready);
+    // Not an interval from now: what comes meanwhile does not put off what waits.
+    work_.wait_until(lock, next_sync_, ready);
   } else {
     work_.wait(lock, ready);
   }
@@ -152,14 +153,13 @@ bool FileJournal::wait_for_work(std::vector<Pending>& batch, bool& sync_wanted) 
 }
 
 void FileJournal::run() {
-  auto next_sync = std::chrono::steady_clock::now();
   while (true) {
     std::vector<Pending> batch;
     bool sync_wanted = false;
     if (!wait_for_work(batch, sync_wanted)) return;
-    if (options_.flush == Flush::interval && std::chrono::steady_clock::now() >= next_sync) {
+    if (options_.flush == Flush::interval && std::chrono::steady_clock::now() >= next_sync_) {
       sync_wanted = true;
-      next_sync =
+      next_sync_ =
           std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.flush_interval_ms);
     }
     process(std::move(batch), sync_wanted);

@@ -5,6 +5,7 @@
 #include "journal/journal_files_internal.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -97,6 +98,7 @@ class FileJournal final : public Journal {
   EntryNumber synced_through_;
   EntryNumber marked_through_;  ///< The last frame on disk says at least this.
   DirtySet dirty_;
+  std::chrono::steady_clock::time_point next_sync_;  ///< With flush=interval.
 
   // Guarded by mutex_.
   mutable std::mutex mutex_;
