@@ -96,6 +96,7 @@ Status FileJournal::begin(Recovered recovered) {
   TRY(fs_.sync_dir(path_));
   dirty_ = {};
   synced_through_ = marked_through_ = last_;
+  durable_through_ = last_.value;
   remember(group.entries);
   durable_ = last_.value;
   thread_ = std::thread([this] { run_vital_thread("journal", [this] { run(); }); });
@@ -280,6 +281,7 @@ Status FileJournal::sync_dirty() {
   }
   dirty_ = {};
   synced_through_ = last_;
+  durable_through_ = last_.value;
   syncs_.add();
   sync_seconds_.observe(static_cast<double>(clock_.monotonic_ns() - start) / 1e9);
   return {};

@@ -131,6 +131,9 @@ class Journal {
   virtual Status room() const = 0;
   /// Makes everything ordered so far durable, whatever `flush` says. Blocks.
   virtual Status sync() = 0;
+  /// Makes the entries up to `number` durable, if they are not: before something that is made from
+  /// them becomes durable. With flush=always nothing is left to do for an entry that can be read.
+  virtual Status sync_through(EntryNumber number) = 0;
 
   /// The last entry readers may see.
   virtual EntryNumber durable() const = 0;

@@ -31,6 +31,9 @@ class FileJournal final : public Journal {
   void submit(Body body, Dirty dirty, Done done) override;
   Status room() const override;
   Status sync() override;
+  Status sync_through(EntryNumber number) override {
+    return durable_through_ >= number.value ? Status{} : sync();
+  }
   EntryNumber durable() const override { return EntryNumber(durable_.load()); }
   TimestampMs last_time() const override { return TimestampMs(last_time_.load()); }
   Result<std::vector<Entry>> read(EntryNumber after, size_t limit) const override;
@@ -122,6 +125,7 @@ class FileJournal final : public Journal {
   std::vector<std::pair<When, std::shared_ptr<Listener>>> listeners_;
 
   std::atomic<uint64_t> durable_{0};
+  std::atomic<uint64_t> durable_through_{0};  ///< synced_through_, for other threads.
   std::atomic<int64_t> last_time_{0};
   std::atomic<bool> low_{false};  ///< The disk has no room for the next stretch of the journal.
   std::thread thread_;

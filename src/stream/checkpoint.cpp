@@ -139,6 +139,8 @@ Result<Offset> Core::needed_from(ObjectId topic, int32_t partition, Offset posit
 
 void Core::write_checkpoint(Checkpoint& checkpoint) {
   checkpoint.outcome = [&]() -> Status {
+    // With log.flush = interval or os a power cut could take back records, and leave what they did.
+    TRY(deps_.journal.sync_through(checkpoint.epoch));
     for (const auto& frozen : checkpoint.frozen) {
       if (frozen.batch != nullptr) {
         TRY(RowTable::write(frozen.base, *frozen.batch, checkpoint.batch));
