@@ -97,6 +97,8 @@ class EventClient final : public PowerClient {
                                  [&world, all = good_, dead = broken_, good, broken](
                                      Result<log::Appended> appended, log::AppendRefusal) {
                                    if (!appended) return world.refused("append", appended.error());
+                                   world.acknowledged(Promise::records,
+                                                      good.size() + broken.size());
                                    all->acknowledge(good);
                                    dead->acknowledge(broken);
                                  });
@@ -105,10 +107,11 @@ class EventClient final : public PowerClient {
   Wrong check(PowerWorld& world) override {
     if (!world.find("events")) return std::nullopt;
     auto own = fmt::format("SELECT id FROM events WHERE id < {}", kIdempotentIds);
-    if (auto wrong = good_->check("events", world.read(own))) return wrong;
+    if (auto wrong = good_->check("events", world.read(own), !world.keeps_records())) return wrong;
     // Dead letters are made by whoever follows the topic.
     if (world.find("per_kind")) {
-      if (auto wrong = broken_->check("dead letters", dead_letters(world))) return wrong;
+      if (auto wrong = broken_->check("dead letters", dead_letters(world), !world.keeps_records()))
+        return wrong;
     }
     for (const auto& [view, answer] : kAnswers) {
       if (!world.find(view)) continue;
@@ -117,7 +120,7 @@ class EventClient final : public PowerClient {
       if (auto wrong = same_rows(view, got, expected)) return wrong;
     }
     if (auto wrong = check_windows(world)) return wrong;
-    return check_sink(world);
+    return check_sinks(world);
   }
 
   /// Ids from here on are the idempotent client's.
@@ -153,13 +156,18 @@ class EventClient final : public PowerClient {
     return same_rows("late rows", late, answer.late);
   }
 
-  static Wrong check_sink(PowerWorld& world) {
+  static Wrong check_sinks(PowerWorld& world) {
     if (!world.find("keep")) return std::nullopt;
     auto end = world.engines().journal().durable();
     auto flushed = world.engines().stream().flush_sinks(end, PowerWorld::kSettleMs);
-    if (!flushed) return "the sink does not follow: " + flushed.error().to_string();
-    return same_rows("history", world.read("SELECT id, kind FROM history ORDER BY ALL"),
-                     world.read("SELECT id, kind FROM events ORDER BY ALL"));
+    if (!flushed) return "the sinks do not follow: " + flushed.error().to_string();
+    if (auto wrong = same_rows("history", world.read("SELECT id, kind FROM history ORDER BY ALL"),
+                               world.read("SELECT id, kind FROM events ORDER BY ALL"))) {
+      return wrong;
+    }
+    if (!world.find("keep_slow")) return std::nullopt;
+    return same_rows("slow_history", world.read("SELECT id, kind FROM slow_history ORDER BY ALL"),
+                     world.read("SELECT id, kind FROM events WHERE delay >= 50 ORDER BY ALL"));
   }
 
   std::shared_ptr<SentIds> good_ = std::make_shared<SentIds>();
@@ -215,7 +223,7 @@ class IdempotentClient final : public PowerClient {
     if (!world.find("events")) return std::nullopt;
     auto rows = world.read(fmt::format("SELECT id FROM events WHERE id >= {} ORDER BY _offset",
                                        EventClient::kIdempotentIds));
-    if (auto wrong = sent_->check("idempotent events", rows)) return wrong;
+    if (auto wrong = sent_->check("idempotent events", rows, false)) return wrong;
     for (size_t i = 1; i < rows->size(); ++i) {
       if (std::stoll((*rows)[i - 1][0]) + 1 != std::stoll((*rows)[i][0])) {
         return "idempotent events: a gap or a wrong order at " + (*rows)[i][0];
@@ -251,6 +259,7 @@ class IdempotentClient final : public PowerClient {
           if (!appended) {
             return world.refused("idempotent append", appended.error());
           }
+          world.acknowledged(Promise::records, batch->ids.size());
           sent->acknowledge(batch->ids);
           batch->acknowledged = true;
         });
@@ -282,6 +291,7 @@ class RetentionClient final : public PowerClient {
         {topic->id, 0}, encode(world, values),
         [&world, sent = sent_, ids](Result<log::Appended> appended, log::AppendRefusal) {
           if (!appended) return world.refused("append", appended.error());
+          world.acknowledged(Promise::records, ids.size());
           sent->acknowledge(ids);
         });
   }
@@ -296,7 +306,7 @@ class RetentionClient final : public PowerClient {
     }
     if (!world.find("short_ids")) return std::nullopt;
     auto kept = world.read("SELECT id FROM short_ids ORDER BY id");
-    if (auto wrong = sent_->check("short_ids", kept)) return wrong;
+    if (auto wrong = sent_->check("short_ids", kept, false)) return wrong;
     auto rows = world.read("SELECT id FROM short ORDER BY id");
     if (!rows) return "short: " + rows.error().to_string();
     if (!std::ranges::includes(

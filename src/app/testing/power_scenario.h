@@ -9,18 +9,18 @@
 namespace ziwa::app::testing {
 
 /// One server's life after another on one disk: clients of all kinds use it, it dies, and then it
-/// must keep its promises.
+/// must keep its promises. The server has its threads and its clock: a seed says where the power
+/// goes and what the clients do, but not how far the server is then.
 class PowerScenario {
  public:
-  struct Options {
-    uint64_t seed = 1;
-    /// See SimFileSystem::skip_syncs.
-    std::function<bool(const SyncCall&)> skip_sync = {};
-  };
+  using Options = PowerWorld::Options;
+  /// Without log.flush = always there are only the clients that can live with lost records.
   explicit PowerScenario(Options options);
   /// Cuts the power `cuts` times. Returns what was wrong, or nothing.
   Wrong run(int cuts);
   int cuts() const { return cuts_; }
+  /// What the server has acknowledged in all its lives.
+  PromiseCounts promises() const { return world_.promises(); }
 
  private:
   struct Client {
