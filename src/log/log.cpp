@@ -165,7 +165,13 @@ Result<std::map<PartitionId, Partition::Replay>> FileLog::read_journal(EntryNumb
   for (const auto& [id, partition] : all()) from[id] = partition->replay_after();
   while (true) {
     auto entries = shared_.journal->read(after, kReplayEntries);
-    if (!entries) return std::move(entries).error().context("the log needs older journal entries");
+    if (!entries) {
+      Error error = std::move(entries).error();
+      if (error.code() == Code::not_found)
+        error = Error(Code::corrupt, "{}", error.message())
+                    .with_hint("restore the data directory from a backup; nothing was changed");
+      return std::move(error).context("the log needs older journal entries");
+    }
     if (entries->empty()) return replays;
     for (const auto& entry : *entries) {
       if (const auto* ends = ends_of(entry.body)) {

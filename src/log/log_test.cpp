@@ -4,6 +4,7 @@
 #include "log/point_file_internal.h"
 #include "log/testing/log_rig.h"
 #include "log/testing/packed_batch.h"
+#include "log/topic_config_internal.h"
 
 #include <gtest/gtest.h>
 
@@ -578,6 +579,49 @@ TEST_F(LogTest, ANewerFormatIsRefusedByName) {
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Code::unsupported);
   EXPECT_NE(opened.error().message().find("format 2"), std::string::npos);
+}
+
+TEST_F(LogTest, EndsThatGoBackAreDamaged) {
+  fill(kP0, 60);
+  restart(true);
+  ASSERT_TRUE(rig.log().entries_between(kP0, Offset(0), Offset(8)));
+  rig.close();
+  const std::string path = "data/log/1/0/00000000000000000000.entries";
+  Bytes points = read_file(*rig.fs, path).value();
+  ASSERT_GT(points.size(), 3 * EndPoint::kBytes);
+  auto second = points.begin() + EndPoint::kBytes;
+  std::swap_ranges(second, second + EndPoint::kBytes, second + EndPoint::kBytes);
+  ASSERT_TRUE(write_file_atomically(*rig.fs, path, points));
+  rig.open();
+  auto entries = rig.log().entries_between(kP0, Offset(0), Offset(8));
+  ASSERT_FALSE(entries);
+  EXPECT_EQ(entries.error().code(), Code::corrupt) << entries.error().to_string();
+}
+
+TEST_F(LogTest, AJournalOfAnotherTimeIsRefused) {
+  LogRig other;
+  other.open();
+  other.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
+  other.append(kP0, other.batch({"one"}));
+  other.kill();
+  rig.append(kP0, rig.batch({"one", "two"}));
+  rig.kill();
+  for (const auto& info : other.fs->list("data/journal").value()) {
+    auto path = join_path("data/journal", info.name);
+    ASSERT_TRUE(write_file_atomically(*rig.fs, path, read_file(*other.fs, path).value()));
+  }
+  auto opened = rig.try_open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code(), Code::corrupt) << opened.error().to_string();
+}
+
+TEST(TopicConfigFile, WhatNoTopicCanHaveIsDamaged) {
+  for (const TopicConfig& config :
+       {TopicConfig{.partitions = 0}, TopicConfig{.retention_ms = -2}}) {
+    auto decoded = decode_topic_config(encode_topic_config(config));
+    ASSERT_FALSE(decoded);
+    EXPECT_EQ(decoded.error().code(), Code::corrupt) << decoded.error().to_string();
+  }
 }
 
 TEST_F(LogTest, AFileThatCannotBeItsFormatIsDamaged) {

@@ -325,6 +325,11 @@ Result<std::vector<Log::EntryEnd>> Partition::entries_between(int64_t from, int6
     size_t count = TRY(segment.ends.count(shared_.files));
     for (; at < count; ++at) {
       EndPoint point = TRY(segment.ends.at(shared_.files, at));
+      if (!out.empty() &&
+          (point.end <= out.back().end.value || point.entry < out.back().entry.value)) {
+        return Error(Code::corrupt, "{}: the ends of its entries go back at offset {}",
+                     segment.ends.path(), point.end);
+      }
       out.push_back({Offset(point.end), EntryNumber(point.entry)});
       if (point.end >= to) return out;
     }

@@ -160,9 +160,14 @@ Status Partition::start(const Replay& replay) {
   TRY(replay_batches(journal_end));
   replay_ends(known_ends_);
   replay_ends(replay.ends);
+  if (next_offset_ != high_watermark_) {
+    return Error(Code::corrupt,
+                 "partition {} of topic {} and the journal are not of one time: it should end at "
+                 "offset {}, and a batch of {} goes up to {}",
+                 id_.partition, id_.topic, high_watermark_, directory_, next_offset_)
+        .with_hint("restore the data directory from a backup; nothing was changed");
+  }
   TRY(cut_beyond(journal_end));
-  CHECK(next_offset_ == high_watermark_, "partition {}: {} != {}", directory_, next_offset_,
-        high_watermark_);
   last_entry_ = std::max(last_entry_, checkpoint_entry_);
   log_start_ = std::min(log_start_, high_watermark_);
   found_.reset();

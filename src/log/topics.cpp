@@ -74,7 +74,8 @@ Result<TopicConfig> decode_topic_config(ByteView bytes) {
   config.segment_bytes = reader.le<uint64_t>();
   config.batch_bytes_max = reader.le<uint32_t>();
   TRY(reader.status("topic configuration"));
-  TRY(check_topic_config(config));
+  if (auto checked = check_topic_config(config); !checked)
+    return Error(Code::corrupt, "topic configuration: {}", checked.error().message());
   return config;
 }
 
