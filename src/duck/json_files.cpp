@@ -172,22 +172,24 @@ JsonLines lines_of(const duckdb::TableFunctionBindInput& input) {
   return name == "nd" || name == "newline_delimited" ? JsonLines::are_values : JsonLines::go_on;
 }
 
-// DuckDB's own callback, which all readers share. Written once, before anything runs.
-duckdb::table_function_bind_t bind_reader = nullptr;
+auto& binds() {
+  static OriginalCallbacks<duckdb::table_function_bind_t> originals;
+  return originals;
+}
 
 duckdb::unique_ptr<duckdb::FunctionData> watched_bind(duckdb::ClientContext& context,
                                                       duckdb::TableFunctionBindInput& input,
                                                       duckdb::vector<duckdb::LogicalType>& types,
                                                       duckdb::vector<std::string>& names) {
   Watching watching(context, lines_of(input));
-  return bind_reader(context, input, types, names);
+  return binds().of(input.table_function.name)(context, input, types, names);
 }
 
 void guard(duckdb::TableFunction& function) {
   if (function.bind == watched_bind) return;
-  if (bind_reader == nullptr) bind_reader = function.bind;
-  if (function.bind != bind_reader || function.bind_replace != nullptr)
+  if (function.bind == nullptr || function.bind_replace != nullptr)
     throw duckdb::InternalException("%s is bound in a way of its own", function.name);
+  binds().keep(function.name, function.bind);
   function.bind = watched_bind;
 }
 

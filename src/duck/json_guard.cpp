@@ -8,7 +8,6 @@
 #include <duckdb/function/cast/default_casts.hpp>
 
 #include <array>
-#include <map>
 #include <string>
 
 namespace ziwa::duck {
@@ -24,7 +23,6 @@ constexpr auto kFunctions = std::to_array<const char*>(
      "json_transform_strict", "from_json", "from_json_strict", "json_pretty", "json_extract",
      "json_extract_string", "json_extract_path", "json_extract_path_text", "->", "->>",
      "json_exists", "json_value", "json_deserialize_sql"});
-constexpr auto kTableFunctions = std::to_array<const char*>({"json_tree"});
 
 void check_text(std::string_view text) {
   if (!json_nests_deeper(text, kJsonTextDepthMax)) return;
@@ -47,10 +45,9 @@ void check_chunk(duckdb::DataChunk& chunk) {
   for (auto& column : chunk.data) check_vector(column, chunk.size());
 }
 
-/// DuckDB's own callbacks, by function name. Written once, before anything runs.
-std::map<std::string, duckdb::bind_scalar_function_t>& binds() {
-  static std::map<std::string, duckdb::bind_scalar_function_t> all;
-  return all;
+auto& binds() {
+  static OriginalCallbacks<duckdb::bind_scalar_function_t> originals;
+  return originals;
 }
 
 /// json_transform and its like read their second argument, a constant, when they are bound.
@@ -62,7 +59,7 @@ duckdb::unique_ptr<duckdb::FunctionData> guarded_bind(
     auto value = duckdb::ExpressionExecutor::EvaluateScalar(context, *argument);
     if (!value.IsNull()) check_text(duckdb::StringValue::Get(value));
   }
-  return binds().at(function.name)(context, function, arguments);
+  return binds().of(function.name)(context, function, arguments);
 }
 
 void guard(duckdb::ScalarFunction& function) {
@@ -73,23 +70,28 @@ void guard(duckdb::ScalarFunction& function) {
         original(arguments, state, result);
       });
   if (!function.HasBindCallback()) return;
-  binds().emplace(function.name, function.GetBindCallback());
+  binds().keep(function.name, function.GetBindCallback());
   function.SetBindCallback(guarded_bind);
 }
 
+constexpr const char* kTree = "json_tree";
+
 /// json_tree's paths grow with the depth. All its overloads share one callback.
-duckdb::table_in_out_function_t tree_rows = nullptr;
+auto& tree_rows() {
+  static OriginalCallbacks<duckdb::table_in_out_function_t> original;
+  return original;
+}
 
 duckdb::OperatorResultType guarded_tree(duckdb::ExecutionContext& context,
                                         duckdb::TableFunctionInput& data, duckdb::DataChunk& input,
                                         duckdb::DataChunk& output) {
   check_chunk(input);
-  return tree_rows(context, data, input, output);
+  return tree_rows().of(kTree)(context, data, input, output);
 }
 
 void guard_tree(duckdb::TableFunction& function) {
   if (function.in_out_function == guarded_tree) return;
-  tree_rows = function.in_out_function;
+  tree_rows().keep(kTree, function.in_out_function);
   function.in_out_function = guarded_tree;
 }
 
@@ -151,7 +153,7 @@ duckdb::BoundCastInfo bind_variant(duckdb::BindCastInput& input, const LogicalTy
 
 void guard_json_functions(duckdb::DatabaseInstance& database) {
   change_scalar_functions(database, kFunctions, guard);
-  change_table_functions(database, kTableFunctions, guard_tree);
+  change_table_functions(database, std::array{kTree}, guard_tree);
   auto& casts = duckdb::CastFunctionSet::Get(database);
   const auto any = LogicalType(LogicalTypeId::ANY);
   for (const auto& source :

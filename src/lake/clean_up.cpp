@@ -69,11 +69,11 @@ Status CleanUpRound::clean_log(const Snapshot& now, const Needs& needs) {
   const int64_t kept_ms =
       TRY(duration_property_ms(metadata, "delta.logRetentionDuration", kLogRetentionMs));
   const int64_t expired_ms = context_->clock.now().value - kept_ms;
-  auto until = version_at(log_, expired_ms - expired_ms % kMsPerDay);
-  if (!until) return {};
-  held_back_ = needs.version && *needs.version < *until;
-  if (held_back_) until = *needs.version;
-  auto checkpoint = newest_checkpoint(keys_of(log_), *until);
+  const auto expired_version = version_at(log_, expired_ms - expired_ms % kMsPerDay);
+  if (!expired_version) return {};
+  const int64_t needed = needs.version.value_or(*expired_version);
+  held_back_ = needed < *expired_version;
+  auto checkpoint = newest_checkpoint(keys_of(log_), std::min(needed, *expired_version));
   if (!checkpoint) return {};
   std::vector<std::string> expired;
   for (const ObjectInfo& object : log_) {

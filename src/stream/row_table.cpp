@@ -22,8 +22,6 @@ KeyRange range_of(const RowLayout& layout, const std::string& prefix,
   using Op = ScanRequest::Bound::Op;
   std::string fixed = prefix;
   auto encoded = [&](size_t i, const ScanRequest::Bound& bound) -> std::optional<std::string> {
-    duckdb::Value value;
-    std::string error;
     if (bound.value == nullptr || bound.value->IsNull()) return std::nullopt;
     if (bound.value->type() != layout.types[layout.key_columns[i]]) return std::nullopt;
     std::string key;

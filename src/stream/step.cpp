@@ -158,8 +158,11 @@ Status Core::read_tables(const StepInput& input) {
       if (!seen && main_.patient && may_pass(seen.error())) return std::move(seen).error();
       // It was cleaned up meanwhile: readers get the newest, and what came between is lost to
       // views.
-      if (!seen) main_.fail_readers(id, std::move(seen).error().context("data_lost"));
-      if (seen) newest = std::move(*seen);
+      if (seen) {
+        newest = std::move(*seen);
+      } else {
+        main_.fail_readers(id, std::move(seen).error().context("data_lost"));
+      }
     }
     table.snapshot = std::move(newest);
   }

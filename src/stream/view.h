@@ -57,9 +57,9 @@ class View {
     context_->watermark = std::move(watermark);
   }
 
-  /// Ends a step that goes up to `epoch`; a change of the contents counts from `changed`, the last
+  /// Ends a step that goes up to `now`; a change of the contents counts from `changed`, the last
   /// entry that spoke of what the view reads. True when contents or late rows changed.
-  Result<bool> finish(Epoch epoch, Epoch changed);
+  Result<bool> finish(Epoch now, Epoch changed);
   /// Operators' changed state into a checkpoint.
   Status save_state(state::WriteBatch& batch);
   /// What a checkpoint says of a view besides its rows and its state.

@@ -54,8 +54,8 @@ class StreamRig {
   Result<EntryNumber> try_produce(ObjectId topic, int32_t partition,
                                   const std::vector<std::string>& values);
   /// Commits the rows of a query (column order of the table) to a table; or removes all files.
-  EntryNumber insert(ObjectId table, const std::string& sql);
-  EntryNumber delete_all(ObjectId table);
+  EntryNumber insert(ObjectId id, const std::string& sql);
+  EntryNumber delete_all(ObjectId id);
 
   /// Steps until there is nothing left, also in private pipelines.
   void settle(size_t rows_max = SIZE_MAX);
