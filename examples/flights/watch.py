@@ -1,6 +1,7 @@
 """Readers of a running server: what it answers while events stream in, and what an answer costs."""
 
 import bisect
+import datetime
 import statistics
 import threading
 import time
@@ -120,9 +121,9 @@ class Watcher(threading.Thread):
 
 
 class KeyedReads:
-    """Reads of single groups by key, prepared, one after another on one connection."""
+    """Reads of single hours of airports by key, prepared, one after another on one connection."""
 
-    def __init__(self, server: Server, keys: list[tuple[str, str]]):
+    def __init__(self, server: Server, keys: list[tuple[str, datetime.datetime]]):
         self.server, self.keys = server, keys
 
     def us(self, limit: float | None = None) -> float:
@@ -141,10 +142,10 @@ class KeyedReads:
             key = self.keys[number % len(self.keys)]
             begin = time.perf_counter()
             found = connection.execute(
-                "SELECT departures FROM routes WHERE origin = %s AND destination = %s",
+                "SELECT departures FROM departures_per_hour WHERE origin = %s AND window_start = %s",
                 key,
                 prepare=True,
             ).fetchall()
             times.append(time.perf_counter() - begin)
-            require(len(found) == 1, f"{len(found)} rows of route {key}")
+            require(len(found) == 1, f"{len(found)} rows of {key}")
         return statistics.median(times) * 1e6
