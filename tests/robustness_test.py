@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import duckdb
 import psycopg
 import pytest
 import requests
@@ -443,3 +444,40 @@ def test_every_log_line_is_json_when_asked(make_server):
     stopping = [line for line in lines if line["message"] == "stopping"]
     assert [line["signal"] for line in stopping] == ["2", "2"]
     assert not any("values" in line for line in lines if line["module"] != "state"), lines
+
+
+def test_a_file_of_duckdb_is_attached_to_read_from_allowed_folders_only(make_server, tmp_path):
+    allowed, other = tmp_path / "allowed", tmp_path / "other"
+    for folder in (allowed, other):
+        folder.mkdir()
+        with duckdb.connect(folder / "old.duckdb") as old:
+            old.execute("CREATE TABLE t AS SELECT range AS id, 'x' || range AS word FROM range(1000)")
+    server = make_server(settings={"sql.files": str(allowed)})
+    server.sql(f"ATTACH '{allowed}/old.duckdb' AS old (READ_ONLY)")
+    assert server.sql("SELECT count(*), sum(id) FROM old.main.t") == [(1000, 499500)]
+    server.sql("CREATE TABLE kept AS SELECT id, word FROM old.main.t WHERE id < 10")
+    assert server.sql("SELECT count(*) FROM kept JOIN old.main.t USING (id)") == [(10,)]
+    for statement in (
+        f"ATTACH '{other}/old.duckdb' AS b (READ_ONLY)",
+        f"ATTACH '{allowed}/../other/old.duckdb' AS b (READ_ONLY)",
+        f"ATTACH '{allowed}/old.duckdb' AS b",
+        f"ATTACH '{allowed}/old.duckdb' AS b (READ_ONLY false)",
+        f"ATTACH '{allowed}/new.duckdb' AS b (READ_WRITE)",
+        "ATTACH ':memory:' AS b (READ_ONLY)",
+        "INSERT INTO old.main.t VALUES (1, 'y')",
+        "CREATE TABLE old.main.u (a INT)",
+        "DROP TABLE old.main.t",
+        "DETACH db",
+        "DETACH memory",
+        "USE old",
+    ):
+        with pytest.raises((
+            psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported, psycopg.errors.SyntaxError
+        )):
+            server.sql(statement)
+    assert not (allowed / "new.duckdb").exists()
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="topics, tables and views"):
+        server.sql("CREATE MATERIALIZED VIEW v AS SELECT id FROM old.main.t")
+    server.sql("DETACH old")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        server.sql("SELECT * FROM old.main.t")

@@ -1,5 +1,6 @@
 #include "sql/permitted.h"
 
+#include "base/text.h"
 #include "duck/parser.h"
 #include "sql/core.h"
 
@@ -27,8 +28,52 @@ bool handles_rows(StatementType type) {
   }
 }
 
-Status check_type(const duckdb::SQLStatement& statement, std::string_view verb) {
+/// The value of an option of ATTACH as text; nothing if it is more than a constant.
+std::optional<std::string> option_text(const duckdb::ParsedExpression& option) {
+  if (option.GetExpressionClass() != duckdb::ExpressionClass::CONSTANT) return std::nullopt;
+  return duckdb::StringUtil::Lower(option.Cast<duckdb::ConstantExpression>().value.ToString());
+}
+
+/// An attached database is there for all sessions: only to read, and only a file of DuckDB's from
+/// the allowed folders.
+Status check_attach(duck::Instance& instance, duckdb::AttachInfo& info) {
+  bool read_only = false;
+  for (const auto& [name, option] : info.parsed_options) {
+    auto value = option_text(*option);
+    if (duckdb::StringUtil::CIEquals(name, "read_only")) {
+      read_only = value == "true" || value == "1";
+    } else if (!duckdb::StringUtil::CIEquals(name, "type") || value != "duckdb") {
+      return Error(Code::unsupported, "ATTACH with {} is not built", name)
+          .with_hint("ATTACH 'file' AS name (READ_ONLY)");
+    }
+  }
+  if (!read_only) {
+    return Error(Code::permission, "ATTACH is for reading only")
+        .with_hint("ATTACH 'file' AS name (READ_ONLY)");
+  }
+  if (info.on_conflict == duckdb::OnCreateConflict::REPLACE_ON_CONFLICT)
+    return Error(Code::unsupported, "ATTACH OR REPLACE is not built").with_hint("DETACH it first");
+  if (info.path.empty() || info.path.starts_with(':')) return not_for_sessions("ATTACH of memory");
+  info.path = TRY(instance.readable_path("", info.path));
+  return {};
+}
+
+Status check_detach(const duckdb::DetachInfo& info) {
+  const std::string name = lower(info.name);
+  for (std::string_view ours : {kDatabaseName, std::string_view("memory"),
+                                std::string_view(TEMP_CATALOG), std::string_view(SYSTEM_CATALOG)}) {
+    if (name == ours) return not_for_sessions(fmt::format("DETACH of {}", ours));
+  }
+  return {};
+}
+
+Status check_type(duck::Instance& instance, duckdb::SQLStatement& statement,
+                  std::string_view verb) {
   switch (statement.type) {
+    case StatementType::ATTACH_STATEMENT:
+      return check_attach(instance, *statement.Cast<duckdb::AttachStatement>().info);
+    case StatementType::DETACH_STATEMENT:
+      return check_detach(*statement.Cast<duckdb::DetachStatement>().info);
     case StatementType::COPY_STATEMENT:
       return {};
     case StatementType::EXPLAIN_STATEMENT: {
@@ -59,7 +104,8 @@ Status check_type(const duckdb::SQLStatement& statement, std::string_view verb) 
 
 }  // namespace
 
-Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duckdb::Connection& connection,
+Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duck::Instance& instance,
+                                                                 duckdb::Connection& connection,
                                                                  const std::string& text,
                                                                  std::string_view verb) {
   auto statements = TRY(duck::guarded([&] { return connection.ExtractStatements(text); }));
@@ -69,7 +115,7 @@ Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duckdb::Connect
     return Error(Code::unsupported, "the statement stands for several, which is not built")
         .with_hint("PIVOT: name the columns with IN (...)");
   }
-  TRY(check_type(*statements[0], verb));
+  TRY(check_type(instance, *statements[0], verb));
   return std::move(statements[0]);
 }
 

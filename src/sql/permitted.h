@@ -1,6 +1,7 @@
 #pragma once
 
 #include "duck/catalog_api.h"
+#include "duck/instance.h"
 #include "sql/statement.h"
 
 #include <string>
@@ -9,9 +10,10 @@
 namespace ziwa::sql {
 
 /// The one statement of `text`, judged by what DuckDB's own parser makes of it: whatever our
-/// tokenizer took for its verb, only what a session may run comes back. Errors: permission,
-/// unsupported; what the parser says.
-Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duckdb::Connection& connection,
+/// tokenizer took for its verb, only what a session may run comes back (ATTACH with its path within
+/// the allowed folders of `instance`). Errors: permission, unsupported; what the parser says.
+Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duck::Instance& instance,
+                                                                 duckdb::Connection& connection,
                                                                  const std::string& text,
                                                                  std::string_view verb);
 

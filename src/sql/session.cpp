@@ -261,7 +261,8 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
   }
   TRY(settle());
   ++state_->generation;
-  auto parsed = parse_permitted(*connection_, prepared.rewritten_.text, foreign.verb);
+  auto parsed =
+      parse_permitted(core_->deps.duck, *connection_, prepared.rewritten_.text, foreign.verb);
   if (!parsed) return relocate(parsed.error(), &prepared.rewritten_, 0);
   prepared.duck_ = TRY(duck::guarded([&] { return connection_->Prepare(std::move(*parsed)); }));
   if (prepared.duck_->HasError()) {
@@ -432,7 +433,7 @@ Result<SessionImpl::Source> SessionImpl::open_source(const TextSpan& query) {
   if (!rewritten) return relocate(rewritten.error(), nullptr, query.position);
   TRY(settle());
   ++state_->generation;
-  auto parsed = parse_permitted(*connection_, rewritten->text, "SELECT");
+  auto parsed = parse_permitted(core_->deps.duck, *connection_, rewritten->text, "SELECT");
   if (!parsed) return relocate(parsed.error(), &*rewritten, query.position);
   if ((*parsed)->type != duckdb::StatementType::SELECT_STATEMENT)
     return Error(Code::invalid_argument, "a SELECT is expected").at(query.position);

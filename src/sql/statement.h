@@ -130,8 +130,8 @@ struct Foreign {
 using Statement = std::variant<Foreign, CreateTopic, CreateTable, CreateView, CreateSink, Drop,
                                ExplainStream, Call, DeleteRecords, TransactionControl>;
 
-/// Parses what is ours and recognises what DuckDB may run; refuses what no session may do (ATTACH,
-/// LOAD, engine settings ...). `sql` is one statement without its semicolon. Errors:
+/// Parses what is ours and recognises what DuckDB may run; refuses what no session may do (LOAD,
+/// engine settings ...). `sql` is one statement without its semicolon. Errors:
 /// invalid_argument with the position; permission; unsupported, naming what exists instead.
 Result<Statement> parse_statement(std::string_view sql);
 

@@ -34,9 +34,6 @@ constexpr std::string_view kNoSavepointsHint =
 
 /// Statements that DuckDB's grammar has and no session may run, or that mean nothing here.
 constexpr std::array kRefusals = {
-    Refusal{"ATTACH", Code::permission, "ATTACH is not for sessions",
-            "COPY or CREATE TABLE ... AS reads files of allowed folders"},
-    Refusal{"DETACH", Code::permission, "DETACH is not for sessions", ""},
     Refusal{"INSTALL", Code::permission, "extensions cannot be installed from a session", ""},
     Refusal{"LOAD", Code::permission, "extensions cannot be loaded from a session", ""},
     Refusal{"EXPORT", Code::permission, "EXPORT DATABASE is not for sessions",

@@ -2,7 +2,7 @@
 
 ATTACH 'x.db' AS y
 ----
-error permission @0
+error permission @?
 
 INSTALL httpfs
 ----
