@@ -94,12 +94,17 @@ def run_ours(binary: str, events: int, seed: int, expected: dict[str, set] | Non
 
 
 def start_redis(work: str) -> tuple[subprocess.Popen, int]:
-    """A Redis of our own that loses nothing it acknowledged, and its port on 127.0.0.1."""
+    """A Redis of our own that loses nothing it acknowledged, and its port on 127.0.0.1.
+
+    Debian's redis-tools hold the whole program, which is the server if it is called so; the package
+    redis-server would also start a service on this machine.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = (f"redis-server --bind 127.0.0.1 --port {port} --appendonly yes --appendfsync always "
                "--auto-aof-rewrite-percentage 0 --loglevel notice --save").split()
-    server = subprocess.Popen([*command, ""], cwd=work, stdout=subprocess.PIPE)
+    server = subprocess.Popen([*command, ""], executable="/usr/bin/redis-check-rdb", cwd=work,
+                              stdout=subprocess.PIPE)
     log = iter(server.stdout.readline, b"")
     assert any(b"Ready to accept" in line for line in log), "Redis did not start"
     return server, port

@@ -246,3 +246,63 @@ def test_a_table_whose_folder_is_away_says_so(server):
     os.rename(place + ".away", place)
     server.start()
     assert server.sql("SELECT id FROM away_ids") == [(1,)]
+
+
+def reader_of(server, statement):
+    """What a statement answers, or the error's text."""
+    try:
+        return server.sql(statement)
+    except psycopg.Error as error:
+        return str(error)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"id": [3], "s": ["c"], "more": [1.5]}, None),
+        ({"s": ["c"], "id": [3]}, None),
+        ({"id": [3]}, 'no column "s" any more'),
+        ({"id": ["x"], "s": ["c"]}, '"id" is VARCHAR now'),
+        ({"id": [3], "q": ["c"]}, 'no column "s" any more'),
+    ],
+    ids=["added", "swapped", "gone", "type", "renamed"],
+)
+def test_another_writer_changes_the_columns(server, wait_until, change, reason):
+    """Whoever reads or writes the table is told what happened; everything else goes on, also after a restart."""
+    server.expected_errors = ["has failed"]
+    server.sql("CREATE TABLE changing (id BIGINT, s VARCHAR)")
+    server.sql("CREATE TOPIC calm (a INT)")
+    server.sql("CREATE TOPIC into_it (id BIGINT, s VARCHAR)")
+    server.sql("CREATE MATERIALIZED VIEW changing_rows AS SELECT id, s FROM changing")
+    server.sql("CREATE SINK keep INTO changing FROM into_it WITH (commit_interval = '100 ms')")
+    server.sql("INSERT INTO changing VALUES (1, 'a'), (2, 'b')")
+    [(place,)] = server.sql("SELECT location FROM ziwa.tables WHERE name = 'changing'")
+    mode = {"mode": "append", "schema_mode": "merge"} if "more" in change else {
+        "mode": "overwrite", "schema_mode": "overwrite"
+    }
+    deltalake.write_deltalake(place, pa.table(change), **mode)
+    rows = [(1, "a"), (2, "b"), (3, "c")] if "more" in change else [(3, "c")]
+    for start in range(2):
+        for name in ("changing", "changing_rows"):
+            question = f"SELECT id, s FROM {name} ORDER BY id"
+            if reason is None:
+                wait_until(lambda asked=question: server.sql(asked) == rows, what=question)
+            else:
+                wait_until(lambda asked=question: reason in reader_of(server, asked), what=question)
+        server.sql("INSERT INTO calm VALUES (1)")
+        assert server.sql("SELECT count(*) FROM calm") == [(start + 1,)]
+        if reason is None:
+            server.sql("INSERT INTO changing VALUES (4, 'd')")
+            server.sql("INSERT INTO into_it VALUES (5, 'e')")
+            rows += [(4, "d"), (5, "e")]
+            rows.sort()
+        else:
+            with pytest.raises(psycopg.errors.FeatureNotSupported, match=reason):
+                server.sql("INSERT INTO changing VALUES (4, 'd')")
+            server.sql("INSERT INTO into_it VALUES (5, 'e')")
+            state = "SELECT state, error FROM ziwa.sinks WHERE name = 'keep'"
+            wait_until(lambda: reason in server.sql(state)[0][1], what="the sink to say so")
+        assert server.get("/healthz").status_code == 200
+        server.restart()
+    deltalake.DeltaTable(place)

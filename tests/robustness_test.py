@@ -481,3 +481,36 @@ def test_a_file_of_duckdb_is_attached_to_read_from_allowed_folders_only(make_ser
     server.sql("DETACH old")
     with pytest.raises(psycopg.errors.UndefinedTable):
         server.sql("SELECT * FROM old.main.t")
+
+
+def test_dropping_a_topic_while_records_come_stops_nobody_else(server):
+    """Its views go with it; the stream engine goes on without an error, and a view that was made can be read."""
+    server.sql("CREATE TOPIC other (a INT)")
+    server.sql("CREATE MATERIALIZED VIEW others AS SELECT count(*) AS n FROM other")
+    stop = threading.Event()
+
+    def insert() -> None:
+        with server.connect() as connection:
+            while not stop.is_set():
+                try:
+                    connection.execute("INSERT INTO busy SELECT range FROM range(50)")
+                except psycopg.Error:
+                    time.sleep(0.001)  # It is away just now.
+
+    writers = [threading.Thread(target=insert) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        for number in range(1, 16):
+            server.sql("CREATE TOPIC busy (a INT)")
+            server.sql("CREATE MATERIALIZED VIEW counts AS SELECT a % 7 AS k, count(*) AS n FROM busy GROUP BY k")
+            server.sql("SELECT sum(n) FROM counts")
+            time.sleep(random.random() / 50)
+            server.sql("DROP TOPIC busy CASCADE")
+            server.sql("INSERT INTO other VALUES (1)")
+            assert server.sql("SELECT n FROM others") == [(number,)]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert "has stopped" not in server.log()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Builds and runs every test, phase by phase, says how long each took and counts what passed.
 
-Phases: release build, unit tests, sanitizer build, unit tests and fuzz targets under it, end-to-end tests. A failed
-build ends the run; failed tests do not keep later tests from running. Arguments are handed to pytest.
+Phases: clang-format, release build, unit tests, sanitizer build, unit tests and fuzz targets under it, end-to-end
+tests. A failed build ends the run; failed tests do not keep later tests from running. Arguments are handed to pytest.
 The last line, "N passed, N failed", is also left in build/test-results/summary.
 """
 
@@ -126,7 +126,8 @@ def run_ctest(run: Run, preset: str, name: str, extra: list[str]) -> None:
 
 def main(arguments: list[str]) -> int:
     run = Run()
-    for preset, labels in (("release", []), ("asan", ["-L", "unit|prop|sim|fuzz"])):
+    run.phase("format", ["tools/lint", "--format"])
+    for preset, labels in (("release", []), ("asan", ["-L", "unit|fuzz"])):
         if run.phase(f"configure {preset}", ["cmake", "--preset", preset, "-Wno-dev", "--log-level=WARNING"]) != 0:
             return run.finish()
         targets = test_targets(preset) if preset == "asan" else ["all"]

@@ -1,6 +1,7 @@
 #include "app/lake_tables.h"
 
 #include "base/log.h"
+#include "catalog/stored_columns.h"
 
 #include <algorithm>
 #include <charconv>
@@ -34,7 +35,10 @@ Result<std::shared_ptr<lake::Table>> LakeTables::table(const catalog::Object& ob
     return Error(Code::not_found, "table {}.{} was dropped", object.schema, object.name);
   }
   std::shared_ptr<lake::ObjectStore> store = lake::make_local_store(fs_, path_of(object), staging_);
-  auto opened = lake::Table::open(store, duck_, clock_);
+  auto opened = lake::Table::open(
+      store, duck_, clock_,
+      lake::Table::Create{.schema = catalog::stored_schema(object.table()),
+                          .partition_columns = catalog::stored_partition_columns(object.table())});
   if (!opened) {
     return std::move(opened.error())
         .context(fmt::format("table {}.{}", object.schema, object.name));

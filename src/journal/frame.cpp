@@ -1,4 +1,5 @@
 #include "base/checksum.h"
+#include "base/overloaded.h"
 #include "journal/frame_internal.h"
 
 #include <algorithm>
@@ -10,11 +11,6 @@ namespace {
 constexpr uint32_t kMagic = 0x4A57495A;  // "ZIWJ"
 constexpr size_t kPrefixBytes = 8;       // length and crc
 constexpr size_t kWindowBytes = 1u << 20;
-
-template <typename... Functions>
-struct Overload : Functions... {
-  using Functions::operator()...;
-};
 
 void write_end(ByteWriter& writer, const PartitionEnd& end) {
   writer.varint(end.id.topic.value);
@@ -49,7 +45,7 @@ std::vector<PartitionEnd> read_ends(ByteReader& reader) {
 }
 
 FrameKind write_body(ByteWriter& writer, const Body& body) {
-  return std::visit(Overload{[&](const LogCommit& it) {
+  return std::visit(Overloaded{[&](const LogCommit& it) {
                                write_ends(writer, it.ends);
                                return FrameKind::log_commit;
                              },

@@ -1,6 +1,8 @@
 #include "base/json_depth.h"
 #include "lake/delta_schema_internal.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -184,6 +186,44 @@ Result<TableColumns> parse_schema(const Metadata& metadata) {
     columns.is_partition[*index] = true;
   }
   return columns;
+}
+
+namespace {
+
+/// Whether column `name` is now what it was.
+Status check_column(const TableColumns& expected, size_t column, const TableColumns& now) {
+  const data::Column& was = expected.schema.columns[column];
+  auto same_name = [&](const data::Column& other) { return other.name == was.name; };
+  auto found = std::ranges::find_if(now.schema.columns, same_name);
+  if (found == now.schema.columns.end())
+    return Error(Code::unsupported, "there is no column \"{}\" any more", was.name);
+  const LogicalType& type = now.stored[found - now.schema.columns.begin()];
+  if (type != expected.stored[column]) {
+    return Error(Code::unsupported, "column \"{}\" is {} now, and was {}", was.name,
+                 duck::type_name(type), duck::type_name(expected.stored[column]));
+  }
+  if (found->not_null == was.not_null) return {};
+  return Error(Code::unsupported, "column \"{}\" is {} now", was.name,
+               was.not_null ? "without NOT NULL" : "NOT NULL");
+}
+
+}  // namespace
+
+Status check_expected(const TableColumns& expected,
+                      const std::vector<std::string>& expected_partition_columns,
+                      const TableColumns& now, const std::vector<std::string>& partition_columns) {
+  for (size_t column = 0; column < expected.schema.columns.size(); ++column)
+    TRY(check_column(expected, column, now));
+  if (partition_columns != expected_partition_columns) {
+    return Error(Code::unsupported, "it is partitioned by \"{}\" now, and was by \"{}\"",
+                 fmt::join(partition_columns, ", "), fmt::join(expected_partition_columns, ", "));
+  }
+  for (const data::Column& column : now.schema.columns) {
+    const bool added = !expected.schema.find(column.name);
+    if (added && column.not_null)
+      return Error(Code::unsupported, "column \"{}\" was added as NOT NULL", column.name);
+  }
+  return {};
 }
 
 Result<std::string> schema_to_string(const data::Schema& schema) {

@@ -24,6 +24,13 @@ struct TableColumns {
 /// mapping, invariants are looked at by the protocol gate).
 Result<TableColumns> parse_schema(const Metadata& metadata);
 
+/// Whether a table whose columns are `now` serves those who expect others: it has them all, with
+/// types that are stored alike, and what it has besides may be left out. Errors: unsupported,
+/// naming the column.
+Status check_expected(const TableColumns& expected,
+                      const std::vector<std::string>& expected_partition_columns,
+                      const TableColumns& now, const std::vector<std::string>& partition_columns);
+
 /// Writes a schemaString; column types are parsed as declared. Errors: invalid_argument (unknown
 /// type or column, duplicate name), unsupported (a type that cannot be stored).
 Result<std::string> schema_to_string(const data::Schema& schema);

@@ -67,6 +67,20 @@ bool names_a_zone(const std::string& text) {
 
 }  // namespace
 
+bool has_delta_year(const Value& value) {
+  duckdb::date_t date;
+  if (value.type().id() == LogicalTypeId::DATE) {
+    date = value.GetValueUnsafe<duckdb::date_t>();
+    if (!duckdb::Date::IsFinite(date)) return false;
+  } else {
+    duckdb::timestamp_t timestamp(value.GetValueUnsafe<int64_t>());
+    if (!duckdb::Timestamp::IsFinite(timestamp)) return false;
+    date = duckdb::Timestamp::GetDate(timestamp);
+  }
+  const int32_t year = duckdb::Date::ExtractYear(date);
+  return year >= 1 && year <= 9999;
+}
+
 Result<std::optional<std::string>> partition_text(const Value& value) {
   if (value.IsNull()) return std::optional<std::string>();
   std::string text;
@@ -77,14 +91,17 @@ Result<std::optional<std::string>> partition_text(const Value& value) {
     case LogicalTypeId::DOUBLE:
       text = float_text(value.GetValueUnsafe<double>(), value);
       break;
+    case LogicalTypeId::DATE:
     case LogicalTypeId::TIMESTAMP:
     case LogicalTypeId::TIMESTAMP_TZ:
-      if (!duckdb::Timestamp::IsFinite(duckdb::timestamp_t(value.GetValueUnsafe<int64_t>()))) {
-        return Error(Code::invalid_argument, "an infinite timestamp cannot name a partition");
+      if (!has_delta_year(value)) {
+        return Error(Code::invalid_argument,
+                     "{} cannot name a partition: only the years 1 to 9999 can", value.ToString())
+            .because(Cause::out_of_range);
       }
-      text = value.type().id() == LogicalTypeId::TIMESTAMP
-                 ? value.ToString()
-                 : utc_text(value.GetValueUnsafe<int64_t>());
+      text = value.type().id() == LogicalTypeId::TIMESTAMP_TZ
+                 ? utc_text(value.GetValueUnsafe<int64_t>())
+                 : value.ToString();
       break;
     case LogicalTypeId::BLOB:
       text = bytes_as_text(duckdb::StringValue::Get(value));

@@ -113,6 +113,7 @@ class LakeScan final : public data::Scan {
 
   Result<std::vector<std::unique_ptr<data::ScanStream>>> open(const data::ScanRequest& request,
                                                               size_t parts_max) override {
+    if (snapshot_) TRY(snapshot_->readable());
     auto work = std::make_shared<Work>();
     work->context = context_;
     work->columns = columns_;

@@ -27,7 +27,9 @@ Replay::Replay(TableContextPtr context) : snapshot_(std::make_shared<Snapshot>()
 }
 
 Replay::Replay(const Snapshot& base)
-    : snapshot_(std::make_shared<Snapshot>(base)), parsed_metadata_(base.metadata_) {}
+    : snapshot_(std::make_shared<Snapshot>(base)),
+      parsed_metadata_(base.metadata_),
+      parsed_protocol_(base.protocol_) {}
 
 void Replay::ensure_index() {
   if (indexed_) return;
@@ -88,17 +90,25 @@ Status Replay::apply(Actions actions, int64_t version, bool names_are_new) {
   return {};
 }
 
-Result<SnapshotPtr> Replay::finish() {
+/// What the log says now, or what is expected of it.
+Status Replay::take_columns() {
   Snapshot& snapshot = *snapshot_;
-  if (!snapshot.protocol_) return Error(Code::corrupt, "the log has no protocol action");
-  if (!snapshot.metadata_) return Error(Code::corrupt, "the log has no metaData action");
   TRY(check_readable(*snapshot.protocol_, *snapshot.metadata_));
-  if (!snapshot.columns_ || parsed_metadata_ != snapshot.metadata_) {
-    snapshot.columns_ = std::make_shared<TableColumns>(TRY(parse_schema(*snapshot.metadata_)));
-    parsed_metadata_ = snapshot.metadata_;
+  auto columns = std::make_shared<TableColumns>(TRY(parse_schema(*snapshot.metadata_)));
+  if (!snapshot.columns_) {
+    snapshot.columns_ = std::move(columns);
+    return {};
   }
-  if (has_holes_) std::erase(snapshot.files_, nullptr);
-  for (const DataFilePtr& file : snapshot.files_) {
+  Status expected =
+      check_expected(*snapshot.columns_, snapshot.context_->expected_partition_columns, *columns,
+                     snapshot.metadata_->partition_columns);
+  if (expected.has_value()) return {};
+  return std::move(expected).error().context(fmt::format(
+      "another engine has changed the table's columns by version {}", snapshot.version_));
+}
+
+Status Replay::check_files() const {
+  for (const DataFilePtr& file : snapshot_->files_) {
     if (!file->deletion_vector.empty()) {
       return Error(Code::unsupported,
                    "the Delta table uses the feature deletionVectors, which cannot be read yet");
@@ -109,6 +119,25 @@ Result<SnapshotPtr> Replay::finish() {
           .with_hint("absolute paths (shallow clones, added files) cannot be read yet");
     }
   }
+  return {};
+}
+
+Result<SnapshotPtr> Replay::finish() {
+  Snapshot& snapshot = *snapshot_;
+  if (!snapshot.protocol_) return Error(Code::corrupt, "the log has no protocol action");
+  if (!snapshot.metadata_) return Error(Code::corrupt, "the log has no metaData action");
+  if (has_holes_) std::erase(snapshot.files_, nullptr);
+  if (parsed_metadata_ != snapshot.metadata_ || parsed_protocol_ != snapshot.protocol_) {
+    snapshot.columns_ = snapshot.context_->expected;
+    snapshot.columns_readable_ = take_columns();
+  }
+  snapshot.readable_ =
+      snapshot.columns_readable_.has_value() ? check_files() : snapshot.columns_readable_;
+  if (snapshot.readable_.has_value()) return SnapshotPtr(std::move(snapshot_));
+  // Who expects columns has them, and is told when reading or writing.
+  const bool stays =
+      snapshot.context_->expected && snapshot.readable_.error().code() == Code::unsupported;
+  if (!stays) return snapshot.readable_.error();
   return SnapshotPtr(std::move(snapshot_));
 }
 

@@ -17,6 +17,9 @@ struct TableContext {
   std::shared_ptr<ObjectStore> store;
   duck::Instance& instance;
   const Clock& clock;
+  /// What those who use the table expect it to have, see Table::open(); null: whatever it has.
+  std::shared_ptr<const TableColumns> expected = nullptr;
+  std::vector<std::string> expected_partition_columns = {};
 };
 using TableContextPtr = std::shared_ptr<const TableContext>;
 
@@ -41,6 +44,8 @@ class Snapshot final : public TableSnapshot, public std::enable_shared_from_this
   const std::vector<RemoveAction>& tombstones() const { return tombstones_; }
   const std::map<std::string, TransactionAction>& transactions() const { return transactions_; }
   const TableContextPtr& context() const { return context_; }
+  /// Whether rows can be read and written. Errors: unsupported, with what another engine has done.
+  const Status& readable() const { return readable_; }
 
  private:
   friend class Replay;
@@ -52,6 +57,8 @@ class Snapshot final : public TableSnapshot, public std::enable_shared_from_this
   std::vector<DataFilePtr> files_;
   std::vector<RemoveAction> tombstones_;
   std::map<std::string, TransactionAction> transactions_;
+  Status columns_readable_;  ///< As far as the columns and the protocol go.
+  Status readable_;
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
@@ -65,7 +72,8 @@ class Replay {
   /// Applies one commit or checkpoint that leads to `version`. `names_are_new`: no added file can
   /// be there already, which only holds for commits of our own writers. Errors: exhausted.
   Status apply(Actions actions, int64_t version, bool names_are_new = false);
-  /// Errors: corrupt (no protocol, metadata or schema), unsupported naming the feature.
+  /// Errors: corrupt (no protocol, metadata or schema), unsupported naming the feature; with
+  /// expected columns the snapshot is there all the same, and says so: Snapshot::readable().
   Result<SnapshotPtr> finish();
 
  private:
@@ -73,13 +81,16 @@ class Replay {
   void remove(RemoveAction action);
 
   std::shared_ptr<Snapshot> snapshot_;
-  std::shared_ptr<const Metadata> parsed_metadata_;  ///< The one that columns_ was made from.
+  std::shared_ptr<const Metadata> parsed_metadata_;  ///< Those that columns_ was made from.
+  std::shared_ptr<const Protocol> parsed_protocol_;
   /// Path and deletion vector -> index in files_, made when first needed; a removed file leaves a
   /// null until finish().
   std::unordered_map<std::string, size_t> index_;
   bool indexed_ = false;
   bool has_holes_ = false;
   void ensure_index();
+  Status take_columns();
+  Status check_files() const;
 };
 
 }  // namespace ziwa::lake

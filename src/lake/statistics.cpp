@@ -32,12 +32,12 @@ std::optional<std::string> bound_json(const Value& value, bool upper) {
       return json(number).dump();
     }
     case LogicalTypeId::DATE:
-      if (!duckdb::Date::IsFinite(value.GetValueUnsafe<duckdb::date_t>())) return std::nullopt;
+      if (!has_delta_year(value)) return std::nullopt;
       return json(value.ToString()).dump();
     case LogicalTypeId::TIMESTAMP:
     case LogicalTypeId::TIMESTAMP_TZ: {
+      if (!has_delta_year(value)) return std::nullopt;
       duckdb::timestamp_t timestamp(value.GetValueUnsafe<int64_t>());
-      if (!duckdb::Timestamp::IsFinite(timestamp)) return std::nullopt;
       std::string text = duckdb::Timestamp::ToString(timestamp);
       if (size_t space = text.find(' '); space != std::string::npos) text[space] = 'T';
       if (value.type().id() == LogicalTypeId::TIMESTAMP_TZ) text += 'Z';
@@ -51,6 +51,26 @@ std::optional<std::string> bound_json(const Value& value, bool upper) {
     }
     default:
       return std::nullopt;
+  }
+}
+
+/// Whether bound_json() knows values of this type.
+bool has_bounds(const LogicalType& type) {
+  switch (type.id()) {
+    case LogicalTypeId::TINYINT:
+    case LogicalTypeId::SMALLINT:
+    case LogicalTypeId::INTEGER:
+    case LogicalTypeId::BIGINT:
+    case LogicalTypeId::DECIMAL:
+    case LogicalTypeId::FLOAT:
+    case LogicalTypeId::DOUBLE:
+    case LogicalTypeId::DATE:
+    case LogicalTypeId::TIMESTAMP:
+    case LogicalTypeId::TIMESTAMP_TZ:
+    case LogicalTypeId::VARCHAR:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -168,6 +188,7 @@ std::string statistics_to_json(const duck::WrittenFile& file,
   std::string minimums;
   std::string maximums;
   std::string nulls;
+  bool whole = true;
   for (size_t i = 0; i < columns.size() && i < kStatisticsColumnsMax; ++i) {
     const duck::ColumnStatistics& column = file.columns[i];
     if (column.null_count) append_entry(nulls, columns[i].name, std::to_string(*column.null_count));
@@ -175,7 +196,11 @@ std::string statistics_to_json(const duck::WrittenFile& file,
     auto max = column.max ? bound_json(*column.max, true) : std::nullopt;
     if (min) append_entry(minimums, columns[i].name, *min);
     if (max) append_entry(maximums, columns[i].name, *max);
+    const bool has_values = column.null_count != file.rows;
+    whole = whole && (!has_values || !has_bounds(columns[i].type) || (min && max));
   }
+  // Some readers take a bound that is missing among others for NULL, and leave the file out.
+  if (!whole) return fmt::format(R"({{"numRecords":{},"nullCount":{{{}}}}})", file.rows, nulls);
   return fmt::format(
       R"({{"numRecords":{},"minValues":{{{}}},"maxValues":{{{}}},"nullCount":{{{}}}}})", file.rows,
       minimums, maximums, nulls);

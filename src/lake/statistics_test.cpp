@@ -113,23 +113,44 @@ TEST(StatisticsTest, JsonHoldsWhatReadersUnderstand) {
   duck::WrittenFile file{.rows = 2, .bytes = 9, .columns = {}};
   file.columns.push_back(
       {.min = Value("9999-12-31 01:02:03.5").DefaultCastAs(LogicalType::TIMESTAMP_TZ),
-       .max = std::nullopt,
+       .max = Value("9999-12-31 23:59:59").DefaultCastAs(LogicalType::TIMESTAMP_TZ),
        .null_count = 1});
   file.columns.push_back(
       {.min = Value("12345678901234567890.12").DefaultCastAs(LogicalType::DECIMAL(30, 2)),
        .max = Value("5").DefaultCastAs(LogicalType::DECIMAL(30, 2)),
        .null_count = 0});
   file.columns.push_back(
-      {.min = Value::DOUBLE(-INFINITY), .max = Value::DOUBLE(0.1), .null_count = std::nullopt});
+      {.min = Value::DOUBLE(-1), .max = Value::DOUBLE(0.1), .null_count = std::nullopt});
   file.columns.push_back({.min = Value("q\"\n"), .max = Value("z"), .null_count = 0});
-  std::vector<duck::NamedType> columns = {{"t", LogicalType::TIMESTAMP_TZ},
-                                          {"d", LogicalType::DECIMAL(30, 2)},
-                                          {"f", LogicalType::DOUBLE},
-                                          {"s", LogicalType::VARCHAR}};
+  file.columns.push_back({.min = std::nullopt, .max = std::nullopt, .null_count = 0});
+  file.columns.push_back({.min = std::nullopt, .max = std::nullopt, .null_count = 2});
+  std::vector<duck::NamedType> columns = {
+      {"t", LogicalType::TIMESTAMP_TZ}, {"d", LogicalType::DECIMAL(30, 2)},
+      {"f", LogicalType::DOUBLE},       {"s", LogicalType::VARCHAR},
+      {"b", LogicalType::BLOB},         {"n", LogicalType::DOUBLE}};
   EXPECT_EQ(
       statistics_to_json(file, columns),
-      R"({"numRecords":2,"minValues":{"t":"9999-12-31T01:02:03.5Z","d":12345678901234567890.12,"s":"q\"\n"},)"
-      R"("maxValues":{"d":5.00,"f":0.1,"s":"z"},"nullCount":{"t":1,"d":0,"s":0}})");
+      R"({"numRecords":2,"minValues":{"t":"9999-12-31T01:02:03.5Z","d":12345678901234567890.12,"f":-1.0,"s":"q\"\n"},)"
+      R"("maxValues":{"t":"9999-12-31T23:59:59Z","d":5.00,"f":0.1,"s":"z"},)"
+      R"("nullCount":{"t":1,"d":0,"s":0,"b":0,"n":2}})");
+}
+
+TEST(StatisticsTest, WithoutABoundOfOneColumnThereAreNone) {
+  auto date = [](const char* text) { return Value(text).DefaultCastAs(LogicalType::DATE); };
+  struct Case {
+    Value min, max;
+  };
+  for (const Case& one : {Case{Value::DOUBLE(-INFINITY), Value::DOUBLE(1)},
+                          Case{Value::DOUBLE(0), Value::DOUBLE(NAN)},
+                          Case{date("0044-03-15 (BC)"), date("2000-01-01")},
+                          Case{date("2000-01-01"), date("12024-03-15")},
+                          Case{date("2000-01-01"), date("infinity")}}) {
+    duck::WrittenFile file{.rows = 2, .bytes = 9, .columns = {}};
+    file.columns.push_back({.min = Value::INTEGER(1), .max = Value::INTEGER(2), .null_count = 0});
+    file.columns.push_back({.min = one.min, .max = one.max, .null_count = 0});
+    EXPECT_EQ(statistics_to_json(file, {{"i", LogicalType::INTEGER}, {"x", one.min.type()}}),
+              R"({"numRecords":2,"nullCount":{"i":0,"x":0}})");
+  }
 }
 
 TEST(PartitionValueTest, RoundTrips) {
@@ -156,9 +177,11 @@ TEST(PartitionValueTest, RoundTrips) {
   EXPECT_EQ(partition_text(Value("2001-02-03 04:05:06+00").DefaultCastAs(LogicalType::TIMESTAMP_TZ))
                 .value(),
             "2001-02-03T04:05:06.000000Z");
-  EXPECT_EQ(
-      partition_text(Value("infinity").DefaultCastAs(LogicalType::TIMESTAMP_TZ)).error().code(),
-      Code::invalid_argument);
+  for (const char* text : {"infinity", "0044-03-15 (BC)", "12024-03-15"}) {
+    for (const auto& type : {LogicalType::TIMESTAMP_TZ, LogicalType::TIMESTAMP, LogicalType::DATE})
+      EXPECT_EQ(partition_text(Value(text).DefaultCastAs(type)).error().code(),
+                Code::invalid_argument);
+  }
   // Both forms that Spark writes.
   EXPECT_EQ(partition_value("2001-02-03 04:05:06", LogicalType::TIMESTAMP_TZ)->ToString(),
             "2001-02-03 04:05:06+00");

@@ -95,12 +95,14 @@ class DeltaTable final : public Table {
 
   Result<std::unique_ptr<TableWriter>> writer(uint64_t file_bytes) override {
     SnapshotPtr now = current();
+    TRY(now->readable());
     TRY(check_writable(now->protocol(), now->metadata(), false));
     return make_table_writer(now, file_bytes);
   }
 
   Result<TableSnapshotPtr> preview(const std::vector<DataFile>& files) override {
     SnapshotPtr base = current();
+    TRY(base->readable());
     Commit commit{.add = files};
     for (const DataFilePtr& file : base->files()) commit.remove.push_back(*file);
     Replay replay(*base);
@@ -203,6 +205,7 @@ Status DeltaTable::check_against(const Commit& commit, const Snapshot& base) {
                    commit.transaction->app_id);
     }
   }
+  TRY(base.readable());
   TRY(check_writable(base.protocol(), base.metadata(),
                      !commit.remove.empty() && commit.data_change));
   if (commit.remove.empty()) return {};
@@ -291,6 +294,7 @@ Result<std::vector<Table::Change>> DeltaTable::changes(int64_t from, int64_t to)
     if (now->version() == to) return now;
     return load_snapshot(context_, to);
   }());
+  TRY(end->readable());
   if (from < 0) return std::vector<Change>{{.rows = end->scan(), .weight = 1}};
   std::map<std::string, DataFilePtr> added;
   std::map<std::string, DataFilePtr> removed;
@@ -350,7 +354,9 @@ Result<Cleaned> DeltaTable::clean_now(const CleanUp& how) {
   TRY(refresh());
   SnapshotPtr now = current();
   held_at_.reset();
-  if (check_writable(now->protocol(), now->metadata(), false).has_value()) {
+  const bool writable = now->readable().has_value() &&
+                        check_writable(now->protocol(), now->metadata(), false).has_value();
+  if (writable) {
     TRY(round.clean_log(*now, needs));
     TRY(round.clean_data(*now, needs));
   }
@@ -376,6 +382,20 @@ Status check_partition_columns(const TableColumns& columns) {
   }
   if (!any_data)
     return Error(Code::invalid_argument, "at least one column must not be a partition column");
+  return {};
+}
+
+/// As they will be read back from the log.
+Status expect(TableContext& context, const Table::Create& wanted) {
+  Metadata metadata;
+  metadata.schema_string = TRY(schema_to_string(wanted.schema));
+  for (const std::string& name : wanted.partition_columns) {
+    auto index = wanted.schema.find(name);
+    CHECK(index.has_value(), "a partition column \"{}\" that is none", name);
+    metadata.partition_columns.push_back(wanted.schema.columns[*index].name);
+  }
+  context.expected = std::make_shared<const TableColumns>(TRY(parse_schema(metadata)));
+  context.expected_partition_columns = std::move(metadata.partition_columns);
   return {};
 }
 
@@ -405,7 +425,9 @@ Result<std::shared_ptr<Table>> Table::create(std::shared_ptr<ObjectStore> store,
   actions.protocol = protocol_for(without_zone);
   actions.metadata = std::move(metadata);
   TRY(check_writable(*actions.protocol, *actions.metadata, false));
-  auto context = std::make_shared<TableContext>(TableContext{std::move(store), instance, clock});
+  auto context = std::make_shared<TableContext>(
+      TableContext{.store = std::move(store), .instance = instance, .clock = clock});
+  TRY(expect(*context, create));
   if (!TRY(context->store->list(kLogFolder, "", 1)).empty()) {
     return Error(Code::already_exists, "there is a Delta table at {} already",
                  context->store->path_of(""));
@@ -419,8 +441,11 @@ Result<std::shared_ptr<Table>> Table::create(std::shared_ptr<ObjectStore> store,
 }
 
 Result<std::shared_ptr<Table>> Table::open(std::shared_ptr<ObjectStore> store,
-                                           duck::Instance& instance, const Clock& clock) {
-  auto context = std::make_shared<TableContext>(TableContext{std::move(store), instance, clock});
+                                           duck::Instance& instance, const Clock& clock,
+                                           const std::optional<Create>& expected) {
+  auto context = std::make_shared<TableContext>(
+      TableContext{.store = std::move(store), .instance = instance, .clock = clock});
+  if (expected) TRY(expect(*context, *expected));
   auto snapshot = TRY(load_snapshot(context, std::nullopt));
   return std::shared_ptr<Table>(std::make_shared<DeltaTable>(context, std::move(snapshot)));
 }

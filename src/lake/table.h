@@ -134,9 +134,14 @@ class Table {
   static Result<std::shared_ptr<Table>> create(std::shared_ptr<ObjectStore> store,
                                                duck::Instance& instance, const Clock& clock,
                                                const Create& create);
-  /// Errors: not_found; unsupported naming the feature; corrupt.
+  /// `expected`: the columns (and partition columns) that its users know it by, in their order.
+  /// They are found by name, and nullable columns that another engine has added are left out. A
+  /// table that has not got them any more opens all the same: to read or write it is unsupported,
+  /// with the reason, until it has. Absent: whatever the table has at each version. Errors:
+  /// not_found; unsupported naming the feature; corrupt.
   static Result<std::shared_ptr<Table>> open(std::shared_ptr<ObjectStore> store,
-                                             duck::Instance& instance, const Clock& clock);
+                                             duck::Instance& instance, const Clock& clock,
+                                             const std::optional<Create>& expected = std::nullopt);
   virtual ~Table() = default;
   /// The newest version that is known; refresh() looks for commits of other writers.
   virtual TableSnapshotPtr snapshot() const = 0;

@@ -46,8 +46,7 @@ Result<std::unique_ptr<Aggregate>> Aggregate::create(StageContext& context,
   duckdb::vector<duckdb::LogicalType> group_types;
   for (size_t i = 0; i < node.groups.size(); ++i) group_types.push_back(evaluator->types()[i]);
   auto encoder = TRY(data::RowKeyEncoder::create(group_types));
-  std::unique_ptr<Aggregate> aggregate(
-      new Aggregate(context, std::move(encoder), options));
+  std::unique_ptr<Aggregate> aggregate(new Aggregate(context, std::move(encoder), options));
   aggregate->evaluator_ = std::move(evaluator);
   aggregate->group_count_ = node.groups.size();
   for (size_t i = 0; i < node.groups.size(); ++i) {

@@ -113,6 +113,10 @@ Result<bool> Core::advance_backfills() {
       continue;
     }
     auto joined = advance(backfill);
+    if (!joined && reads_gone(backfill, joined.error())) {
+      ++i;  // The change that takes it away is on its way.
+      continue;
+    }
     if (!joined && may_pass(joined.error())) {
       postpone(backfill, joined.error());
       ++i;
@@ -134,6 +138,11 @@ Result<bool> Core::advance_backfills() {
     backfills_.erase(backfills_.begin() + static_cast<ptrdiff_t>(i));
   }
   return progress;
+}
+
+bool Core::reads_gone(const Backfill& backfill, const Error& error) const {
+  return std::ranges::any_of(backfill.pipeline.feeds,
+                             [&](const auto& feed) { return is_gone(feed.first, error); });
 }
 
 /// The records or the table cannot be read, and never will.
@@ -319,7 +328,7 @@ Status Core::read_backfill_tables(Backfill& backfill) {
     auto changes = table.table->changes(version, table.snapshot->version());
     if (!changes && may_pass(changes.error())) return std::move(changes).error();
     if (!changes) {
-      backfill.pipeline.fail_readers(id, std::move(changes).error().context("data_lost"));
+      backfill.pipeline.fail_readers(id, lost(std::move(changes).error()));
       continue;
     }
     for (auto& change : *changes) TRY(backfill.pipeline.push(id, *change.rows, change.weight));

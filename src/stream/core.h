@@ -198,6 +198,8 @@ class Core {
   void collect_ends(const journal::Entry& entry, const std::vector<journal::PartitionEnd>& ends,
                     bool decision, StepInput& input);
   void take_idle_mark(EntryNumber entry, const journal::IdleMark& mark, StepInput& input);
+  bool is_gone(ObjectId topic, const Error& error) const;
+  bool reads_gone(const Backfill& backfill, const Error& error) const;
   Status settle_transactions(StepInput& input);
   Status read_topics(StepInput& input);
   Status read_tables(const StepInput& input);

@@ -120,7 +120,7 @@ Status push_scan(data::Scan& scan, Source& source, Weight weight) {
       rows.Reset();
       if (Status read = stream->next(rows); !read) {
         // What the source held is not to be had any more, or not now.
-        return may_pass(read.error()) ? read : std::move(read).error().context("data_lost");
+        return lost(std::move(read).error());
       }
       if (rows.size() == 0) break;
       Delta delta{.rows = rows, .weights = weights.data()};
@@ -205,6 +205,11 @@ bool Pipeline::drop_failed() {
 bool may_pass(const Error& error) {
   return error.code() == Code::exhausted || error.code() == Code::unavailable ||
          error.code() == Code::io;
+}
+
+Error lost(Error error) {
+  if (may_pass(error) || error.code() == Code::unsupported) return error;
+  return std::move(error).context("data_lost");
 }
 
 Status Pipeline::guard(View& view, Status status) {

@@ -63,6 +63,9 @@ class Pipeline {
 /// Whether an error may pass by itself: a full disk, a disk that does not read, what is not there
 /// yet.
 bool may_pass(const Error& error);
+/// An error of what a view or sink reads, as they show it: if it is for good, and is none of what
+/// cannot be read yet, rows are lost ("data_lost: ...").
+Error lost(Error error);
 
 /// Reads all rows of `scan` with the given columns and weight into `source`.
 Status push_scan(data::Scan& scan, Source& source, Weight weight);

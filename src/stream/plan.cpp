@@ -1,5 +1,6 @@
 #include "stream/plan.h"
 
+#include "base/overloaded.h"
 #include "catalog/stored_json.h"
 
 #include <fmt/format.h>
@@ -11,11 +12,6 @@ namespace ziwa::stream {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-template <typename... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
 
 Json encode_call(const AggregateNode::Call& call) {
   Json json = {{"function", call.function}};

@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/overloaded.h"
 #include "stream/core.h"
 
 // One step of the main pipeline, and what follows from its entries.
@@ -6,11 +7,6 @@ namespace ziwa::stream {
 namespace {
 
 constexpr size_t kStepEntriesMax = 10'000;
-
-template <typename... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
 
 }  // namespace
 
@@ -99,11 +95,19 @@ void Core::take_idle_mark(EntryNumber entry, const journal::IdleMark& mark, Step
   }
 }
 
+/// Whether a topic was dropped after the step began. The change that takes its readers away has yet
+/// to come here; nobody asks for them any more.
+bool Core::is_gone(ObjectId topic, const Error& error) const {
+  return error.code() == Code::not_found && deps_.catalog.snapshot()->find(topic) == nullptr;
+}
+
 /// Records of an open transaction lie above the last stable offset: they belong to the entry that
 /// ends it.
 Status Core::settle_transactions(StepInput& input) {
   for (const auto& [id, end] : input.ends) {
-    Offset stable = TRY(deps_.log.stable_end_at(id, input.epoch));
+    auto settled = deps_.log.stable_end_at(id, input.epoch);
+    if (!settled && is_gone(id.topic, settled.error())) continue;
+    const Offset stable = TRY(std::move(settled));
     bool touched = stable < end || input.decisions.contains(id) || unstable_.contains(id);
     if (!touched) continue;
     if (stable < end) {
@@ -113,7 +117,9 @@ Status Core::settle_transactions(StepInput& input) {
     }
     for (auto& cut : input.cuts[id.topic]) {
       if (cut.partition == id.partition) {
-        cut.end = std::min(cut.end, TRY(deps_.log.stable_end_at(id, cut.entry)));
+        auto at_cut = deps_.log.stable_end_at(id, cut.entry);
+        if (!at_cut && is_gone(id.topic, at_cut.error())) break;
+        cut.end = std::min(cut.end, TRY(std::move(at_cut)));
       }
     }
   }
@@ -131,9 +137,10 @@ Status Core::read_topics(StepInput& input) {
       rows_counter_.add(static_cast<double>(*records));
       continue;
     }
+    if (is_gone(topic, records.error())) continue;
     // Those who saw a part of them are not served any more.
     if (main_.patient && may_pass(records.error())) return std::move(records).error();
-    main_.fail_readers(topic, std::move(records).error().context("data_lost"));
+    main_.fail_readers(topic, lost(std::move(records).error()));
   }
   return {};
 }
@@ -147,7 +154,7 @@ Status Core::read_tables(const StepInput& input) {
       auto changes = table.table->changes(table.snapshot->version(), version);
       if (!changes && main_.patient && may_pass(changes.error())) return std::move(changes).error();
       if (!changes) {
-        main_.fail_readers(id, std::move(changes).error().context("data_lost"));
+        main_.fail_readers(id, lost(std::move(changes).error()));
       } else {
         for (auto& change : *changes) TRY(main_.push(id, *change.rows, change.weight));
       }
@@ -161,7 +168,7 @@ Status Core::read_tables(const StepInput& input) {
       if (seen) {
         newest = std::move(*seen);
       } else {
-        main_.fail_readers(id, std::move(seen).error().context("data_lost"));
+        main_.fail_readers(id, lost(std::move(seen).error()));
       }
     }
     table.snapshot = std::move(newest);

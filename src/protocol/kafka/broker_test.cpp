@@ -357,6 +357,8 @@ TEST_F(BrokerTest, AcksZeroIsNotAnsweredAndARefusalEndsTheConnection) {
 
 TEST_F(BrokerTest, AFetchWaitsForDataOrForItsTime) {
   ASSERT_EQ(create("t"), 0);
+  auto at_once = send(fetch("t", 0, 500, 0), 11);  // No bytes are wanted, so none are waited for.
+  loop_->run_until([&] { return at_once->has_value(); });
   auto waiting = send(fetch("t", 0, 500), 11);
   auto expiring = send(fetch("t", 0, 500, 100'000), 11);
   loop_->pass(400);

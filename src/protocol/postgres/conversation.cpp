@@ -1,6 +1,7 @@
 #include "protocol/postgres/conversation.h"
 
 #include "base/log.h"
+#include "base/overloaded.h"
 #include "duck/instance.h"
 #include "protocol/postgres/catalog_words.h"
 #include "protocol/postgres/described_rows.h"
@@ -22,11 +23,6 @@ constexpr size_t kParameterBytesPerByte = 2;
 constexpr size_t kParameterBytes = 64;
 constexpr size_t kCopyWordsMax = 100'000;
 constexpr size_t kArrayWordsMax = 100'000;
-
-template <typename... Alternatives>
-struct Overloaded : Alternatives... {
-  using Alternatives::operator()...;
-};
 
 /// "INSERT 0 5", "SELECT 3", "CREATE TABLE".
 std::string command_tag(const std::string& command, std::optional<uint64_t> affected,

@@ -102,7 +102,7 @@ class FetchJob : public std::enable_shared_from_this<FetchJob> {
       const bool out_of_range = target.from > info->high_watermark || target.from < info->log_start;
       if (out_of_range || target.from < info->high_watermark) ready = true;
     }
-    if (ready) return read();
+    if (ready || call_->request.min_bytes <= 0) return read();
     wait();
   }
 

@@ -145,7 +145,7 @@ size_t produce_all(StreamRig& rig, ObjectId topic) {
 void flights(benchmark::State& state) {
   auto which = static_cast<int>(state.range(0));  // Bits: the four views, the sink.
   for (auto _ : state) {
-    auto root = std::filesystem::temp_directory_path() / "ziwa_stream_bench";
+    auto root = std::filesystem::temp_directory_path() / "ziwa_stream_profile";
     std::filesystem::remove_all(root);
     StreamRig rig(posix_file_system(), root.string());
     rig.journal_options.flush = journal::Flush::os;
