@@ -143,14 +143,14 @@ TEST_F(LakeTablesTest, ACrashBetweenTheDropAndTheRemovalIsMadeGoodByTheNextStart
 TEST_F(LakeTablesTest, TheFolderOfATableThatAUserPlacedStays) {
   auto instance = duck::Instance::open(fs_, {}).value();
   LakeTables tables(fs_, *instance, clock_, "/data/lake");
+  const data::Schema schema{.columns = {{.id = 1, .name = "id", .type = "BIGINT"}}};
   catalog::Object object{.id = ObjectId(77), .schema = "public", .name = "placed"};
-  object.definition = catalog::TableDefinition{.location = "/elsewhere/t"};
+  object.definition = catalog::TableDefinition{.schema = schema, .location = "/elsewhere/t"};
   catalog::Object managed{.id = ObjectId(78), .schema = "public", .name = "managed"};
-  managed.definition = catalog::TableDefinition{.location = "/data/lake/78"};
+  managed.definition = catalog::TableDefinition{.schema = schema, .location = "/data/lake/78"};
   for (const auto& each : {object, managed}) {
-    ASSERT_TRUE(
-        lake::Table::create(lake::make_local_store(fs_, each.table().location), *instance, clock_,
-                            {.schema = {.columns = {{.id = 1, .name = "id", .type = "BIGINT"}}}}));
+    ASSERT_TRUE(lake::Table::create(lake::make_local_store(fs_, each.table().location), *instance,
+                                    clock_, {.schema = schema}));
     ASSERT_TRUE(tables.table(each).has_value());
     auto dropped = std::make_shared<const catalog::Object>(each);
     ASSERT_TRUE(tables.watcher().apply({{.before = dropped, .after = nullptr}}, EntryNumber(1)));
