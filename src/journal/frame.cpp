@@ -46,46 +46,46 @@ std::vector<PartitionEnd> read_ends(ByteReader& reader) {
 
 FrameKind write_body(ByteWriter& writer, const Body& body) {
   return std::visit(Overloaded{[&](const LogCommit& it) {
-                               write_ends(writer, it.ends);
-                               return FrameKind::log_commit;
-                             },
-                             [&](const TransactionDecision& it) {
-                               writer.sized(it.transactional_id);
-                               writer.svarint(it.producer_id);
-                               writer.svarint(it.producer_epoch);
-                               writer.le<uint8_t>(it.commit ? 1 : 0);
-                               write_ends(writer, it.ends);
-                               return FrameKind::transaction_decision;
-                             },
-                             [&](const SourceCut& it) {
-                               writer.varint(it.source.value);
-                               writer.sized(it.position);
-                               return FrameKind::source_cut;
-                             },
-                             [&](const DeltaVersion& it) {
-                               writer.varint(it.table.value);
-                               writer.svarint(it.version);
-                               return FrameKind::delta_version;
-                             },
-                             [&](const CatalogChange& it) {
-                               writer.varint(it.catalog_version);
-                               return FrameKind::catalog_change;
-                             },
-                             [&](const IdleMark& it) {
-                               writer.varint(it.id.topic.value);
-                               writer.varint(static_cast<uint64_t>(it.id.partition));
-                               if (it.seen) writer.varint(static_cast<uint64_t>(it.seen->value));
-                               return FrameKind::idle_mark;
-                             },
-                             [&](const ClockTick&) { return FrameKind::clock_tick; },
-                             [&](const LogStart& it) {
-                               write_end(writer, it.start);
-                               return FrameKind::log_start;
-                             },
-                             [&](const Opened& it) {
-                               writer.le<uint8_t>(it.clean ? 1 : 0);
-                               return FrameKind::opened;
-                             }},
+                                 write_ends(writer, it.ends);
+                                 return FrameKind::log_commit;
+                               },
+                               [&](const TransactionDecision& it) {
+                                 writer.sized(it.transactional_id);
+                                 writer.svarint(it.producer_id);
+                                 writer.svarint(it.producer_epoch);
+                                 writer.le<uint8_t>(it.commit ? 1 : 0);
+                                 write_ends(writer, it.ends);
+                                 return FrameKind::transaction_decision;
+                               },
+                               [&](const SourceCut& it) {
+                                 writer.varint(it.source.value);
+                                 writer.sized(it.position);
+                                 return FrameKind::source_cut;
+                               },
+                               [&](const DeltaVersion& it) {
+                                 writer.varint(it.table.value);
+                                 writer.svarint(it.version);
+                                 return FrameKind::delta_version;
+                               },
+                               [&](const CatalogChange& it) {
+                                 writer.varint(it.catalog_version);
+                                 return FrameKind::catalog_change;
+                               },
+                               [&](const IdleMark& it) {
+                                 writer.varint(it.id.topic.value);
+                                 writer.varint(static_cast<uint64_t>(it.id.partition));
+                                 if (it.seen) writer.varint(static_cast<uint64_t>(it.seen->value));
+                                 return FrameKind::idle_mark;
+                               },
+                               [&](const ClockTick&) { return FrameKind::clock_tick; },
+                               [&](const LogStart& it) {
+                                 write_end(writer, it.start);
+                                 return FrameKind::log_start;
+                               },
+                               [&](const Opened& it) {
+                                 writer.le<uint8_t>(it.clean ? 1 : 0);
+                                 return FrameKind::opened;
+                               }},
                     body);
 }
 

@@ -34,7 +34,8 @@ class ExpectedColumns : public testing::Test {
   }
   /// Another engine's metaData with these columns, and a file of rows in them.
   void change(const Columns& columns, const std::string& rows, const std::string& partition = "") {
-    std::shared_ptr<ObjectStore> other = make_local_store(files_, "/other" + std::to_string(++others_));
+    std::shared_ptr<ObjectStore> other =
+        make_local_store(files_, "/other" + std::to_string(++others_));
     Table::Create create{.schema = {.columns = columns}};
     if (!partition.empty()) create.partition_columns = {partition};
     auto made = Table::create(other, *instance_, clock_, create).value();

@@ -105,6 +105,20 @@ std::string joined(const std::vector<std::string>& words, size_t from) {
 }
 
 /// Refuses values that would make our answers wrong.
+/// Accepted, it would be a promise that nobody keeps.
+Error no_read_only_sessions() {
+  return Error(Code::unsupported, "a session cannot be read-only")
+      .with_hint("BEGIN READ ONLY makes a transaction so");
+}
+
+/// READ ONLY among the modes of SET TRANSACTION.
+bool names_read_only(const std::vector<std::string>& words) {
+  auto read = std::ranges::adjacent_find(words, [](const auto& word, const auto& next) {
+    return lower(word) == "read" && lower(next) == "only";
+  });
+  return read != words.end();
+}
+
 Status check_value(const std::string& name, const std::string& value) {
   std::string low = lower(value);
   auto refused = [&](std::string_view only) {
@@ -121,6 +135,8 @@ Status check_value(const std::string& name, const std::string& value) {
   constexpr std::array<std::string_view, 6> kUtc = {"utc",     "gmt",   "etc/utc",
                                                     "default", "local", "zulu"};
   if (name == "timezone" && std::ranges::find(kUtc, low) == kUtc.end()) return refused("UTC");
+  const bool on = low == "on" || low == "true" || low == "1" || low == "yes";
+  if (on && name.ends_with("transaction_read_only")) return no_read_only_sessions();
   return {};
 }
 
@@ -220,10 +236,16 @@ Result<std::optional<DoorAnswer>> ClientSettings::answer(std::string_view statem
   if (verb != "set" && verb != "show" && verb != "reset") return Answer();
 
   if (verb == "set" && (words[1] == "session" || words[1] == "local") && words.size() > 2) {
-    if (words[2] == "characteristics") return Answer(DoorAnswer{.command = "SET"});
+    if (words[2] == "characteristics") {
+      if (names_read_only(words)) return no_read_only_sessions();
+      return Answer(DoorAnswer{.command = "SET"});
+    }
     words.erase(words.begin() + 1);
   }
-  if (verb == "set" && words[1] == "transaction") return Answer(DoorAnswer{.command = "SET"});
+  if (verb == "set" && words[1] == "transaction") {
+    if (names_read_only(words)) return no_read_only_sessions();
+    return Answer(DoorAnswer{.command = "SET"});
+  }
   // Three settings have a spelling of their own.
   if (words[1] == "time" && words.size() > 2 && words[2] == "zone") {
     words.erase(words.begin() + 2);

@@ -46,6 +46,13 @@ TEST(ClientSettings, what_would_change_answers_is_refused) {
   EXPECT_EQ(settings.answer("SET TimeZone = 'Africa/Nairobi'").error().code(), Code::unsupported);
   EXPECT_EQ(settings.answer("SET datestyle = 'German'").error().code(), Code::unsupported);
   EXPECT_EQ(settings.answer("SET server_version = '9'").error().code(), Code::permission);
+  for (const char* read_only :
+       {"SET default_transaction_read_only = on", "SET transaction_read_only TO 'true'",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"})
+    EXPECT_EQ(settings.answer(read_only).error().code(), Code::unsupported) << read_only;
+  EXPECT_EQ(must(settings, "SET TRANSACTION READ WRITE").command, "SET");
+  EXPECT_EQ(must(settings, "SET default_transaction_read_only = off").command, "SET");
   std::string huge = "SET application_name = '" + std::string(2000, 'x') + "'";
   EXPECT_EQ(settings.answer(huge).error().code(), Code::exhausted);
 }
