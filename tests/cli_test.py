@@ -569,3 +569,44 @@ def test_delete_says_how_many_records_went(server):
     done = server.cli("sql", "--port", str(server.ports["postgres"]), "-c", "DELETE FROM gone WHERE _offset <= 3")
     assert done.returncode == 0 and "DELETE 4" in done.stdout + done.stderr, done.stdout + done.stderr
     assert server.sql("SELECT min(_offset) FROM gone") == [(4,)]
+
+
+def test_progress_is_drawn_on_a_terminal_and_told_once_elsewhere(shared_server, tmp_path):
+    """Rows, rows a second and the time left; without a terminal only the last line."""
+    source = tmp_path / "many.parquet"
+    duckdb.sql("SELECT range AS a, 'some words to send' AS words FROM range(2000000)").write_parquet(str(source))
+    shared_server.sql("CREATE TOPIC many (a BIGINT, words VARCHAR)")
+    kafka = f"127.0.0.1:{shared_server.ports['kafka']}"
+    command = [shared_server.binary, "produce", "many", "--file", str(source), "--kafka", kafka]
+    master, slave = pty.openpty()
+    process = subprocess.Popen(command, stdout=slave, stderr=slave, env=shared_server.environment())
+    os.close(slave)
+    drawn = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # The other end is closed.
+            break
+        if not part:
+            break
+        drawn += part
+    os.close(master)
+    assert process.wait(timeout=60) == 0
+    lines = drawn.decode().split("\r")
+    under_way = [line for line in lines if "s left" in line]
+    assert under_way and all("rows/s" in line and "%" in line and "·" in line for line in under_way[:1]), lines
+    assert any("100% 2,000,000 rows" in line for line in lines)
+    quiet = subprocess.run(
+        [*command, "--limit", "1000"], capture_output=True, text=True, timeout=60, env=shared_server.environment()
+    )
+    assert quiet.returncode == 0
+    assert [line for line in quiet.stderr.splitlines() if "rows/s" in line] == quiet.stderr.splitlines()[-1:]
+
+
+@pytest.mark.parametrize("command", [["sql", "--csv", "-c", "SELECT * FROM range(100000)"], ["status"]])
+def test_what_cannot_be_printed_is_a_failure(shared_server, command):
+    port = "{postgres}" if command[0] == "sql" else "{http}"
+    with open("/dev/full", "w") as full:
+        done = shared_server.cli(*command, "--port", port, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert "standard output could not be written" in done.stderr

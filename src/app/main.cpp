@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
     // What was printed may not have reached anybody: a full disk shows here.
     const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
     if (code != kExitOk || written) return code;
-    return report_error(ziwa::errno_error(errno, "standard output"), json);
+    return report_error(ziwa::Error(ziwa::Code::io, "standard output could not be written"), json);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
     if (!json) app.exit(error);
