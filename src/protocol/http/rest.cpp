@@ -88,20 +88,6 @@ Result<Found> find_relation(const stream::Published& published,
   return found;
 }
 
-/// "*" or a list of tags, each perhaps weak.
-bool names_etag(std::string_view header, std::string_view etag) {
-  while (!header.empty()) {
-    size_t comma = header.find(',');
-    std::string_view tag = header.substr(0, comma);
-    header = comma == std::string_view::npos ? std::string_view() : header.substr(comma + 1);
-    while (tag.starts_with(' ')) tag.remove_prefix(1);
-    while (tag.ends_with(' ')) tag.remove_suffix(1);
-    if (tag.starts_with("W/")) tag.remove_prefix(2);
-    if (tag == "*" || tag == etag) return true;
-  }
-  return false;
-}
-
 /// The same request with the cursor instead of what paged before.
 std::string next_link(const std::vector<std::string>& path, const Target& target,
                       const std::string& cursor) {

@@ -26,6 +26,9 @@ Result<Target> parse_target(std::string_view target);
 /// %-encodes all but unreserved characters.
 std::string encode_component(std::string_view text);
 
+/// Whether If-None-Match names a tag: "*", or a list of tags, each perhaps weak.
+bool names_etag(std::string_view header, std::string_view etag);
+
 /// URL-safe base64 without padding, for cursors.
 std::string encode_base64(std::string_view bytes);
 /// Errors: invalid_argument.

@@ -55,6 +55,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(check_origin(text.substr(0, half), std::nullopt));
     CHECK(check_origin(text.substr(text.find("://", half) + 3), std::nullopt));
   }
+  // A list that names a tag names it also when it is longer.
+  constexpr std::string_view kTag = "\"12-7\"";
+  CHECK(names_etag(std::string(text) + ", W/" + std::string(kTag), kTag));
+  CHECK(!names_etag(text, kTag) || text.find('*') != text.npos || text.find(kTag) != text.npos);
   auto target = parse_target(text);
   if (!target) return 0;
   check_round_trip(*target);
