@@ -26,12 +26,6 @@ struct Refusal {
   std::string_view hint;
 };
 
-/// Refused where it is set: a client that cannot go back to it would lose the whole transaction,
-/// and some drivers without an error.
-constexpr std::string_view kNoSavepoints = "savepoints are not built";
-constexpr std::string_view kNoSavepointsHint =
-    "a transaction is undone as a whole; run the inner block without a transaction of its own";
-
 /// Statements that DuckDB's grammar has and no session may run, or that mean nothing here.
 constexpr std::array kRefusals = {
     Refusal{"INSTALL", Code::permission, "extensions cannot be installed from a session", ""},
@@ -58,8 +52,8 @@ constexpr std::array kRefusals = {
     Refusal{"COMMENT", Code::unsupported, "COMMENT ON is not built", ""},
     Refusal{"GRANT", Code::unsupported, "GRANT is not built", ""},
     Refusal{"REVOKE", Code::unsupported, "REVOKE is not built", ""},
-    Refusal{"SAVEPOINT", Code::unsupported, kNoSavepoints, kNoSavepointsHint},
-    Refusal{"RELEASE", Code::unsupported, kNoSavepoints, kNoSavepointsHint},
+    Refusal{"SAVEPOINT", Code::unsupported, "savepoints are not built", ""},
+    Refusal{"RELEASE", Code::unsupported, "savepoints are not built", ""},
     Refusal{"MERGE", Code::unsupported, "MERGE is not built", "INSERT appends rows"},
 };
 
@@ -280,13 +274,8 @@ Result<Statement> parse_begin(TokenCursor& cursor) {
 Result<Statement> parse_end(TokenCursor& cursor, TransactionControl::Verb verb) {
   cursor.next();
   if (!cursor.accept("TRANSACTION")) cursor.accept("WORK");
-  if (cursor.peek().is("TO")) {
-    return Error(Code::unsupported, "{}", kNoSavepoints)
-        .with_hint(std::string(kNoSavepointsHint))
-        .at(cursor.peek().position);
-  }
-  if (cursor.peek().is("PREPARED") || cursor.peek().is("AND")) {
-    return Error(Code::unsupported, "chained and prepared transactions are not built")
+  if (cursor.peek().is("TO") || cursor.peek().is("PREPARED") || cursor.peek().is("AND")) {
+    return Error(Code::unsupported, "savepoints, chained and prepared transactions are not built")
         .at(cursor.peek().position);
   }
   TRY(cursor.expect_end());

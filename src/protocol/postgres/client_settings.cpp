@@ -233,6 +233,10 @@ Result<std::optional<DoorAnswer>> ClientSettings::answer(std::string_view statem
     reset_all();
     return Answer(DoorAnswer{.command = "DISCARD ALL", .reported = reported()});
   }
+  // Set and released, a savepoint changes nothing; going back to one is the session's to refuse.
+  if (verb == "savepoint" && words.size() == 2) return Answer(DoorAnswer{.command = "SAVEPOINT"});
+  bool released = words.size() == 2 || (words.size() == 3 && words[1] == "savepoint");
+  if (verb == "release" && released) return Answer(DoorAnswer{.command = "RELEASE"});
   if (verb != "set" && verb != "show" && verb != "reset") return Answer();
 
   if (verb == "set" && (words[1] == "session" || words[1] == "local") && words.size() > 2) {

@@ -31,8 +31,8 @@ class ClientSettings {
   Status start(std::string_view name, std::string_view value);
   /// Settings that ParameterStatus reports at the start.
   std::vector<std::pair<std::string, std::string>> reported() const;
-  /// The answer, if `statement` is a SET, SHOW, RESET or DISCARD of a setting of ours;
-  /// nullopt when it is the database's. Errors: invalid_argument, unsupported.
+  /// The answer, if `statement` is a SET, SHOW, RESET or DISCARD of a setting of ours, or a
+  /// savepoint; nullopt when it is the database's. Errors: invalid_argument, unsupported.
   Result<std::optional<DoorAnswer>> answer(std::string_view statement);
   /// The statement as the database knows it: BEGIN and START TRANSACTION lose their isolation level
   /// and access mode, END becomes COMMIT, ABORT becomes ROLLBACK, and SHOW search_path asks for the

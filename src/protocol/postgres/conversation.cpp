@@ -522,6 +522,7 @@ Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::stri
   TRY(refuse_copy(statement->text));
   auto head = first_words(statement->text, 1);
   bool maybe_door = !head.empty() && (head[0] == "set" || head[0] == "show" || head[0] == "reset" ||
+                                      head[0] == "savepoint" || head[0] == "release" ||
                                       head[0] == "discard" || head[0] == "deallocate");
   if (maybe_door) {
     ClientSettings before =
