@@ -167,7 +167,7 @@ def judge_cpu(tmp_path, first: float, last: list[float], mean: float) -> list[tu
     for one in spent:
         clock += one
         ns.append(clock)
-    job.tell_cpu(ns)
+    job.tell_cpu(ns, 0)
     return job.figures
 
 
