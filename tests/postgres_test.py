@@ -364,3 +364,21 @@ def test_savepoints_are_set_and_released_and_no_more(shared_server):
         with pytest.raises(psycopg.Error):
             connection.execute("ROLLBACK TO SAVEPOINT x")
         connection.rollback()
+
+
+def test_a_nested_block_that_is_undone_never_looks_committed(shared_server):
+    """A driver swallows the refusal of ROLLBACK TO and goes on: then its COMMIT is what must fail."""
+    shared_server.sql("CREATE TABLE nested (a INT)")
+    with shared_server.connect(autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="undone as a whole"):
+            with connection.transaction():
+                connection.execute("INSERT INTO nested VALUES (1)")
+                try:
+                    with connection.transaction():
+                        raise KeyError("the inner block's own")
+                except (KeyError, psycopg.Error):
+                    pass
+        assert connection.execute("SELECT count(*) FROM nested").fetchone() == (0,)
+        with connection.transaction():
+            connection.execute("INSERT INTO nested VALUES (2)")
+        assert connection.execute("SELECT a FROM nested").fetchall() == [(2,)]

@@ -104,7 +104,6 @@ std::string joined(const std::vector<std::string>& words, size_t from) {
   return text;
 }
 
-/// Refuses values that would make our answers wrong.
 /// Accepted, it would be a promise that nobody keeps.
 Error no_read_only_sessions() {
   return Error(Code::unsupported, "a session cannot be read-only")
@@ -119,6 +118,7 @@ bool names_read_only(const std::vector<std::string>& words) {
   return read != words.end();
 }
 
+/// Refuses values that would make our answers wrong.
 Status check_value(const std::string& name, const std::string& value) {
   std::string low = lower(value);
   auto refused = [&](std::string_view only) {

@@ -68,6 +68,15 @@ Error relocate(Error error, const PlainWords& plain) {
   return std::move(error).at(position);
 }
 
+/// ROLLBACK [WORK | TRANSACTION] TO ...
+bool goes_back_to_savepoint(std::string_view text) {
+  auto words = first_words(text, 3);
+  if (words.empty() || words[0] != "rollback") return false;
+  const bool filled = words.size() > 1 && (words[1] == "work" || words[1] == "transaction");
+  const size_t at = filled ? 2 : 1;
+  return words.size() > at && words[at] == "to";
+}
+
 Status check_text(std::string_view text) {
   if (duckdb::Value::StringIsValid(text.data(), text.size())) return {};
   return Error(Code::invalid_argument, "the statement is not valid UTF-8");
@@ -803,12 +812,27 @@ void Conversation::answer_door(const DoorAnswer& answer) {
 }
 
 Status Conversation::check_transaction(std::string_view text) {
+  if (goes_back_to_savepoint(text)) {
+    undone_in_part_ = true;
+  } else if (session_->transaction_state() != sql::TransactionState::failed) {
+    undone_in_part_ = false;
+  }
   if (session_->transaction_state() != sql::TransactionState::failed) return {};
   std::string simple = ClientSettings::simplify(text);
+  if (simple == "COMMIT" && undone_in_part_) return refuse_commit();
   if (simple == "ROLLBACK" || simple == "COMMIT") return {};
   return Error(Code::conflict,
                "current transaction is aborted, commands are ignored until ROLLBACK")
       .because(Cause::in_failed_transaction);
+}
+
+/// A driver whose nested block was undone takes the answer ROLLBACK for success, and the rest of
+/// the transaction for committed.
+Status Conversation::refuse_commit() {
+  TRY(running([&] { return session_->query("ROLLBACK"); }));
+  return Error(Code::unsupported,
+               "the transaction was undone as a whole: ROLLBACK TO a savepoint is not built")
+      .with_hint("run the inner block without a transaction of its own");
 }
 
 char Conversation::transaction_status() const {

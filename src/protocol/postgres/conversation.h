@@ -120,6 +120,7 @@ class Conversation {
                         const std::vector<int16_t>& formats);
   void answer_door(const DoorAnswer& answer);
   Status check_transaction(std::string_view text);
+  Status refuse_commit();
   char transaction_status() const;
   template <typename Call>
   auto running(Call&& call);
@@ -149,6 +150,7 @@ class Conversation {
   bool in_simple_ = false;
   bool in_startup_ = true;
   bool skip_to_sync_ = false;
+  bool undone_in_part_ = false;  ///< The transaction was asked to go back to a savepoint.
 
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> abandoned_ = false;

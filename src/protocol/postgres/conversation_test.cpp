@@ -245,6 +245,19 @@ TEST_F(ConversationTest, a_failed_transaction_takes_only_its_end) {
   EXPECT_EQ(talk(message('Q', "abort"s + '\0')), "C(ROLLBACK) ZI");
 }
 
+TEST_F(ConversationTest, a_commit_after_a_block_that_was_to_be_undone_is_an_error) {
+  talk(startup());
+  for (const char* back : {"ROLLBACK TO SAVEPOINT s", "rollback work to s"}) {
+    talk(message('Q', "BEGIN"s + '\0'));
+    EXPECT_EQ(talk(message('Q', "SAVEPOINT s; insert"s + '\0')), "C(SAVEPOINT) C(INSERT 0 5) ZT");
+    EXPECT_TRUE(talk(message('Q', back + "\0"s)).ends_with("ZE"));
+    EXPECT_EQ(talk(message('Q', "insert"s + '\0')), "E/25P02 ZE");
+    EXPECT_EQ(talk(message('Q', "COMMIT"s + '\0')), "E/0A000 ZI") << "it must not look committed";
+    EXPECT_EQ(talk(message('Q', "BEGIN; insert; ROLLBACK"s + '\0')),
+              "C(BEGIN) C(INSERT 0 5) C(ROLLBACK) ZI");
+  }
+}
+
 TEST_F(ConversationTest, copy_over_the_connection_is_refused) {
   talk(startup());
   EXPECT_EQ(talk(message('Q', "COPY t FROM STDIN"s + '\0')), "E/0A000 ZI");
