@@ -32,7 +32,7 @@ class LakeTablesTest : public testing::Test {
  protected:
   void SetUp() override {
     set_log_level(LogLevel::off);
-    for (auto [name, value] : {std::pair("stream.checkpoint.interval", checkpoint_interval),
+    for (auto [name, value] : {std::pair("stream.checkpoint.interval", checkpoint_interval_),
                                {"state.cache.bytes", "1 MiB"},
                                {"state.write_buffer.bytes", "1 MiB"},
                                {"sql.memory", "64 MiB"}}) {
@@ -93,7 +93,7 @@ class LakeTablesTest : public testing::Test {
   size_t folders() { return fs_.list("/data/lake")->size(); }
   size_t log_objects(const std::string& folder) { return fs_.list(folder + "/_delta_log")->size(); }
 
-  const char* checkpoint_interval = "1 hour";
+  const char* checkpoint_interval_ = "1 hour";
   SimFileSystem fs_;
   LaterClock clock_;
   Metrics metrics_;
@@ -219,8 +219,8 @@ TEST_F(LakeTablesTest, PowerCutsAnywhereLeaveNothingAndTakeNothing) {
       std::string name = "t" + std::to_string(random() % 4);
       auto known = tables.find(name);
       bool create = known == tables.end() || !known->second;
-      auto done = try_query(create ? "CREATE TABLE " + name + " AS SELECT '" + name + "' AS n"
-                                   : "DROP TABLE " + name);
+      auto done = try_query(create ? fmt::format("CREATE TABLE {0} AS SELECT '{0}' AS n", name)
+                                   : fmt::format("DROP TABLE {}", name));
       if (done.has_value()) {
         tables[name] = create;
       } else {

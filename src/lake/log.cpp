@@ -93,8 +93,9 @@ std::optional<CheckpointFiles> choose_checkpoint(const Listing& listing, int64_t
 /// Where `_last_checkpoint` says the listing can begin.
 std::string listing_start(const TableContext& context) {
   auto version = last_checkpoint(context);
+  const bool known = version.has_value() && *version > int64_t{0};  // Else the whole log is listed.
   // The key just before everything of that version.
-  return version && *version > 0 ? fmt::format("{}{:020}", kLogFolder, *version) : "";
+  return known ? fmt::format("{}{:020}", kLogFolder, **version) : "";
 }
 
 /// The oldest version that can be read, as far as a listing of the whole log says.
@@ -188,13 +189,16 @@ std::optional<CheckpointFiles> newest_checkpoint(const std::vector<std::string>&
   return choose_checkpoint(listing, limit);
 }
 
-std::optional<int64_t> last_checkpoint(const TableContext& context) {
+Result<std::optional<int64_t>> last_checkpoint(const TableContext& context) {
   auto content = context.store->get(fmt::format("{}_last_checkpoint", kLogFolder));
-  if (!content.has_value() || json_nests_deeper(as_text(*content))) return std::nullopt;
+  if (!content.has_value() && content.error().code() != Code::not_found)
+    return std::move(content).error();
+  std::optional<int64_t> version;
+  if (!content.has_value() || json_nests_deeper(as_text(*content))) return version;
   auto hint = nlohmann::json::parse(as_text(*content), nullptr, false);
-  if (!hint.is_object() || !hint.contains("version") || !hint["version"].is_number_integer())
-    return std::nullopt;
-  return hint["version"].get<int64_t>();
+  if (hint.is_object() && hint.contains("version") && hint["version"].is_number_integer())
+    version = hint["version"].get<int64_t>();
+  return version;
 }
 
 std::string commit_key(int64_t version) {
@@ -253,7 +257,7 @@ Result<SnapshotPtr> follow(const SnapshotPtr& base) {
     if (!actions.has_value()) {
       if (actions.error().code() != Code::not_found) return std::move(actions).error();
       // Not the end, but cleaned up by another engine: what follows stands in its checkpoint.
-      if (last_checkpoint(*base->context()) >= version) {
+      if (TRY(last_checkpoint(*base->context())) >= version) {
         return load_snapshot(base->context(), std::nullopt);
       }
       break;

@@ -36,8 +36,9 @@ Result<SnapshotPtr> load_snapshot(const TableContextPtr& context, std::optional<
 /// The actions of one commit. Errors: not_found, corrupt.
 Result<Actions> read_commit(const TableContext& context, int64_t version);
 
-/// The version that `_last_checkpoint` names; none if it cannot be read. A hint: it may be stale.
-std::optional<int64_t> last_checkpoint(const TableContext& context);
+/// The version that `_last_checkpoint` names; none without one, or if it makes no sense. A hint: it
+/// may be stale. Errors: of the store.
+Result<std::optional<int64_t>> last_checkpoint(const TableContext& context);
 
 /// Follows the commits after `base` one by one until there is none; where another engine has
 /// cleaned them up, goes on from its checkpoint. Errors: as load_snapshot().

@@ -154,7 +154,7 @@ TEST(StatisticsTest, WithoutABoundOfOneColumnThereAreNone) {
 }
 
 TEST(PartitionValueTest, RoundTrips) {
-  for (auto [text, type] : std::vector<std::pair<std::string, LogicalType>>{
+  for (const auto& [text, type] : std::vector<std::pair<std::string, LogicalType>>{
            {"true", LogicalType::BOOLEAN},
            {"-7", LogicalType::BIGINT},
            {"1.50", LogicalType::DECIMAL(10, 2)},

@@ -252,7 +252,7 @@ Result<SnapshotPtr> DeltaTable::commit_locked(const Commit& commit) {
   SnapshotPtr base = current();
   // Another engine may have cleaned up the names that follow `base`: to take one of them would put
   // the commit where no reader looks.
-  if (last_checkpoint(*context_) > base->version()) base = TRY(refresh_locked());
+  if (TRY(last_checkpoint(*context_)) > base->version()) base = TRY(refresh_locked());
   const int64_t read_version = commit.read_version.value_or(base->version());
   const int64_t now_ms = context_->clock.now().value;
   const json info = commit_info(commit.operation, commit.remove.empty(), commit.info, now_ms);
