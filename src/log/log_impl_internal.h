@@ -23,13 +23,13 @@ class FileLog final : public Log {
   bool has_data(const journal::PartitionEnd& end) const override;
   Status start(journal::Journal& journal) override;
   Status create_topic(ObjectId topic, const TopicConfig& config) override;
-  Status drop_topic(ObjectId topic) override;
+  Status drop_topic(ObjectId id) override;
   Status alter_topic(ObjectId topic, const TopicConfig& config) override;
   Status drop_unknown(const std::function<bool(ObjectId)>& exists) override;
   void append(PartitionId id, ByteView batch, AppendDone done) override;
   void append_together(std::vector<PartitionBatches> parts, journal::Journal::Done done) override;
   void end_transaction(const std::string& transactional_id, int64_t producer_id,
-                       int16_t producer_epoch, bool commit, std::vector<PartitionId> partitions,
+                       int16_t producer_epoch, bool commit, std::vector<PartitionId> ids,
                        journal::Journal::Done done) override;
   Result<FetchedData> fetch(PartitionId id, Offset from, size_t max_bytes,
                             Isolation isolation) const override;

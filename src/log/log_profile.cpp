@@ -12,8 +12,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
-// Figures to compare with: a plain pwrite of the same bytes in the same run (PlainWrite, the peer),
-// and the aim of 300 MB/s for appends of 15 KB batches by one thread.
+// Figures to compare with: a plain pwrite of the same bytes in the same run (plain_write, the
+// peer), and the aim of 300 MB/s for appends of 15 KB batches by one thread.
 namespace ziwa::log {
 namespace {
 
@@ -89,7 +89,7 @@ struct Rig {
   std::unique_ptr<Log> log;
 };
 
-void PlainWrite(benchmark::State& state) {
+void plain_write(benchmark::State& state) {
   auto path = std::filesystem::temp_directory_path() / fmt::format("ziwa-write-bench-{}", getpid());
   auto file = std::move(*posix_file_system().open(path, OpenMode::truncate));
   Bytes batch = make_batch(100, static_cast<size_t>(state.range(0)));
@@ -101,7 +101,7 @@ void PlainWrite(benchmark::State& state) {
 }
 // Fixed amounts below the dirty limits of a small machine: the page cache is measured, not the
 // disk.
-BENCHMARK(PlainWrite)->Arg(15'000)->Iterations(20'000)->UseRealTime();
+BENCHMARK(plain_write)->Arg(15'000)->Iterations(20'000)->UseRealTime();
 
 /// One thread appends without waiting.
 void append_all(benchmark::State& state, journal::Flush flush, const Bytes& batch,
@@ -123,23 +123,23 @@ void append_all(benchmark::State& state, journal::Flush flush, const Bytes& batc
 }
 
 /// As many in flight as a few clients would have; the operating system writes back when it likes.
-void AppendToPageCache(benchmark::State& state) {
+void append_to_page_cache(benchmark::State& state) {
   append_all(state, journal::Flush::os, make_batch(100, static_cast<size_t>(state.range(0))), 1'000,
              100);
 }
-BENCHMARK(AppendToPageCache)->Arg(2'000)->Arg(15'000)->Iterations(20'000)->UseRealTime();
+BENCHMARK(append_to_page_cache)->Arg(2'000)->Arg(15'000)->Iterations(20'000)->UseRealTime();
 
-void AppendZstdToPageCache(benchmark::State& state) {
+void append_zstd_to_page_cache(benchmark::State& state) {
   append_all(state, journal::Flush::os, make_zstd_batch(static_cast<int>(state.range(0))), 1'000,
              state.range(0));
 }
-BENCHMARK(AppendZstdToPageCache)->Arg(100)->Arg(1'000)->Iterations(10'000)->UseRealTime();
+BENCHMARK(append_zstd_to_page_cache)->Arg(100)->Arg(1'000)->Iterations(10'000)->UseRealTime();
 
 /// The same, acknowledged only when synced.
-void AppendDurably(benchmark::State& state) {
+void append_durably(benchmark::State& state) {
   append_all(state, journal::Flush::always, make_batch(100, 15'000), state.range(0), 100);
 }
-BENCHMARK(AppendDurably)
+BENCHMARK(append_durably)
     ->ArgName("in flight")
     ->Arg(0)
     ->Arg(20)
@@ -147,12 +147,12 @@ BENCHMARK(AppendDurably)
     ->Iterations(5'000)
     ->UseRealTime();
 
-void AppendZstdDurably(benchmark::State& state) {
+void append_zstd_durably(benchmark::State& state) {
   append_all(state, journal::Flush::always, make_zstd_batch(1'000), 20, 1'000);
 }
-BENCHMARK(AppendZstdDurably)->Iterations(5'000)->UseRealTime();
+BENCHMARK(append_zstd_durably)->Iterations(5'000)->UseRealTime();
 
-void FetchOneMegabyte(benchmark::State& state) {
+void fetch_one_megabyte(benchmark::State& state) {
   Rig rig(journal::Flush::os, state.range(0) != 0 ? 256u << 20 : 0);
   Bytes batch = make_batch(100, 15'000);
   for (int i = 0; i < 4'000; ++i) rig.append_and_wait(batch);
@@ -165,9 +165,9 @@ void FetchOneMegabyte(benchmark::State& state) {
   }
   state.SetBytesProcessed(bytes);
 }
-BENCHMARK(FetchOneMegabyte)->ArgName("cached")->Arg(1)->Arg(0)->UseRealTime();
+BENCHMARK(fetch_one_megabyte)->ArgName("cached")->Arg(1)->Arg(0)->UseRealTime();
 
-void DecodeRecords(benchmark::State& state) {
+void decode_records(benchmark::State& state) {
   Bytes batch = make_batch(100, 15'000);
   std::vector<RecordView> records;
   Bytes buffer;
@@ -178,10 +178,10 @@ void DecodeRecords(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * 100);
 }
-BENCHMARK(DecodeRecords);
+BENCHMARK(decode_records);
 
 /// Opening after a kill: the tail since the last checkpoint is read again.
-void RecoverTail(benchmark::State& state) {
+void recover_tail(benchmark::State& state) {
   Rig rig(journal::Flush::os);
   Bytes batch = make_batch(100, 15'000);
   for (int i = 0; i < 4'000; ++i) rig.append_and_wait(batch);
@@ -192,7 +192,7 @@ void RecoverTail(benchmark::State& state) {
   }
   state.SetBytesProcessed(state.iterations() * 4'000 * static_cast<int64_t>(batch.size()));
 }
-BENCHMARK(RecoverTail)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(recover_tail)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace ziwa::log

@@ -29,72 +29,72 @@ void seal(Bytes& batch) {
 class LogTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    rig.log_options.index_interval_bytes = 200;
-    rig.open();
-    rig.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
+    rig_.log_options.index_interval_bytes = 200;
+    rig_.open();
+    rig_.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
   }
   void restart(bool clean) {
     if (clean) {
-      rig.close();
+      rig_.close();
     } else {
-      rig.crash();
+      rig_.crash();
     }
-    rig.open();
+    rig_.open();
   }
   void fill(PartitionId id, int batches) {
     for (int i = 0; i < batches; ++i) {
-      rig.append(id, rig.batch({fmt::format("{:050}", i), "x"}));
-      rig.clock.advance(std::chrono::seconds(1));
+      rig_.append(id, rig_.batch({fmt::format("{:050}", i), "x"}));
+      rig_.clock.advance(std::chrono::seconds(1));
     }
   }
-  PartitionInfo info(PartitionId id) { return rig.log().info(id).value(); }
+  PartitionInfo info(PartitionId id) { return rig_.log().info(id).value(); }
   Code fetch_error(PartitionId id, Offset from) {
-    auto data = rig.log().fetch(id, from, 1000, Isolation::read_uncommitted);
+    auto data = rig_.log().fetch(id, from, 1000, Isolation::read_uncommitted);
     EXPECT_FALSE(data);
     return data ? Code::internal : data.error().code();
   }
 
-  LogRig rig;
+  LogRig rig_;
 };
 
 TEST_F(LogTest, AppendsAndFetchesBytesUnchangedButForTheirPlace) {
-  Bytes first = rig.batch({"a", "b", "c"});
-  Bytes second = rig.batch({"d"});
-  EXPECT_EQ(rig.append(kP0, first).base_offset, Offset(0));
-  EXPECT_EQ(rig.append(kP0, second).base_offset, Offset(3));
-  EXPECT_EQ(rig.append(kP1, second).base_offset, Offset(0));
-  EXPECT_EQ(rig.values(kP0), (Values{"a", "b", "c", "d"}));
-  EXPECT_EQ(rig.values(kP0, Offset(3)), (Values{"d"}));
+  Bytes first = rig_.batch({"a", "b", "c"});
+  Bytes second = rig_.batch({"d"});
+  EXPECT_EQ(rig_.append(kP0, first).base_offset, Offset(0));
+  EXPECT_EQ(rig_.append(kP0, second).base_offset, Offset(3));
+  EXPECT_EQ(rig_.append(kP1, second).base_offset, Offset(0));
+  EXPECT_EQ(rig_.values(kP0), (Values{"a", "b", "c", "d"}));
+  EXPECT_EQ(rig_.values(kP0, Offset(3)), (Values{"d"}));
   EXPECT_EQ(info(kP0).high_watermark, Offset(4));
   EXPECT_EQ(info(kP0).bytes, first.size() + second.size());
-  Bytes all = rig.fetch_all(kP0).value();
+  Bytes all = rig_.fetch_all(kP0).value();
   EXPECT_TRUE(std::equal(first.begin() + 16, first.end(), all.begin() + 16));
 }
 
 TEST_F(LogTest, EverythingIsThereAfterAPowerCutAndAfterACleanClose) {
   fill(kP0, 60);
-  auto before = rig.values(kP0);
-  auto entry = rig.log().entry_of(kP0, Offset(17)).value();
+  auto before = rig_.values(kP0);
+  auto entry = rig_.log().entry_of(kP0, Offset(17)).value();
   EXPECT_GT(info(kP0).segments, 3);
   for (bool clean : {false, true, true, false}) {
     restart(clean);
-    EXPECT_EQ(rig.values(kP0), before);
-    EXPECT_EQ(rig.log().entry_of(kP0, Offset(17)), entry);
+    EXPECT_EQ(rig_.values(kP0), before);
+    EXPECT_EQ(rig_.log().entry_of(kP0, Offset(17)), entry);
     before.push_back("after");
-    rig.append(kP0, rig.batch({"after"}));
-    EXPECT_EQ(rig.values(kP0), before);
+    rig_.append(kP0, rig_.batch({"after"}));
+    EXPECT_EQ(rig_.values(kP0), before);
   }
 }
 
 TEST_F(LogTest, TheDiskGivesWhatMemoryGave) {
   fill(kP0, 60);
-  auto from_memory = rig.fetch_all(kP0).value();
+  auto from_memory = rig_.fetch_all(kP0).value();
   restart(true);
   for (size_t max_bytes : {size_t{1}, size_t{700}, size_t{1} << 20}) {
-    EXPECT_EQ(rig.fetch_all(kP0, {}, max_bytes).value(), from_memory);
+    EXPECT_EQ(rig_.fetch_all(kP0, {}, max_bytes).value(), from_memory);
   }
   for (int64_t offset = 0; offset < 120; ++offset) {
-    auto data = rig.log().fetch(kP0, Offset(offset), 1, Isolation::read_uncommitted).value();
+    auto data = rig_.log().fetch(kP0, Offset(offset), 1, Isolation::read_uncommitted).value();
     auto header = parse_batch_header(data.batches).value();
     EXPECT_LE(header.base_offset, offset);
     EXPECT_GE(header.last_offset(), offset);
@@ -109,15 +109,15 @@ TEST_F(LogTest, OffsetsOutOfRangeNameTheRange) {
   EXPECT_EQ(fetch_error(kP0, Offset(-1)), Code::invalid_argument);
   EXPECT_EQ(fetch_error({ObjectId(1), 2}, Offset(0)), Code::not_found);
   EXPECT_EQ(fetch_error({ObjectId(9), 0}, Offset(0)), Code::not_found);
-  auto at_end = rig.log().fetch(kP0, Offset(4), 1000, Isolation::read_uncommitted);
+  auto at_end = rig_.log().fetch(kP0, Offset(4), 1000, Isolation::read_uncommitted);
   ASSERT_TRUE(at_end);
   EXPECT_TRUE(at_end->batches.empty());
 }
 
 TEST_F(LogTest, BadBatchesAreRefusedAndChangeNothing) {
-  Bytes good = rig.batch({"a"});
+  Bytes good = rig_.batch({"a"});
   auto refuse = [&](Bytes bytes, Code code) {
-    auto outcome = rig.try_append(kP0, bytes);
+    auto outcome = rig_.try_append(kP0, bytes);
     ASSERT_FALSE(outcome.appended);
     EXPECT_EQ(outcome.appended.error().code(), code) << outcome.appended.error().to_string();
   };
@@ -126,9 +126,9 @@ TEST_F(LogTest, BadBatchesAreRefusedAndChangeNothing) {
   refuse(flipped, Code::corrupt);
   refuse(Bytes(good.begin(), good.end() - 1), Code::corrupt);
   refuse({}, Code::corrupt);
-  refuse(encode_control_batch(true, 1, 0, rig.clock.now()), Code::invalid_argument);
-  refuse(rig.batch({"a"}, -1, -1, -1, kTransactional), Code::invalid_argument);
-  refuse(rig.batch({"a"}, 3, -1, 0), Code::invalid_argument);
+  refuse(encode_control_batch(true, 1, 0, rig_.clock.now()), Code::invalid_argument);
+  refuse(rig_.batch({"a"}, -1, -1, -1, kTransactional), Code::invalid_argument);
+  refuse(rig_.batch({"a"}, 3, -1, 0), Code::invalid_argument);
   Bytes unreadable = good;
   unreadable[68] = std::byte{0x7F};  // the length of the value
   seal(unreadable);
@@ -141,135 +141,135 @@ TEST_F(LogTest, BadBatchesAreRefusedAndChangeNothing) {
   not_zstd[22] = std::byte{4};
   seal(not_zstd);
   refuse(not_zstd, Code::invalid_argument);
-  auto together = rig.append_together({{kP1, {good}}, {kP0, {unreadable}}});
+  auto together = rig_.append_together({{kP1, {good}}, {kP0, {unreadable}}});
   ASSERT_FALSE(together);
   EXPECT_EQ(together.error().code(), Code::invalid_argument);
   EXPECT_EQ(info(kP1).high_watermark, Offset(0));
-  ASSERT_TRUE(rig.log().alter_topic(ObjectId(1), {.partitions = 2, .batch_bytes_max = 100}));
-  refuse(rig.batch({std::string(100, 'x')}), Code::exhausted);
+  ASSERT_TRUE(rig_.log().alter_topic(ObjectId(1), {.partitions = 2, .batch_bytes_max = 100}));
+  refuse(rig_.batch({std::string(100, 'x')}), Code::exhausted);
   EXPECT_EQ(info(kP0).high_watermark, Offset(0));
 }
 
 TEST_F(LogTest, RecordsKnowTheEntryThatOrderedThem) {
   std::vector<Appended> appended;
   for (int i = 0; i < 50; ++i) {
-    appended.push_back(rig.append(kP0, rig.batch({std::string(60, 'a'), "b"})));
-    rig.append(kP1, rig.batch({"c"}));
+    appended.push_back(rig_.append(kP0, rig_.batch({std::string(60, 'a'), "b"})));
+    rig_.append(kP1, rig_.batch({"c"}));
   }
   for (bool clean : {false, true}) {
     for (const auto& one : appended) {
-      EXPECT_EQ(rig.log().entry_of(kP0, one.base_offset), one.entry);
-      EXPECT_EQ(rig.log().end_at(kP0, one.entry), Offset(one.base_offset.value + 2));
-      EXPECT_EQ(rig.log().end_at(kP0, EntryNumber(one.entry.value - 1)), one.base_offset);
+      EXPECT_EQ(rig_.log().entry_of(kP0, one.base_offset), one.entry);
+      EXPECT_EQ(rig_.log().end_at(kP0, one.entry), Offset(one.base_offset.value + 2));
+      EXPECT_EQ(rig_.log().end_at(kP0, EntryNumber(one.entry.value - 1)), one.base_offset);
     }
-    auto pairs = rig.log().entries_between(kP0, Offset(31), Offset(77)).value();
+    auto pairs = rig_.log().entries_between(kP0, Offset(31), Offset(77)).value();
     ASSERT_GE(pairs.size(), 23u);
     EXPECT_EQ(pairs.front().entry, appended[15].entry);
     EXPECT_GE(pairs.back().end, Offset(77));
     EXPECT_EQ(pairs.back().entry, appended[38].entry);
     restart(clean);
   }
-  EXPECT_EQ(rig.log().end_at(kP0, EntryNumber(1'000'000)), Offset(100));
-  EXPECT_EQ(rig.log().end_at(kP0, EntryNumber(1)), Offset(0));
+  EXPECT_EQ(rig_.log().end_at(kP0, EntryNumber(1'000'000)), Offset(100));
+  EXPECT_EQ(rig_.log().end_at(kP0, EntryNumber(1)), Offset(0));
 }
 
 TEST_F(LogTest, TheJournalMayBeTrimmedOnceCheckpointsCoverIt) {
-  rig.log_options.checkpoint_bytes = 1;
-  rig.journal_options.segment_bytes = 1'000;
+  rig_.log_options.checkpoint_bytes = 1;
+  rig_.journal_options.segment_bytes = 1'000;
   restart(true);
   fill(kP0, 100);
-  ASSERT_TRUE(rig.journal().trim(rig.journal().durable()));
-  EXPECT_LT(rig.journal().first(), EntryNumber(20)) << "the log still needs it";
+  ASSERT_TRUE(rig_.journal().trim(rig_.journal().durable()));
+  EXPECT_LT(rig_.journal().first(), EntryNumber(20)) << "the log still needs it";
   fill(kP1, 1);
-  ASSERT_TRUE(rig.log().enforce_retention());
-  ASSERT_TRUE(rig.journal().trim(rig.journal().durable()));
-  EXPECT_GT(rig.journal().first(), EntryNumber(50));
-  auto entry = rig.log().entry_of(kP0, Offset(3)).value();
+  ASSERT_TRUE(rig_.log().enforce_retention());
+  ASSERT_TRUE(rig_.journal().trim(rig_.journal().durable()));
+  EXPECT_GT(rig_.journal().first(), EntryNumber(50));
+  auto entry = rig_.log().entry_of(kP0, Offset(3)).value();
   restart(false);
-  EXPECT_EQ(rig.log().entry_of(kP0, Offset(3)), entry);
-  EXPECT_EQ(rig.values(kP0).size(), 200u);
+  EXPECT_EQ(rig_.log().entry_of(kP0, Offset(3)), entry);
+  EXPECT_EQ(rig_.values(kP0).size(), 200u);
 }
 
 TEST_F(LogTest, ADamagedCheckpointOrIndexOnlyCostsTime) {
   fill(kP0, 60);
-  auto before = rig.fetch_all(kP0).value();
-  auto entry = rig.log().entry_of(kP0, Offset(17)).value();
-  rig.close();
-  ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/checkpoint", 200));
-  rig.open();
-  EXPECT_EQ(rig.fetch_all(kP0).value(), before);
-  EXPECT_EQ(rig.log().entry_of(kP0, Offset(17)), entry);
-  rig.close();
-  for (const auto& file : rig.fs->list("data/log/1/0").value()) {
+  auto before = rig_.fetch_all(kP0).value();
+  auto entry = rig_.log().entry_of(kP0, Offset(17)).value();
+  rig_.close();
+  ASSERT_TRUE(rig_.fs->flip_bit("data/log/1/0/checkpoint", 200));
+  rig_.open();
+  EXPECT_EQ(rig_.fetch_all(kP0).value(), before);
+  EXPECT_EQ(rig_.log().entry_of(kP0, Offset(17)), entry);
+  rig_.close();
+  for (const auto& file : rig_.fs->list("data/log/1/0").value()) {
     if (file.name.ends_with("index") && file.size > 0) {
       for (uint64_t bit = 3; bit < file.size * 8; bit += 5) {
-        ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/" + file.name, bit));
+        ASSERT_TRUE(rig_.fs->flip_bit("data/log/1/0/" + file.name, bit));
       }
     }
   }
-  rig.open();
-  EXPECT_EQ(rig.fetch_all(kP0, {}, 500).value(), before);
+  rig_.open();
+  EXPECT_EQ(rig_.fetch_all(kP0, {}, 500).value(), before);
 }
 
 TEST_F(LogTest, FlippedBitsOfAcknowledgedDataAreNeverServed) {
   fill(kP0, 30);
-  auto before = rig.fetch_all(kP0).value();
-  rig.close();
+  auto before = rig_.fetch_all(kP0).value();
+  rig_.close();
   int refused_at_open = 0;
   int refused_at_fetch = 0;
-  for (const auto& file : rig.fs->list("data/log/1/0").value()) {
+  for (const auto& file : rig_.fs->list("data/log/1/0").value()) {
     if (!file.name.ends_with(".log") && !file.name.ends_with(".entries")) continue;
     for (uint64_t bit = file.name.size() % 7; bit < file.size * 8; bit += 97) {
-      ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/" + file.name, bit));
-      auto opened = rig.try_open();
+      ASSERT_TRUE(rig_.fs->flip_bit("data/log/1/0/" + file.name, bit));
+      auto opened = rig_.try_open();
       if (!opened) {
         EXPECT_EQ(opened.error().code(), Code::corrupt);
         ++refused_at_open;
       } else {
-        auto bytes = rig.fetch_all(kP0, {}, 600);
+        auto bytes = rig_.fetch_all(kP0, {}, 600);
         if (bytes) EXPECT_EQ(*bytes, before) << file.name << " bit " << bit;
         if (!bytes) EXPECT_EQ(bytes.error().code(), Code::corrupt) << bytes.error().to_string();
         refused_at_fetch += bytes ? 0 : 1;
-        ASSERT_TRUE(rig.log().close());
-        ASSERT_TRUE(rig.journal().close());
+        ASSERT_TRUE(rig_.log().close());
+        ASSERT_TRUE(rig_.journal().close());
       }
-      rig.kill();
-      ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/" + file.name, bit));
+      rig_.kill();
+      ASSERT_TRUE(rig_.fs->flip_bit("data/log/1/0/" + file.name, bit));
     }
   }
   EXPECT_GT(refused_at_open, 0);
   EXPECT_GT(refused_at_fetch, 50);
-  rig.open();
-  EXPECT_EQ(rig.fetch_all(kP0).value(), before);
+  rig_.open();
+  EXPECT_EQ(rig_.fetch_all(kP0).value(), before);
 }
 
 TEST_F(LogTest, AFlippedBitBehindTheCheckpointRefusesToOpenAndChangesNothing) {
   fill(kP0, 5);
-  rig.kill();  // no checkpoint since the topic was made
-  uint64_t size = rig.fs->stat("data/log/1/0/00000000000000000000.log").value().size;
+  rig_.kill();  // no checkpoint since the topic was made
+  uint64_t size = rig_.fs->stat("data/log/1/0/00000000000000000000.log").value().size;
   for (uint64_t bit = 0; bit < size * 8; bit += 61) {
-    ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/00000000000000000000.log", bit));
-    auto opened = rig.try_open();
+    ASSERT_TRUE(rig_.fs->flip_bit("data/log/1/0/00000000000000000000.log", bit));
+    auto opened = rig_.try_open();
     ASSERT_FALSE(opened) << bit;
     EXPECT_EQ(opened.error().code(), Code::corrupt);
-    rig.kill();
-    ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/00000000000000000000.log", bit));
+    rig_.kill();
+    ASSERT_TRUE(rig_.fs->flip_bit("data/log/1/0/00000000000000000000.log", bit));
   }
-  rig.open();
-  EXPECT_EQ(rig.values(kP0).size(), 10u);
+  rig_.open();
+  EXPECT_EQ(rig_.values(kP0).size(), 10u);
 }
 
 TEST_F(LogTest, AFullDiskRefusesAndLaterAppendsWork) {
   fill(kP0, 3);
-  auto before = rig.values(kP0);
+  auto before = rig_.values(kP0);
   uint64_t used = 0;
   for (const auto* dir : {"data/journal", "data/log/1/0", "data/log/1/1"}) {
-    for (const auto& file : rig.fs->list(dir).value()) used += file.size;
+    for (const auto& file : rig_.fs->list(dir).value()) used += file.size;
   }
-  rig.fs->set_capacity(used + 400);
+  rig_.fs->set_capacity(used + 400);
   int refused = 0;
   for (int i = 0; i < 10; ++i) {
-    auto outcome = rig.try_append(kP0, rig.batch({std::string(150, 'x')}));
+    auto outcome = rig_.try_append(kP0, rig_.batch({std::string(150, 'x')}));
     if (outcome.appended) {
       before.emplace_back(150, 'x');
     } else {
@@ -279,250 +279,251 @@ TEST_F(LogTest, AFullDiskRefusesAndLaterAppendsWork) {
     }
   }
   EXPECT_GT(refused, 5);
-  EXPECT_EQ(rig.values(kP0), before);
-  rig.fs->set_capacity(0);
-  rig.append(kP0, rig.batch({"again"}));
+  EXPECT_EQ(rig_.values(kP0), before);
+  rig_.fs->set_capacity(0);
+  rig_.append(kP0, rig_.batch({"again"}));
   before.push_back("again");
-  EXPECT_EQ(rig.values(kP0), before);
+  EXPECT_EQ(rig_.values(kP0), before);
   restart(false);
-  EXPECT_EQ(rig.values(kP0), before);
+  EXPECT_EQ(rig_.values(kP0), before);
 }
 
 TEST_F(LogTest, TimeFindsTheFirstRecordAtOrAfterIt) {
-  TimestampMs start = rig.clock.now();
+  TimestampMs start = rig_.clock.now();
   fill(kP0, 60);
   for (int round = 0; round < 2; ++round) {
     for (int64_t i = 0; i < 60; i += 7) {
       auto found =
-          rig.log().offset_for_time(kP0, TimestampMs(start.value + i * 1000 - 500)).value();
+          rig_.log().offset_for_time(kP0, TimestampMs(start.value + i * 1000 - 500)).value();
       ASSERT_TRUE(found);
       EXPECT_EQ(found->offset, Offset(i * 2));
       EXPECT_EQ(found->timestamp, TimestampMs(start.value + i * 1000));
     }
-    EXPECT_FALSE(rig.log().offset_for_time(kP0, rig.clock.now()).value());
+    EXPECT_FALSE(rig_.log().offset_for_time(kP0, rig_.clock.now()).value());
     restart(true);
   }
 }
 
 /// Lists of times as a disk may give them back; or as an earlier version left them.
 TEST_F(LogTest, TimeDoesNotTrustAListThatIsDamaged) {
-  TimestampMs start = rig.clock.now();
+  TimestampMs start = rig_.clock.now();
   fill(kP0, 60);
   restart(true);
   std::vector<std::string> lists;
-  for (const auto& file : rig.fs->list("data/log/1/0").value()) {
+  for (const auto& file : rig_.fs->list("data/log/1/0").value()) {
     if (file.name.ends_with(".times") && file.size > 0)
       lists.push_back("data/log/1/0/" + file.name);
   }
   ASSERT_GT(lists.size(), 4u);
   int kind = 0;
   for (const auto& path : lists) {
-    uint64_t size = rig.fs->stat(path).value().size;
+    uint64_t size = rig_.fs->stat(path).value().size;
     switch (kind++ % 5) {
       case 0:  // The sign of the last time: ages ago.
-        ASSERT_TRUE(rig.fs->flip_bit(path, (size - TimePoint::kBytes) * 8 + 63));
+        ASSERT_TRUE(rig_.fs->flip_bit(path, (size - TimePoint::kBytes) * 8 + 63));
         break;
       case 1:  // The first time is far ahead.
-        ASSERT_TRUE(rig.fs->flip_bit(path, 62));
+        ASSERT_TRUE(rig_.fs->flip_bit(path, 62));
         break;
       case 2:  // A position.
-        ASSERT_TRUE(rig.fs->flip_bit(path, 12 * 8 + 8));
+        ASSERT_TRUE(rig_.fs->flip_bit(path, 12 * 8 + 8));
         break;
       case 3:
-        ASSERT_TRUE(rig.fs->open(path, OpenMode::read_write).value()->truncate(TimePoint::kBytes));
+        ASSERT_TRUE(rig_.fs->open(path, OpenMode::read_write).value()->truncate(TimePoint::kBytes));
         break;
       default: {
         std::string old = path.substr(0, path.rfind('.')) + ".timeindex";
-        ASSERT_TRUE(rig.fs->rename(path, old));
+        ASSERT_TRUE(rig_.fs->rename(path, old));
       }
     }
   }
   auto check = [&] {
     for (int64_t i = 0; i < 60; ++i) {
-      auto found = rig.log().offset_for_time(kP0, TimestampMs(start.value + i * 1000 - 500));
+      auto found = rig_.log().offset_for_time(kP0, TimestampMs(start.value + i * 1000 - 500));
       ASSERT_TRUE(found) << found.error().to_string();
       ASSERT_TRUE(*found) << i;
       EXPECT_EQ((*found)->offset, Offset(i * 2));
     }
-    EXPECT_FALSE(rig.log().offset_for_time(kP0, rig.clock.now()).value());
+    EXPECT_FALSE(rig_.log().offset_for_time(kP0, rig_.clock.now()).value());
   };
   check();
   check();
-  EXPECT_EQ(rig.log().delete_records(kP0, Offset(120)), Offset(120));
-  for (const auto& file : rig.fs->list("data/log/1/0").value())
+  EXPECT_EQ(rig_.log().delete_records(kP0, Offset(120)), Offset(120));
+  for (const auto& file : rig_.fs->list("data/log/1/0").value())
     EXPECT_FALSE(file.name.ends_with(".timeindex")) << "it goes with its segment";
 }
 
 TEST_F(LogTest, TimeIsNotFoundBehindADamagedHeader) {
-  TimestampMs start = rig.clock.now();
+  TimestampMs start = rig_.clock.now();
   fill(kP0, 60);
   restart(true);
   constexpr uint64_t kMaxTimestampAt = 35;
-  ASSERT_TRUE(rig.fs->flip_bit("data/log/1/0/00000000000000000000.log", kMaxTimestampAt * 8 + 7));
-  auto found = rig.log().offset_for_time(kP0, start);
+  ASSERT_TRUE(rig_.fs->flip_bit("data/log/1/0/00000000000000000000.log", kMaxTimestampAt * 8 + 7));
+  auto found = rig_.log().offset_for_time(kP0, start);
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().code(), Code::corrupt);
-  EXPECT_EQ(rig.log().offset_for_time(kP0, TimestampMs(start.value + 50'000)).value()->offset,
+  EXPECT_EQ(rig_.log().offset_for_time(kP0, TimestampMs(start.value + 50'000)).value()->offset,
             Offset(100));
 }
 
 TEST_F(LogTest, TimeStopsAtABatchThatCannotBeReadAndSaysThatItHasIt) {
-  TimestampMs start = rig.clock.now();
+  TimestampMs start = rig_.clock.now();
   fill(kP0, 2);
-  rig.append(kP0, testing::unreadable_batch(3, TimestampMs(start.value + 2'000)));
-  rig.clock.advance(std::chrono::seconds(1));
+  rig_.append(kP0, testing::unreadable_batch(3, TimestampMs(start.value + 2'000)));
+  rig_.clock.advance(std::chrono::seconds(1));
   fill(kP0, 1);
   auto time_at = [&](int64_t ms) {
-    return rig.log().offset_for_time(kP0, TimestampMs(start.value + ms)).value().value();
+    return rig_.log().offset_for_time(kP0, TimestampMs(start.value + ms)).value().value();
   };
   EXPECT_EQ(time_at(1'500).offset, Offset(4));
   EXPECT_EQ(time_at(1'500).timestamp, TimestampMs(start.value + 2'000));
   EXPECT_EQ(time_at(2'500).offset, Offset(7));
-  EXPECT_EQ(rig.log().delete_records(kP0, Offset(5)), Offset(5));
+  EXPECT_EQ(rig_.log().delete_records(kP0, Offset(5)), Offset(5));
   EXPECT_EQ(time_at(0).offset, Offset(5));
 }
 
 TEST_F(LogTest, AHoldThatComesWhileRetentionReadsIsRespected) {
   fill(kP0, 60);
-  ASSERT_TRUE(rig.log().alter_topic(
+  ASSERT_TRUE(rig_.log().alter_topic(
       ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
   restart(true);
   bool held = false;
-  rig.fs->on_open([&](const std::string& path) {
+  rig_.fs->on_open([&](const std::string& path) {
     if (held || !path.ends_with(".log")) return;
     held = true;
-    EXPECT_EQ(rig.log().hold(kP0, "view", Offset(0)), Offset(0));
+    EXPECT_EQ(rig_.log().hold(kP0, "view", Offset(0)), Offset(0));
   });
-  EXPECT_EQ(rig.log().enforce_retention().value(), 0u);
+  EXPECT_EQ(rig_.log().enforce_retention().value(), 0u);
   ASSERT_TRUE(held);
   EXPECT_EQ(info(kP0).log_start, Offset(0));
-  rig.fs->on_open({});
-  rig.log().hold(kP0, "view", std::nullopt);
-  EXPECT_GT(rig.log().enforce_retention().value(), 0u);
+  rig_.fs->on_open({});
+  rig_.log().hold(kP0, "view", std::nullopt);
+  EXPECT_GT(rig_.log().enforce_retention().value(), 0u);
 }
 
 TEST_F(LogTest, AHoldThatComesWhileTheStartMovesBeginsThere) {
   fill(kP0, 60);
   for (bool by_retention : {true, false}) {
     std::future<Offset> kept;
-    rig.fs->skip_syncs([&](const SyncCall& sync) {
+    rig_.fs->skip_syncs([&](const SyncCall& sync) {
       if (kept.valid() || sync.path.find("journal") == std::string::npos) return false;
-      kept = std::async(std::launch::async, [&] { return rig.log().hold(kP0, "view", Offset(0)); });
+      kept =
+          std::async(std::launch::async, [&] { return rig_.log().hold(kP0, "view", Offset(0)); });
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
       return false;
     });
     if (by_retention) {
-      ASSERT_TRUE(rig.log().alter_topic(
+      ASSERT_TRUE(rig_.log().alter_topic(
           ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
-      EXPECT_GT(rig.log().enforce_retention().value(), 0u);
+      EXPECT_GT(rig_.log().enforce_retention().value(), 0u);
     } else {
-      EXPECT_EQ(rig.log().delete_records(kP0, Offset(110)), Offset(110));
+      EXPECT_EQ(rig_.log().delete_records(kP0, Offset(110)), Offset(110));
     }
     ASSERT_TRUE(kept.valid());
     EXPECT_EQ(kept.get(), info(kP0).log_start);
     EXPECT_GT(info(kP0).log_start, Offset(0));
-    EXPECT_FALSE(rig.log().delete_records(kP0, Offset(120))) << "it holds what it got";
-    rig.fs->skip_syncs({});
-    rig.log().hold(kP0, "view", std::nullopt);
+    EXPECT_FALSE(rig_.log().delete_records(kP0, Offset(120))) << "it holds what it got";
+    rig_.fs->skip_syncs({});
+    rig_.log().hold(kP0, "view", std::nullopt);
   }
 }
 
 TEST_F(LogTest, RetentionByTimeRespectsHoldsAndSurvives) {
   fill(kP0, 60);
-  ASSERT_TRUE(rig.log().alter_topic(
+  ASSERT_TRUE(rig_.log().alter_topic(
       ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
-  rig.log().hold(kP0, "view", Offset(20));
-  ASSERT_TRUE(rig.log().enforce_retention());
+  rig_.log().hold(kP0, "view", Offset(20));
+  ASSERT_TRUE(rig_.log().enforce_retention());
   EXPECT_LE(info(kP0).log_start, Offset(20));
   EXPECT_GT(info(kP0).log_start, Offset(0));
-  const uint64_t overdue = rig.log().overdue_bytes(kP0, Offset(20));
+  const uint64_t overdue = rig_.log().overdue_bytes(kP0, Offset(20));
   EXPECT_GT(overdue, 0u) << "the hold keeps more than retention";
-  EXPECT_LT(rig.log().overdue_bytes(kP0, Offset(40)), overdue);
-  EXPECT_EQ(rig.log().overdue_bytes(kP0, Offset(60)), 0u);
-  rig.log().hold(kP0, "view", std::nullopt);
-  EXPECT_GT(rig.log().enforce_retention().value(), 0u);
-  EXPECT_EQ(rig.log().overdue_bytes(kP0, Offset(0)), 0u);
+  EXPECT_LT(rig_.log().overdue_bytes(kP0, Offset(40)), overdue);
+  EXPECT_EQ(rig_.log().overdue_bytes(kP0, Offset(60)), 0u);
+  rig_.log().hold(kP0, "view", std::nullopt);
+  EXPECT_GT(rig_.log().enforce_retention().value(), 0u);
+  EXPECT_EQ(rig_.log().overdue_bytes(kP0, Offset(0)), 0u);
   Offset start = info(kP0).log_start;
   EXPECT_GT(start, Offset(40));
   EXPECT_LE(start, Offset(60));
   EXPECT_EQ(fetch_error(kP0, Offset(start.value - 1)), Code::invalid_argument);
-  EXPECT_FALSE(rig.log().entry_of(kP0, Offset(start.value - 1)));
+  EXPECT_FALSE(rig_.log().entry_of(kP0, Offset(start.value - 1)));
   restart(false);
   EXPECT_EQ(info(kP0).log_start, start);
-  rig.clock.advance(std::chrono::hours(1));
-  ASSERT_TRUE(rig.log().enforce_retention());
+  rig_.clock.advance(std::chrono::hours(1));
+  ASSERT_TRUE(rig_.log().enforce_retention());
   EXPECT_EQ(info(kP0).log_start, Offset(120))
       << "the growing segment goes too once all of it is old";
   EXPECT_EQ(info(kP0).segments, 1);
   EXPECT_EQ(info(kP0).bytes, 0u);
-  EXPECT_EQ(rig.append(kP0, rig.batch({"new"})).base_offset, Offset(120));
+  EXPECT_EQ(rig_.append(kP0, rig_.batch({"new"})).base_offset, Offset(120));
   restart(false);
-  EXPECT_EQ(rig.values(kP0, Offset(120)), (Values{"new"}));
+  EXPECT_EQ(rig_.values(kP0, Offset(120)), (Values{"new"}));
 }
 
 TEST_F(LogTest, RetentionByTimeDoesNotTrustWhatHasNoChecksum) {
   fill(kP0, 60);
-  ASSERT_TRUE(rig.log().alter_topic(
+  ASSERT_TRUE(rig_.log().alter_topic(
       ObjectId(1), {.partitions = 2, .retention_ms = 3'600'000, .segment_bytes = 1'024}));
   restart(true);
   int damaged = 0;
-  for (const auto& file : rig.fs->list("data/log/1/0").value()) {
+  for (const auto& file : rig_.fs->list("data/log/1/0").value()) {
     if (!file.name.ends_with(".times") || file.size == 0) continue;
     std::string path = "data/log/1/0/" + file.name;
     if (++damaged % 2 == 0) {
-      ASSERT_TRUE(rig.fs->remove(path));
+      ASSERT_TRUE(rig_.fs->remove(path));
     } else {
       // The sign of the last time: it is ages ago.
-      ASSERT_TRUE(rig.fs->flip_bit(path, (file.size - TimePoint::kBytes) * 8 + 63));
+      ASSERT_TRUE(rig_.fs->flip_bit(path, (file.size - TimePoint::kBytes) * 8 + 63));
     }
   }
   ASSERT_GT(damaged, 3);
-  EXPECT_EQ(rig.log().enforce_retention().value(), 0u);
+  EXPECT_EQ(rig_.log().enforce_retention().value(), 0u);
   EXPECT_EQ(info(kP0).log_start, Offset(0));
-  rig.clock.advance(std::chrono::hours(2));
-  EXPECT_GT(rig.log().enforce_retention().value(), 0u);
+  rig_.clock.advance(std::chrono::hours(2));
+  EXPECT_GT(rig_.log().enforce_retention().value(), 0u);
   EXPECT_EQ(info(kP0).log_start, Offset(120)) << "and old records go all the same";
 }
 
 TEST_F(LogTest, TimesFarAheadDoNotKeepRecordsForEver) {
   // A file's time on the simulated disk begins where the clock does.
-  ASSERT_TRUE(rig.log().alter_topic(
+  ASSERT_TRUE(rig_.log().alter_topic(
       ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
   NewRecord ahead{TimestampMs(32'503'680'000'000), std::nullopt, as_bytes("year 3000")};
-  for (PartitionId id : {kP0, kP1}) rig.append(id, encode_batch({&ahead, 1}));
+  for (PartitionId id : {kP0, kP1}) rig_.append(id, encode_batch({&ahead, 1}));
   fill(kP0, 20);
   for (bool clean : {true, false}) {
     restart(clean);
-    EXPECT_EQ(rig.log().enforce_retention().value(), 0u) << "it came not long ago";
+    EXPECT_EQ(rig_.log().enforce_retention().value(), 0u) << "it came not long ago";
   }
-  rig.clock.advance(std::chrono::seconds(200));
-  ASSERT_TRUE(rig.log().enforce_retention());
+  rig_.clock.advance(std::chrono::seconds(200));
+  ASSERT_TRUE(rig_.log().enforce_retention());
   EXPECT_EQ(info(kP0).log_start, Offset(41));
   EXPECT_EQ(info(kP1).log_start, Offset(1)) << "also of the growing segment";
 }
 
 TEST_F(LogTest, APartitionThatRetentionCannotReadStillGetsItsCheckpoint) {
-  rig.log_options.checkpoint_bytes = 1;
+  rig_.log_options.checkpoint_bytes = 1;
   fill(kP0, 30);
   restart(true);
-  ASSERT_TRUE(rig.log().alter_topic(
+  ASSERT_TRUE(rig_.log().alter_topic(
       ObjectId(1), {.partitions = 2, .retention_ms = 1'000, .segment_bytes = 1'024}));
-  rig.clock.advance(std::chrono::hours(1));
-  rig.append(kP0, rig.batch({"new"}));
+  rig_.clock.advance(std::chrono::hours(1));
+  rig_.append(kP0, rig_.batch({"new"}));
   // The oldest segment cannot be opened.
   std::string oldest = "data/log/1/0/00000000000000000000.log";
-  ASSERT_TRUE(rig.fs->remove(oldest));
-  auto before = rig.fs->stat("data/log/1/0/checkpoint").value().modified_ms;
-  EXPECT_FALSE(rig.log().enforce_retention());
-  EXPECT_GT(rig.fs->stat("data/log/1/0/checkpoint").value().modified_ms, before);
+  ASSERT_TRUE(rig_.fs->remove(oldest));
+  auto before = rig_.fs->stat("data/log/1/0/checkpoint").value().modified_ms;
+  EXPECT_FALSE(rig_.log().enforce_retention());
+  EXPECT_GT(rig_.fs->stat("data/log/1/0/checkpoint").value().modified_ms, before);
 }
 
 TEST_F(LogTest, RetentionBySizeKeepsAtLeastTheBytesAskedFor) {
   fill(kP0, 60);
   uint64_t before = info(kP0).bytes;
-  ASSERT_TRUE(rig.log().alter_topic(
+  ASSERT_TRUE(rig_.log().alter_topic(
       ObjectId(1), {.partitions = 2, .retention_bytes = 2'000, .segment_bytes = 1'024}));
-  uint64_t deleted = rig.log().enforce_retention().value();
+  uint64_t deleted = rig_.log().enforce_retention().value();
   EXPECT_EQ(info(kP0).bytes, before - deleted);
   EXPECT_GE(info(kP0).bytes, 2'000u);
   EXPECT_LT(info(kP0).bytes, 2'000u + 1'024u + 200u);
@@ -530,52 +531,52 @@ TEST_F(LogTest, RetentionBySizeKeepsAtLeastTheBytesAskedFor) {
 
 TEST_F(LogTest, DeletedRecordsStayDeletedAndHoldsRefuse) {
   fill(kP0, 60);
-  rig.log().hold(kP0, "view v", Offset(10));
-  auto refused = rig.log().delete_records(kP0, Offset(50));
+  rig_.log().hold(kP0, "view v", Offset(10));
+  auto refused = rig_.log().delete_records(kP0, Offset(50));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), Code::conflict);
   EXPECT_NE(refused.error().message().find("view v"), std::string::npos);
-  rig.log().hold(kP0, "view v", Offset(120));
-  EXPECT_EQ(rig.log().delete_records(kP0, Offset(51)), Offset(51));
-  EXPECT_EQ(rig.log().delete_records(kP0, Offset(20)), Offset(51)) << "it never goes back";
-  EXPECT_FALSE(rig.log().delete_records(kP0, Offset(121)));
+  rig_.log().hold(kP0, "view v", Offset(120));
+  EXPECT_EQ(rig_.log().delete_records(kP0, Offset(51)), Offset(51));
+  EXPECT_EQ(rig_.log().delete_records(kP0, Offset(20)), Offset(51)) << "it never goes back";
+  EXPECT_FALSE(rig_.log().delete_records(kP0, Offset(121)));
   restart(false);
   EXPECT_EQ(info(kP0).log_start, Offset(51));
-  EXPECT_EQ(rig.log().delete_records(kP0, Offset(120)), Offset(120));
+  EXPECT_EQ(rig_.log().delete_records(kP0, Offset(120)), Offset(120));
   EXPECT_EQ(info(kP0).bytes, 0u);
   restart(false);
   EXPECT_EQ(info(kP0).log_start, Offset(120));
-  EXPECT_EQ(rig.append(kP0, rig.batch({"x"})).base_offset, Offset(120));
+  EXPECT_EQ(rig_.append(kP0, rig_.batch({"x"})).base_offset, Offset(120));
 }
 
 TEST_F(LogTest, TopicsComeGrowAndGo) {
   fill(kP0, 3);
-  rig.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
+  rig_.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
   EXPECT_EQ(info(kP0).high_watermark, Offset(6)) << "create is idempotent";
-  EXPECT_FALSE(rig.log().alter_topic(ObjectId(1), {.partitions = 1}));
-  EXPECT_FALSE(rig.log().alter_topic(ObjectId(7), {}));
-  EXPECT_FALSE(rig.log().create_topic(ObjectId(3), {.partitions = 0}));
-  EXPECT_FALSE(rig.log().create_topic(ObjectId(3), {.segment_bytes = 1}));
-  ASSERT_TRUE(rig.log().alter_topic(ObjectId(1), {.partitions = 3}));
-  rig.append({ObjectId(1), 2}, rig.batch({"third"}));
-  rig.create(ObjectId(2), {});
-  rig.append(kOther, rig.batch({"other"}));
+  EXPECT_FALSE(rig_.log().alter_topic(ObjectId(1), {.partitions = 1}));
+  EXPECT_FALSE(rig_.log().alter_topic(ObjectId(7), {}));
+  EXPECT_FALSE(rig_.log().create_topic(ObjectId(3), {.partitions = 0}));
+  EXPECT_FALSE(rig_.log().create_topic(ObjectId(3), {.segment_bytes = 1}));
+  ASSERT_TRUE(rig_.log().alter_topic(ObjectId(1), {.partitions = 3}));
+  rig_.append({ObjectId(1), 2}, rig_.batch({"third"}));
+  rig_.create(ObjectId(2), {});
+  rig_.append(kOther, rig_.batch({"other"}));
   restart(false);
-  EXPECT_EQ(rig.values({ObjectId(1), 2}), (Values{"third"}));
-  ASSERT_TRUE(rig.log().drop_topic(ObjectId(1)));
+  EXPECT_EQ(rig_.values({ObjectId(1), 2}), (Values{"third"}));
+  ASSERT_TRUE(rig_.log().drop_topic(ObjectId(1)));
   EXPECT_EQ(fetch_error(kP0, Offset(0)), Code::not_found);
-  EXPECT_FALSE(rig.fs->exists("data/log/1"));
+  EXPECT_FALSE(rig_.fs->exists("data/log/1"));
   restart(false);
   EXPECT_EQ(fetch_error(kP0, Offset(0)), Code::not_found);
-  EXPECT_EQ(rig.values(kOther), (Values{"other"}));
-  ASSERT_TRUE(rig.log().drop_unknown([](ObjectId) { return false; }));
+  EXPECT_EQ(rig_.values(kOther), (Values{"other"}));
+  ASSERT_TRUE(rig_.log().drop_unknown([](ObjectId) { return false; }));
   EXPECT_EQ(fetch_error(kOther, Offset(0)), Code::not_found);
 }
 
 TEST_F(LogTest, ANewerFormatIsRefusedByName) {
-  rig.close();
-  ASSERT_TRUE(write_file_atomically(*rig.fs, "data/log/format", as_bytes("ziwa log format 2\n")));
-  auto opened = rig.try_open();
+  rig_.close();
+  ASSERT_TRUE(write_file_atomically(*rig_.fs, "data/log/format", as_bytes("ziwa log format 2\n")));
+  auto opened = rig_.try_open();
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Code::unsupported);
   EXPECT_NE(opened.error().message().find("format 2"), std::string::npos);
@@ -584,16 +585,16 @@ TEST_F(LogTest, ANewerFormatIsRefusedByName) {
 TEST_F(LogTest, EndsThatGoBackAreDamaged) {
   fill(kP0, 60);
   restart(true);
-  ASSERT_TRUE(rig.log().entries_between(kP0, Offset(0), Offset(8)));
-  rig.close();
+  ASSERT_TRUE(rig_.log().entries_between(kP0, Offset(0), Offset(8)));
+  rig_.close();
   const std::string path = "data/log/1/0/00000000000000000000.entries";
-  Bytes points = read_file(*rig.fs, path).value();
+  Bytes points = read_file(*rig_.fs, path).value();
   ASSERT_GT(points.size(), 3 * EndPoint::kBytes);
   auto second = points.begin() + EndPoint::kBytes;
   std::swap_ranges(second, second + EndPoint::kBytes, second + EndPoint::kBytes);
-  ASSERT_TRUE(write_file_atomically(*rig.fs, path, points));
-  rig.open();
-  auto entries = rig.log().entries_between(kP0, Offset(0), Offset(8));
+  ASSERT_TRUE(write_file_atomically(*rig_.fs, path, points));
+  rig_.open();
+  auto entries = rig_.log().entries_between(kP0, Offset(0), Offset(8));
   ASSERT_FALSE(entries);
   EXPECT_EQ(entries.error().code(), Code::corrupt) << entries.error().to_string();
 }
@@ -604,13 +605,13 @@ TEST_F(LogTest, AJournalOfAnotherTimeIsRefused) {
   other.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
   other.append(kP0, other.batch({"one"}));
   other.kill();
-  rig.append(kP0, rig.batch({"one", "two"}));
-  rig.kill();
+  rig_.append(kP0, rig_.batch({"one", "two"}));
+  rig_.kill();
   for (const auto& info : other.fs->list("data/journal").value()) {
     auto path = join_path("data/journal", info.name);
-    ASSERT_TRUE(write_file_atomically(*rig.fs, path, read_file(*other.fs, path).value()));
+    ASSERT_TRUE(write_file_atomically(*rig_.fs, path, read_file(*other.fs, path).value()));
   }
-  auto opened = rig.try_open();
+  auto opened = rig_.try_open();
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Code::corrupt) << opened.error().to_string();
 }
@@ -625,31 +626,31 @@ TEST(TopicConfigFile, WhatNoTopicCanHaveIsDamaged) {
 }
 
 TEST_F(LogTest, AFileThatCannotBeItsFormatIsDamaged) {
-  rig.close();
+  rig_.close();
   for (const std::string& text :
        {std::string("ziwa log format 0\n"), std::string("ziwa log format -1\n"),
         "ziwa log format 1" + std::string(4'096, ' ') + "\n"}) {
-    ASSERT_TRUE(write_file_atomically(*rig.fs, "data/log/format", as_bytes(text)));
-    auto opened = rig.try_open();
+    ASSERT_TRUE(write_file_atomically(*rig_.fs, "data/log/format", as_bytes(text)));
+    auto opened = rig_.try_open();
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code(), Code::corrupt) << opened.error().to_string();
-    rig.kill();
+    rig_.kill();
   }
 }
 
 TEST_F(LogTest, LongPollsWakeOnceAndCanBeCancelled) {
   std::atomic<int> woken{0};
-  auto waiting = rig.log().when_past({{kP0, Offset(0)}, {kP1, Offset(0)}}, [&] { ++woken; });
-  auto cancelled = rig.log().when_past({{kP0, Offset(0)}}, [&] { woken += 100; });
+  auto waiting = rig_.log().when_past({{kP0, Offset(0)}, {kP1, Offset(0)}}, [&] { ++woken; });
+  auto cancelled = rig_.log().when_past({{kP0, Offset(0)}}, [&] { woken += 100; });
   EXPECT_EQ(woken, 0);
   cancelled.reset();
-  rig.append(kP1, rig.batch({"a"}));
+  rig_.append(kP1, rig_.batch({"a"}));
   EXPECT_EQ(woken, 1);
-  rig.append(kP0, rig.batch({"a"}));
+  rig_.append(kP0, rig_.batch({"a"}));
   EXPECT_EQ(woken, 1);
-  auto at_once = rig.log().when_past({{kP0, Offset(0)}}, [&] { ++woken; });
+  auto at_once = rig_.log().when_past({{kP0, Offset(0)}}, [&] { ++woken; });
   EXPECT_EQ(woken, 2);
-  auto gone = rig.log().when_past({{{ObjectId(99), 0}, Offset(0)}}, [&] { ++woken; });
+  auto gone = rig_.log().when_past({{{ObjectId(99), 0}, Offset(0)}}, [&] { ++woken; });
   EXPECT_EQ(woken, 3);
 }
 
@@ -657,7 +658,7 @@ TEST_F(LogTest, ProducerIdsAreNeverGivenTwice) {
   int64_t last = -1;
   for (bool clean : {true, false, false}) {
     for (int i = 0; i < 3; ++i) {
-      int64_t id = rig.log().new_producer_id().value();
+      int64_t id = rig_.log().new_producer_id().value();
       EXPECT_GT(id, last);
       last = id;
     }
@@ -666,11 +667,11 @@ TEST_F(LogTest, ProducerIdsAreNeverGivenTwice) {
 }
 
 TEST_F(LogTest, ClosedRefusesPolitely) {
-  ASSERT_TRUE(rig.log().close());
-  auto outcome = rig.try_append(kP0, rig.batch({"a"}));
+  ASSERT_TRUE(rig_.log().close());
+  auto outcome = rig_.try_append(kP0, rig_.batch({"a"}));
   ASSERT_FALSE(outcome.appended);
   EXPECT_EQ(outcome.appended.error().code(), Code::unavailable);
-  EXPECT_FALSE(rig.log().create_topic(ObjectId(5), {}));
+  EXPECT_FALSE(rig_.log().create_topic(ObjectId(5), {}));
 }
 
 TEST_F(LogTest, ManyThreadsAppendAndReadAtOnce) {
@@ -678,22 +679,22 @@ TEST_F(LogTest, ManyThreadsAppendAndReadAtOnce) {
   std::atomic<int> answered{0};
   auto write = [&](PartitionId id, int64_t producer) {
     for (int i = 0; i < kBatches; ++i) {
-      rig.log().append(id, rig.batch({fmt::format("{}-{}", producer, i)}, producer, 0, i),
-                       [&](auto appended, auto) {
-                         EXPECT_TRUE(appended);
-                         ++answered;
-                       });
+      rig_.log().append(id, rig_.batch({fmt::format("{}-{}", producer, i)}, producer, 0, i),
+                        [&](auto appended, auto) {
+                          EXPECT_TRUE(appended);
+                          ++answered;
+                        });
     }
   };
   std::atomic<bool> stop{false};
   auto read = [&](PartitionId id) {
-    while (!stop) EXPECT_TRUE(rig.fetch_all(id, {}, 2'000));
+    while (!stop) EXPECT_TRUE(rig_.fetch_all(id, {}, 2'000));
   };
   std::vector<std::jthread> threads;
   for (int64_t p = 0; p < 4; ++p) threads.emplace_back(write, p % 2 == 0 ? kP0 : kP1, p);
   std::jthread reader(read, kP0);
   std::jthread carer([&] {
-    while (!stop) EXPECT_TRUE(rig.log().enforce_retention());
+    while (!stop) EXPECT_TRUE(rig_.log().enforce_retention());
   });
   threads.clear();
   while (answered < 4 * kBatches) std::this_thread::yield();
@@ -702,7 +703,7 @@ TEST_F(LogTest, ManyThreadsAppendAndReadAtOnce) {
   carer.join();
   for (PartitionId id : {kP0, kP1}) {
     std::map<std::string, int> next;
-    for (const auto& value : rig.values(id)) {
+    for (const auto& value : rig_.values(id)) {
       auto dash = value.find('-');
       EXPECT_EQ(next[value.substr(0, dash)]++, std::stoi(value.substr(dash + 1)));
     }
@@ -711,56 +712,57 @@ TEST_F(LogTest, ManyThreadsAppendAndReadAtOnce) {
 }
 
 TEST_F(LogTest, AppendingTogetherIsOneEntryOrNothing) {
-  auto entry = rig.append_together({{kP1, {rig.batch({"b"})}},
-                                    {kP0, {rig.batch({"a1", "a2"}), rig.batch({"a3"})}},
-                                    {kP1, {rig.batch({"c"})}}});
+  auto entry = rig_.append_together({{kP1, {rig_.batch({"b"})}},
+                                     {kP0, {rig_.batch({"a1", "a2"}), rig_.batch({"a3"})}},
+                                     {kP1, {rig_.batch({"c"})}}});
   ASSERT_TRUE(entry) << entry.error().to_string();
-  EXPECT_EQ(rig.values(kP0), (std::vector<std::string>{"a1", "a2", "a3"}));
-  EXPECT_EQ(rig.values(kP1), (std::vector<std::string>{"b", "c"}));
-  for (int64_t offset : {0, 1, 2}) EXPECT_EQ(rig.log().entry_of(kP0, Offset(offset)), *entry);
-  for (int64_t offset : {0, 1}) EXPECT_EQ(rig.log().entry_of(kP1, Offset(offset)), *entry);
-  rig.append(kP0, rig.batch({"next"}));
+  EXPECT_EQ(rig_.values(kP0), (std::vector<std::string>{"a1", "a2", "a3"}));
+  EXPECT_EQ(rig_.values(kP1), (std::vector<std::string>{"b", "c"}));
+  for (int64_t offset : {0, 1, 2}) EXPECT_EQ(rig_.log().entry_of(kP0, Offset(offset)), *entry);
+  for (int64_t offset : {0, 1}) EXPECT_EQ(rig_.log().entry_of(kP1, Offset(offset)), *entry);
+  rig_.append(kP0, rig_.batch({"next"}));
   // One part that cannot be: none of them is.
   auto nothing_changed = [&](const Result<EntryNumber>& refused, Code code) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code(), code) << refused.error().to_string();
-    EXPECT_EQ(rig.values(kP0).size(), 4u);
-    EXPECT_EQ(rig.values(kP1).size(), 2u);
+    EXPECT_EQ(rig_.values(kP0).size(), 4u);
+    EXPECT_EQ(rig_.values(kP1).size(), 2u);
   };
   nothing_changed(
-      rig.append_together({{kP0, {rig.batch({"x"})}}, {{ObjectId(99), 0}, {rig.batch({"y"})}}}),
+      rig_.append_together({{kP0, {rig_.batch({"x"})}}, {{ObjectId(99), 0}, {rig_.batch({"y"})}}}),
       Code::not_found);
-  Bytes torn = rig.batch({"torn"});
+  Bytes torn = rig_.batch({"torn"});
   torn.back() ^= std::byte{1};
-  nothing_changed(rig.append_together({{kP0, {rig.batch({"x"})}}, {kP1, {rig.batch({"y"}), torn}}}),
-                  Code::corrupt);
-  nothing_changed(rig.append_together({{kP0, {rig.batch({"x"}, 7, 0, 0)}}}),
+  nothing_changed(
+      rig_.append_together({{kP0, {rig_.batch({"x"})}}, {kP1, {rig_.batch({"y"}), torn}}}),
+      Code::corrupt);
+  nothing_changed(rig_.append_together({{kP0, {rig_.batch({"x"}, 7, 0, 0)}}}),
                   Code::invalid_argument);
-  rig.append(kP0, rig.batch({"last"}));
-  rig.append(kP1, rig.batch({"last"}));
-  EXPECT_EQ(rig.values(kP0).back(), "last");
-  EXPECT_EQ(rig.values(kP1).size(), 3u);
+  rig_.append(kP0, rig_.batch({"last"}));
+  rig_.append(kP1, rig_.batch({"last"}));
+  EXPECT_EQ(rig_.values(kP0).back(), "last");
+  EXPECT_EQ(rig_.values(kP1).size(), 3u);
 }
 
 TEST_F(LogTest, AFullDiskTakesNothingOfWhatIsAppendedTogether) {
-  rig.append(kP0, rig.batch({"before"}));
+  rig_.append(kP0, rig_.batch({"before"}));
   uint64_t used = 0;
   for (const auto* dir :
        {"data/journal", "data/log", "data/log/1", "data/log/1/0", "data/log/1/1"}) {
-    auto files = rig.fs->list(dir);
+    auto files = rig_.fs->list(dir);
     if (!files) continue;
     for (const auto& file : *files) used += file.is_directory ? 0 : file.size;
   }
   const std::string big(2'000, 'x');
-  rig.fs->set_capacity(used + 3'000);  // Room for one part of two.
-  auto full = rig.append_together({{kP0, {rig.batch({big})}}, {kP1, {rig.batch({big})}}});
+  rig_.fs->set_capacity(used + 3'000);  // Room for one part of two.
+  auto full = rig_.append_together({{kP0, {rig_.batch({big})}}, {kP1, {rig_.batch({big})}}});
   ASSERT_FALSE(full);
   EXPECT_EQ(full.error().code(), Code::exhausted);
-  EXPECT_EQ(rig.values(kP0).size(), 1u);
-  rig.fs->set_capacity(used + 100'000);
-  ASSERT_TRUE(rig.append_together({{kP0, {rig.batch({big})}}, {kP1, {rig.batch({big})}}}));
-  EXPECT_EQ(rig.values(kP0).size(), 2u);
-  EXPECT_EQ(rig.values(kP1).size(), 1u);
+  EXPECT_EQ(rig_.values(kP0).size(), 1u);
+  rig_.fs->set_capacity(used + 100'000);
+  ASSERT_TRUE(rig_.append_together({{kP0, {rig_.batch({big})}}, {kP1, {rig_.batch({big})}}}));
+  EXPECT_EQ(rig_.values(kP0).size(), 2u);
+  EXPECT_EQ(rig_.values(kP1).size(), 1u);
 }
 
 }  // namespace

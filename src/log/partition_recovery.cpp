@@ -17,8 +17,9 @@ std::optional<int64_t> parse_segment_name(std::string_view name) {
   if (name.size() != kDigits + kLogExtension.size() || !name.ends_with(kLogExtension))
     return std::nullopt;
   int64_t base = 0;
-  auto [end, code] = std::from_chars(name.data(), name.data() + kDigits, base);
-  if (code != std::errc() || end != name.data() + kDigits) return std::nullopt;
+  const std::string_view digits = name.substr(0, kDigits);
+  auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), base);
+  if (code != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
   return base;
 }
 

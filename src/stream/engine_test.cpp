@@ -1,11 +1,11 @@
 #include "stream/engine.h"
 
+#include "stream/testing/cpu_seconds.h"
 #include "stream/testing/small_plans.h"
 #include "stream/testing/stream_rig.h"
 
 #include <fmt/format.h>
 
-#include <sys/resource.h>
 #include <thread>
 
 // The engine with its threads, over real floors and a simulated disk.
@@ -14,19 +14,11 @@ namespace {
 
 using testing::Bag;
 using testing::counts;
+using testing::cpu_seconds;
 using testing::kColumns;
 using testing::PlanBuilder;
 using testing::record;
 using testing::StreamRig;
-
-double cpu_seconds() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 TEST(Engine, AWriterReadsItsWrites) {
   StreamRig rig;

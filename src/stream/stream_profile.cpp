@@ -1,3 +1,4 @@
+#include "stream/testing/cpu_seconds.h"
 #include "stream/testing/stream_rig.h"
 
 #include <benchmark/benchmark.h>
@@ -5,7 +6,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <sys/resource.h>
 
 // The views and the sink of examples/flights over its three million events, as JSON, in steps as
 // large as a producer of 200,000 events a second makes them, with a checkpoint each second of such
@@ -14,6 +14,7 @@
 namespace ziwa::stream {
 namespace {
 
+using testing::cpu_seconds;
 using testing::PlanBuilder;
 using testing::StreamRig;
 
@@ -23,15 +24,6 @@ const PlanBuilder::Columns kFlights = {{"seq", "BIGINT"},     {"time", "TIMESTAM
 constexpr size_t kBatchRows = 500;
 constexpr size_t kStepRows = 4'000;
 constexpr size_t kCheckpointRows = 200'000;
-
-double cpu_seconds() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 std::string flights_file() {
   if (const char* path = std::getenv("ZIWA_FLIGHTS")) return path;
