@@ -3,7 +3,8 @@
 
 Phases: clang-format, release build, unit tests, sanitizer build, unit tests and fuzz targets under it, end-to-end
 tests. A failed build ends the run; failed tests do not keep later tests from running. Arguments are handed to pytest.
-The last line, "N passed, N failed", is also left in build/test-results/summary.
+What failed is told once more at the end, so that it need not be looked for. The last line, "N passed, N failed", is
+also left in build/test-results/summary.
 """
 
 import os
@@ -12,11 +13,13 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "test-results"
+FAILURE_LINES = 12
+FAILURE_WIDTH = 300
 
 
 @dataclass
@@ -24,11 +27,23 @@ class Count:
     """How many tests ended how."""
 
     passed: int = 0
-    failed: int = 0
+    failures: list[str] = field(default_factory=list)  # what failed and what it said
     skipped: int = 0
 
+    @property
+    def failed(self) -> int:
+        return len(self.failures)
+
     def __add__(self, other: "Count") -> "Count":
-        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+        return Count(self.passed + other.passed, self.failures + other.failures, self.skipped + other.skipped)
+
+
+def failure_of(case: ElementTree.Element) -> str:
+    """The name of a failed test case and the first lines that it said."""
+    said = "\n".join(part.get("message") or part.text or ""
+                     for part in case if part.tag in ("failure", "error")).strip().splitlines()
+    lines = [f"{case.get('classname')}.{case.get('name')}"] + said[:FAILURE_LINES]
+    return "\n  ".join(line[:FAILURE_WIDTH] for line in lines)
 
 
 def count_cases(path: Path) -> Count:
@@ -36,7 +51,7 @@ def count_cases(path: Path) -> Count:
     count = Count()
     for case in ElementTree.parse(path).getroot().iter("testcase"):
         if case.find("failure") is not None or case.find("error") is not None:
-            count.failed += 1
+            count.failures.append(failure_of(case))
         elif (case.find("skipped") is not None or case.get("result") == "skipped"
               or case.get("status") in ("disabled", "notrun")):
             count.skipped += 1
@@ -63,8 +78,10 @@ def count_ctest(report: Path, gtest_directory: Path) -> Count:
         elif not failed:
             skipped = entry.get("status") in ("notrun", "disabled") or entry.find("skipped") is not None
             inner = Count(skipped=1) if skipped else Count(passed=1)
-        if failed and inner.failed == 0:
-            inner.failed = 1
+        if failed and not inner.failures:
+            output = entry.findtext("system-out") or ""
+            last = "\n  ".join(line[:FAILURE_WIDTH] for line in output.strip().splitlines()[-FAILURE_LINES:])
+            inner.failures.append(f"{entry.get('name')}, outside of its test cases; its last lines:\n  {last}")
         count += inner
     return count
 
@@ -86,13 +103,16 @@ class Run:
 
     def counted(self, count: Count, code: int) -> None:
         """Adds counts to the last phase; if it failed without a failed test (a bad option, no tests), that is one."""
-        if code != 0 and count.failed == 0:
-            count.failed = 1
         name, seconds, _, ok = self.phases[-1]
+        if code != 0 and not count.failures:
+            count.failures.append(f"{name}: exit code {code} without a failed test")
         self.phases[-1] = (name, seconds, count, ok)
 
     def finish(self) -> int:
         total = sum((count for _, _, count, _ in self.phases if count), Count())
+        for name, _, count, _ in self.phases:
+            for failure in count.failures if count else []:
+                print(f"\nFAILED ({name}): {failure}")
         print("\nphase                        seconds   passed   failed  skipped")
         for name, seconds, count, ok in self.phases:
             numbers = f"{count.passed:9}{count.failed:9}{count.skipped:9}" if count else "" if ok else "   FAILED"
