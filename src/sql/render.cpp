@@ -142,8 +142,10 @@ Result<std::string> render_between(const duckdb::BoundBetweenExpression& between
 std::string render_constant(const duckdb::Value& value) {
   std::string type = value.type().ToString();
   if (value.IsNull()) return fmt::format("CAST(NULL AS {})", type);
-  if (value.type().IsNested()) return fmt::format("CAST({} AS {})", value.ToSQLString(), type);
-  return fmt::format("CAST({} AS {})", quote(value.ToString(), '\''), type);
+  std::string text = value.type().IsNested() ? value.ToSQLString() : quote(value.ToString(), '\'');
+  // A statement ends at a NUL. Each of them is inside a quoted text.
+  text = duckdb::StringUtil::Replace(text, std::string(1, '\0'), "' || chr(0) || '");
+  return fmt::format("CAST({} AS {})", text, type);
 }
 
 Result<std::string> render_expression(const Expression& expression, const NameColumn& name) {

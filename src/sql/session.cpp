@@ -90,17 +90,21 @@ bool writes(const Statement& statement) {
          std::holds_alternative<DeleteRecords>(statement);
 }
 
-/// Types of $1, $2 ... Errors: unsupported for named parameters.
+/// Types of $1, $2 ... Errors: unsupported for named parameters, invalid_argument for a gap.
 Result<std::vector<duckdb::LogicalType>> parameter_types(
     const duckdb::PreparedStatement& prepared) {
   std::vector<duckdb::LogicalType> types(prepared.named_param_map.size(),
                                          duckdb::LogicalType::UNKNOWN);
   auto expected = prepared.GetExpectedParameterTypes();
   for (const auto& [name, index] : prepared.named_param_map) {
-    if (name.empty() || name.find_first_not_of("0123456789") != std::string::npos || index == 0 ||
-        index > types.size()) {
+    if (name.empty() || name.find_first_not_of("0123456789") != std::string::npos) {
       return Error(Code::unsupported, "named parameters are not built")
           .with_hint("use $1, $2 ... or ?");
+    }
+    if (index == 0 || index > types.size()) {
+      return Error(Code::invalid_argument, "parameter ${} leaves a gap: the statement has {}", name,
+                   types.size())
+          .with_hint("number parameters from $1, and use each");
     }
     auto found = expected.find(name);
     if (found == expected.end() || found->second.id() == duckdb::LogicalTypeId::INVALID ||

@@ -100,6 +100,17 @@ TEST_F(SessionTest, PreparedStatementsTakeParameters) {
   EXPECT_EQ(session_->execute(**select, {}).error().code(), Code::invalid_argument);
 }
 
+TEST_F(SessionTest, AGapInTheParametersIsNamed) {
+  auto gap = session_->prepare("SELECT $2");
+  ASSERT_FALSE(gap);
+  EXPECT_EQ(gap.error().code(), Code::invalid_argument);
+  EXPECT_NE(gap.error().message().find("$2 leaves a gap"), std::string::npos)
+      << gap.error().to_string();
+  auto named = session_->prepare("SELECT $name");
+  ASSERT_FALSE(named);
+  EXPECT_EQ(named.error().code(), Code::unsupported) << named.error().to_string();
+}
+
 TEST_F(SessionTest, APreparedStatementOutlivesTheObjectsVersion) {
   make_topic();
   auto select = session_->prepare("SELECT id FROM t");

@@ -189,6 +189,10 @@ Result<Part> Translator::visit(LogicalOperator& op) {
 Error Translator::refuse(const LogicalOperator& op) const {
   switch (op.type) {
     case LogicalOperatorType::LOGICAL_LIMIT:
+      if (op.Cast<duckdb::LogicalLimit>().limit_val.Type() ==
+          duckdb::LimitNodeType::CONSTANT_PERCENTAGE) {
+        return cannot_at({"LIMIT", "FETCH"}, "LIMIT with a percentage", "give a number of rows");
+      }
       return cannot_at({"LIMIT", "FETCH", "OFFSET"},
                        "LIMIT without ORDER BY, which has no defined answer", "add ORDER BY");
     case LogicalOperatorType::LOGICAL_WINDOW:

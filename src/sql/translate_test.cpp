@@ -148,7 +148,7 @@ TEST_F(TranslateTest, ExpressionsSurviveTheWayThroughText) {
       "origin IS NULL, NOT (delay > 2), date_trunc('hour', time), time + INTERVAL 90 MINUTE, "
       "month(time), "
       "TRY_CAST(destination AS INTEGER), delay::DECIMAL(10,2) * 1.5, destination = 'O''Hare', "
-      "origin IS DISTINCT FROM 'x'";
+      "origin IS DISTINCT FROM 'x', origin || ('a' || chr(0) || 'b'), ['x' || chr(0) || '''']";
   auto got = plan("SELECT " + expressions + " FROM flights");
   ASSERT_TRUE(got.has_value()) << got.error().to_string();
   const auto& source = std::get<stream::SourceNode>(got->nodes.front().op);
@@ -178,6 +178,7 @@ TEST_F(TranslateTest, ExpressionsSurviveTheWayThroughText) {
 TEST_F(TranslateTest, WhatCannotBeKeptIsRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
       {"SELECT origin FROM flights LIMIT 3", "LIMIT without ORDER BY"},
+      {"SELECT origin FROM flights ORDER BY seq LIMIT 50%", "LIMIT with a percentage"},
       {"SELECT a.iata FROM flights f LEFT JOIN airports a ON f.origin = a.iata", "LEFT join"},
       {"SELECT f.seq FROM flights f, airports a", "without an equality"},
       {"SELECT origin, count(DISTINCT delay) FROM flights GROUP BY origin", "DISTINCT"},

@@ -16,6 +16,7 @@ PowerWorld::PowerWorld(Options options)
                              {"journal.segment.bytes", "4 KiB"},
                              {"state.cache.bytes", "1 MiB"},
                              {"state.write_buffer.bytes", "1 MiB"},
+                             {"sql.read.timeout", "10 s"},  // Nobody follows once the power went.
                              {"sql.memory", "64 MiB"}}) {
     auto set = settings_.set(name, value, "test");
     CHECK(set.has_value(), "setting {}: {}", name, set.error().to_string());
