@@ -49,6 +49,11 @@ Result<DataDirectory> DataDirectory::open(FileSystem& fs, const std::string& pat
   auto entries = TRY(fs.list(path));
   auto foreign =
       std::ranges::find_if(entries, [](const FileInfo& entry) { return !ignorable(entry); });
+  if (fs.exists(directory.below("meta"))) {
+    return Error(Code::corrupt, "{} is missing, though {} is there", version,
+                 directory.below("meta"))
+        .with_hint("restore the whole data directory from a backup; nothing was changed");
+  }
   if (foreign != entries.end()) {
     return Error(Code::invalid_argument, "{} holds \"{}\" and is no data directory of Ziwa", path,
                  foreign->name)

@@ -52,6 +52,17 @@ TEST(DataDirectory, a_folder_of_something_else_is_refused) {
   EXPECT_EQ(opened.error().code(), Code::invalid_argument);
 }
 
+TEST(DataDirectory, one_that_lost_its_version_is_not_taken_for_something_else) {
+  SimFileSystem fs;
+  ASSERT_TRUE(DataDirectory::open(fs, "/srv/ziwa").has_value());
+  ASSERT_TRUE(fs.make_dirs("/srv/ziwa/meta").has_value());
+  ASSERT_TRUE(fs.remove("/srv/ziwa/VERSION").has_value());
+  auto opened = DataDirectory::open(fs, "/srv/ziwa");
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_EQ(opened.error().code(), Code::corrupt);
+  EXPECT_NE(opened.error().hint().find("backup"), std::string::npos) << opened.error().to_string();
+}
+
 TEST(DataDirectory, has_one_owner) {
   std::string path = testing::TempDir() + "ziwa-XXXXXX";
   ASSERT_NE(mkdtemp(path.data()), nullptr);

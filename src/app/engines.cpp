@@ -10,6 +10,11 @@ namespace {
 
 constexpr int64_t kFollowTablesNs = 10'000'000'000;
 
+// Keys of the tables "witness": docs/formats/state-store.md.
+constexpr const char* kCatalogWitness = "catalog";  ///< In state: version of the catalog.
+constexpr const char* kJournalWitness = "journal";  ///< In state: an entry that was durable.
+constexpr const char* kStateWitness = "state";      ///< In meta: epoch of a checkpoint.
+
 log::TopicConfig config_of(const catalog::TopicDefinition& topic) {
   return {.partitions = topic.partitions,
           .retention_ms = topic.retention_ms,
@@ -92,17 +97,78 @@ Status Engines::open_stores() {
   const Settings& settings = environment_.settings;
   uint64_t cache = static_cast<uint64_t>(settings.integer("state.cache.bytes"));
   uint64_t buffer = static_cast<uint64_t>(settings.integer("state.write_buffer.bytes"));
-  meta_ = TRY(state::Store::open(environment_.fs, directory_.below("meta"),
-                                 {.tables = {"catalog", "groups"},
-                                  .block_cache_bytes = cache / 4,
-                                  .write_buffer_bytes = buffer / 4}));
-  state_ =
-      TRY(state::Store::open(environment_.fs, directory_.below("state"),
-                             {.tables = {"views", "state", "positions", "late", "dead_letters"},
-                              .block_cache_bytes = cache,
-                              .write_buffer_bytes = buffer}));
+  auto open = [&](const char* part, state::Store::Options options) {
+    auto store = state::Store::open(environment_.fs, directory_.below(part), std::move(options));
+    if (store || store.error().code() != Code::corrupt || !store.error().hint().empty()) {
+      return store;
+    }
+    return Result<std::unique_ptr<state::Store>>(
+        std::move(store).error().with_hint("restore the whole data directory from a backup"));
+  };
+  meta_ = TRY(open("meta", {.tables = {"catalog", "groups", "witness"},
+                            .block_cache_bytes = cache / 4,
+                            .write_buffer_bytes = buffer / 4}));
+  state_ = TRY(
+      open("state", {.tables = {"views", "state", "positions", "late", "dead_letters", "witness"},
+                     .block_cache_bytes = cache,
+                     .write_buffer_bytes = buffer}));
   catalog_ = TRY(catalog::Catalog::open(*meta_, environment_.clock));
+  return check_witnesses();
+}
+
+/// Recovery of a store keeps the writes before the first that is damaged, and cannot tell a torn
+/// tail from lost acknowledged writes. What the catalog no longer has would be removed from the
+/// disk, and what the streams do not know be made anew from the records that are left: so each
+/// store testifies for the other, and both for the journal.
+Status Engines::check_witnesses() {
+  auto seen = [](state::Store& store, const char* of) -> Result<uint64_t> {
+    auto value = TRY(store.get(store.table("witness"), of));
+    if (!value) return 0;
+    ByteReader in(as_bytes(*value));
+    uint64_t number = in.varint();
+    TRY(in.status("a witness"));
+    return number;
+  };
+  auto lost = [&](const char* part, std::string what) {
+    return Error(Code::corrupt, "{} lost acknowledged writes: {}", directory_.below(part), what)
+        .with_hint("restore the whole data directory from a backup; no data was removed");
+  };
+  uint64_t version = catalog_->snapshot()->version();
+  if (uint64_t known = TRY(seen(*state_, kCatalogWitness)); known > version) {
+    return lost("meta",
+                fmt::format("the catalog is at version {}, but had version {}", version, known));
+  }
+  Epoch epoch = TRY(stream::checkpointed_epoch(*state_)).value_or(Epoch());
+  if (uint64_t known = TRY(seen(*meta_, kStateWitness)); known > epoch.value) {
+    return lost("state", fmt::format("views were followed up to entry {}, and had been up to {}",
+                                     epoch, known));
+  }
+  journal_end_ = std::max(EntryNumber(TRY(seen(*state_, kJournalWitness))), epoch);
   return {};
+}
+
+Status Engines::testify(state::Store& store,
+                        std::initializer_list<std::pair<const char*, uint64_t>> facts) {
+  state::WriteBatch batch;
+  for (const auto& [of, number] : facts) {
+    ByteWriter value;
+    value.varint(number);
+    batch.put(store.table("witness"), of, as_text(value.view()));
+  }
+  return store.write(std::move(batch), true);
+}
+
+/// Enters a version of the catalog into the journal, durably whatever log.flush says.
+Result<EntryNumber> Engines::enter_catalog(uint64_t version) {
+  EntryNumber entry =
+      TRY(journal_->submit_and_wait(journal::CatalogChange{.catalog_version = version}, {}));
+  TRY(journal_->sync_through(entry));
+  Status told = testify(*state_, {{kCatalogWitness, version}, {kJournalWitness, entry.value}});
+  if (!told) {
+    log_warn("catalog", "a change has no witness: damage to its file would not be noticed",
+             "version={} error={}", version, told.error().to_string());
+  }
+  return entry;
 }
 
 Status Engines::open_log() {
@@ -120,7 +186,8 @@ Status Engines::open_log() {
   journal::Journal::Options options{
       .flush = flush_of(settings.text("log.flush")),
       .flush_interval_ms = settings.integer("log.flush.interval"),
-      .segment_bytes = static_cast<uint64_t>(settings.integer("journal.segment.bytes"))};
+      .segment_bytes = static_cast<uint64_t>(settings.integer("journal.segment.bytes")),
+      .must_reach = journal_end_};
   journal_ = TRY(journal::Journal::open(
       environment_.fs, directory_.below("journal"), environment_.clock, environment_.metrics,
       options, [this](const journal::PartitionEnd& end) { return log_->has_data(end); }));
@@ -174,16 +241,15 @@ Status Engines::open_streams() {
        .journal = *journal_,
        .log = *log_,
        .catalog = *catalog_,
-       .table = [this](const catalog::Object& object) { return tables_->table(object); }},
+       .table = [this](const catalog::Object& object) { return tables_->table(object); },
+       .witness = [this](Epoch epoch) { return testify(*meta_, {{kStateWitness, epoch.value}}); }},
       options));
   catalog_->watch(stream_watcher());
   return stream_->start();
 }
 
 Status Engines::open_database() {
-  catalog_->set_journal([this](uint64_t version) {
-    return journal_->submit_and_wait(journal::CatalogChange{.catalog_version = version}, {});
-  });
+  catalog_->set_journal([this](uint64_t version) { return enter_catalog(version); });
   database_ = TRY(sql::Database::open(
       {.fs = environment_.fs,
        .clock = environment_.clock,

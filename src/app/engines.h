@@ -17,6 +17,7 @@
 #include "stream/engine.h"
 
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,6 +67,11 @@ class Engines {
  private:
   explicit Engines(const Environment& environment, DataDirectory directory);
   Status open_stores();
+  Status check_witnesses();
+  /// Notes facts in the table "witness" of `store`, durably.
+  static Status testify(state::Store& store,
+                        std::initializer_list<std::pair<const char*, uint64_t>> facts);
+  Result<EntryNumber> enter_catalog(uint64_t version);
   Status open_log();
   Status open_duck(const Options& options);
   Status open_streams();
@@ -81,6 +87,7 @@ class Engines {
   DataDirectory directory_;
   std::unique_ptr<state::Store> meta_;
   std::unique_ptr<state::Store> state_;
+  EntryNumber journal_end_;  ///< The journal reaches at least here.
   std::unique_ptr<duck::Instance> duck_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<log::Log> log_;

@@ -519,6 +519,13 @@ Result<std::unique_ptr<Journal>> Journal::open(FileSystem& fs, const std::string
   TRY(make_dirs_durably(fs, path));
   auto recovered = recover_journal(fs, path, verify, kRecentMax);
   if (!recovered) return std::move(recovered).error();
+  if (recovered->last < options.must_reach) {
+    return Error(Code::corrupt,
+                 "the journal in {} ends at entry {}, but entry {} was durable: files are missing "
+                 "or of another time",
+                 path, recovered->last, options.must_reach)
+        .with_hint("restore the data directory from a backup; nothing was changed");
+  }
   auto journal = std::make_unique<FileJournal>(fs, path, clock, metrics, options);
   TRY(journal->begin(std::move(*recovered)));
   return std::unique_ptr<Journal>(std::move(journal));

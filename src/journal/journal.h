@@ -100,6 +100,9 @@ class Journal {
     /// A group with more dirty files than this (its data files and the journal's) is made durable
     /// by one syncfs.
     size_t sync_all_above = 2;
+    /// An entry that is known to have been durable: open() fails with corrupt where the journal
+    /// ends before it.
+    EntryNumber must_reach;
   };
 
   /// Asks a participant (the log) whether the data that `end` speaks of is whole; called during

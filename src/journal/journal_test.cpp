@@ -199,6 +199,28 @@ TEST_F(JournalTest, AcknowledgedDataThatIsGoneIsRefused) {
   EXPECT_TRUE(open()) << "the refusal changed nothing";
 }
 
+TEST_F(JournalTest, OneThatEndsBeforeAnEntryThatWasDurableIsRefusedAndLeftAlone) {
+  {
+    auto journal = open();
+    commit(*journal, 0, 10);
+    EXPECT_EQ(commit(*journal, 0, 20), EntryNumber(3));
+  }
+  options_.must_reach = EntryNumber(4);
+  for (int i = 0; i < 2; ++i) {
+    auto older = try_open();
+    ASSERT_FALSE(older);
+    EXPECT_EQ(older.error().code(), Code::corrupt) << older.error().to_string();
+  }
+  options_.must_reach = EntryNumber(3);
+  auto journal = open();
+  EXPECT_EQ(std::get<LogCommit>(all(*journal)[2].body).ends, std::vector{end_of(0, 20)});
+
+  SimFileSystem empty;
+  auto made = Journal::open(empty, "data/journal", clock_, metrics_, options_, kAllWhole);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code(), Code::corrupt) << made.error().to_string();
+}
+
 TEST_F(JournalTest, AFlippedBitInAcknowledgedEntriesIsNeverServed) {
   {
     auto journal = open();

@@ -111,6 +111,7 @@ Result<std::unique_ptr<Checkpoint>> Core::begin_checkpoint() {
   TRY(save_sinks(*checkpoint));
   save_main(checkpoint->batch);
   joined_saved_ = joined_.size();
+  checkpoint->has_new_views = joined_saved_ > 0;
   checkpoint_running_ = true;
   dirty_ = false;
   return checkpoint;
@@ -146,7 +147,9 @@ void Core::write_checkpoint(Checkpoint& checkpoint) {
         TRY(RowTable::write(frozen.base, *frozen.batch, checkpoint.batch));
       }
     }
-    return deps_.store.write(std::move(checkpoint.batch), true);
+    TRY(deps_.store.write(std::move(checkpoint.batch), true));
+    // From now on a store that knows nothing of the new views has lost them.
+    return checkpoint.has_new_views && deps_.witness ? deps_.witness(checkpoint.epoch) : Status();
   }();
   if (!checkpoint.outcome) return;
   // Only now may the files become visible: after a crash the checkpoint knows of them.

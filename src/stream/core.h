@@ -58,6 +58,7 @@ struct Checkpoint {
   std::map<ObjectId, int64_t> tables;                     ///< Versions that it refers to.
   Status outcome;
   int64_t begun_ns = 0;
+  bool has_new_views = false;  ///< The first one with some view or sink.
 };
 
 /// The engine without its thread: everything here is called by one thread at a time, but

@@ -73,6 +73,10 @@ struct SinkStatus {
   Epoch epoch;           ///< Everything up to here is in the table.
 };
 
+/// The epoch of the last checkpoint in `store` (see Engine::Dependencies::store); nullopt: there
+/// is none. Errors: corrupt; unsupported (a newer format).
+Result<std::optional<Epoch>> checkpointed_epoch(state::Store& store);
+
 /// Follows the journal: steps make epochs visible, checkpoints make them durable. Any thread may
 /// call; one thread steps.
 class Engine {
@@ -107,6 +111,9 @@ class Engine {
     catalog::Catalog& catalog;
     /// Opens (and keeps) the Delta table of a catalog object.
     std::function<Result<std::shared_ptr<lake::Table>>(const catalog::Object&)> table;
+    /// Notes durably, outside of `store`, that a checkpoint of this epoch has been there: called
+    /// when it is the first one with a new view. May be empty.
+    std::function<Status(Epoch)> witness;
   };
   /// Loads plans and state of every view and sink in the catalog; serves the last checkpoint at
   /// once, then steps.

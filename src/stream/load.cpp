@@ -22,6 +22,12 @@ std::vector<catalog::ObjectPtr> in_order(const catalog::Snapshot& catalog) {
   return ordered;
 }
 
+Status check_state_format(uint64_t format) {
+  if (format > 0 && format <= kStateFormat) return {};
+  return Error(Code::unsupported, "stream state has format {}; this program reads up to {}", format,
+               kStateFormat);
+}
+
 }  // namespace
 
 /// What a start finds, and what of it has to be brought up to the main pipeline.
@@ -159,16 +165,23 @@ Status Core::forget_unknown() {
   return {};
 }
 
+Result<std::optional<Epoch>> checkpointed_epoch(state::Store& store) {
+  auto main = TRY(store.get(store.table("positions"), kMainKey));
+  if (!main) return std::optional<Epoch>();
+  ByteReader in(as_bytes(*main));
+  TRY(check_state_format(in.varint()));
+  Epoch epoch(in.varint());
+  TRY(in.status("the main position"));
+  return std::optional(epoch);
+}
+
 // "main": varint format, varint epoch, varint dead letters, varint changed_at of dead letters,
 // varint count, then per partition with dead letters: varint topic, varint partition, varint
 // offset.
 Status Core::load_main(std::string_view meta) {
   ByteReader in(as_bytes(meta));
   auto format = in.varint();
-  if (in.ok() && (format == 0 || format > kStateFormat)) {
-    return Error(Code::unsupported, "stream state has format {}; this program reads up to {}",
-                 format, kStateFormat);
-  }
+  if (in.ok()) TRY(check_state_format(format));
   format_ = format;
   epoch_ = Epoch(in.varint());
   checkpoint_epoch_ = epoch_;
