@@ -478,6 +478,30 @@ def test_a_file_of_duckdb_is_attached_to_read_from_allowed_folders_only(make_ser
     assert not (allowed / "new.duckdb").exists()
     with pytest.raises(psycopg.errors.FeatureNotSupported, match="topics, tables and views"):
         server.sql("CREATE MATERIALIZED VIEW v AS SELECT id FROM old.main.t")
+
+
+def test_an_attached_file_breaks_nobodys_names(make_server, tmp_path):
+    with duckdb.connect(tmp_path / "old.duckdb") as old:
+        old.execute("CREATE TABLE t AS SELECT 5 AS id")
+    server = make_server(settings={"sql.files": str(tmp_path)})
+    server.sql("CREATE TABLE tb (a INT)")
+    server.sql("CREATE TOPIC mine.t (a INT)")
+    for name in ("public", "ziwa", "pg_catalog", "information_schema", "main"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=name):
+            server.sql(f"ATTACH '{tmp_path}/old.duckdb' AS {name} (READ_ONLY)")
+    with pytest.raises(psycopg.errors.DuplicateTable, match="schema"):
+        server.sql(f"ATTACH '{tmp_path}/old.duckdb' AS mine (READ_ONLY)")
+    server.sql(f"ATTACH '{tmp_path}/old.duckdb' AS old (READ_ONLY)")
+    with pytest.raises(psycopg.errors.DuplicateTable, match="attached"):
+        server.sql("CREATE TABLE old.q (a INT)")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "a.sql").write_text("CREATE TABLE old.q (a INT);")
+    with pytest.raises(psycopg.Error, match="attached"):
+        server.sql(f"CALL ziwa.apply('{project}')")
+    assert server.sql("SELECT id FROM old.t") == [(5,)]
+    assert server.sql("SELECT count(*) FROM public.tb") == [(0,)]
+    assert server.sql("SELECT count(*) FROM mine.t") == [(0,)]
     server.sql("DETACH old")
     with pytest.raises(psycopg.errors.UndefinedTable):
         server.sql("SELECT * FROM old.main.t")

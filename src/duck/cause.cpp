@@ -95,6 +95,8 @@ constexpr Words<Cause> kCauses[] = {
     {ExceptionType::CONSTRAINT, "NOT NULL constraint failed: ", "", Cause::not_null_violation},
     {ExceptionType::TRANSACTION, "Current transaction is aborted ", "",
      Cause::in_failed_transaction},
+    {ExceptionType::TRANSACTION, "Cannot write to database \"",
+     " - transaction is launched in read-only mode", Cause::read_only_transaction},
     {ExceptionType::OUT_OF_MEMORY, "", "", Cause::out_of_memory},
 };
 

@@ -156,6 +156,9 @@ TEST_F(CauseTest, EveryStatementThatFailsHasItsSqlstate) {
 TEST_F(CauseTest, EveryCauseIsReached) {
   std::set<std::string_view> reached = {
       "25P02",  // ATransactionThatHasFailedSaysSo
+      "25006",  // ATransactionToReadOnlyRefusesWrites
+      "25P01",  // The Postgres door's SAVEPOINT, RELEASE: its test.
+      "3B001",
       "53100",  // A full disk: the tests of duck and stream.
       "53200",  // The limit of memory: the test of duck.
       "55000",  // A view that has failed: lake_interop_test.
@@ -169,6 +172,35 @@ TEST_F(CauseTest, ATransactionThatHasFailedSaysSo) {
   EXPECT_EQ(state("SELECT nowhere"), "42703");
   EXPECT_EQ(state("SELECT 1"), "25P02");
   run("ROLLBACK");
+}
+
+TEST_F(CauseTest, ATransactionToReadOnlyRefusesWrites) {
+  for (const char* write :
+       {"INSERT INTO heard VALUES (1, now()::TIMESTAMP)", "INSERT INTO strict VALUES (1, 'b')"}) {
+    run("BEGIN READ ONLY");
+    EXPECT_EQ(state(write), "25006") << write << last_;
+    run("ROLLBACK");
+  }
+}
+
+TEST_F(CauseTest, TumbleNamesItselfAndTheCast) {
+  run("CREATE TOPIC zoned (tz TIMESTAMPTZ, a INTEGER)");
+  for (const char* form : {"SELECT * FROM tumble(zoned, {}, INTERVAL 1 HOUR)",
+                           "CREATE MATERIALIZED VIEW w AS SELECT window_start, count(*) FROM "
+                           "tumble(zoned, {}, INTERVAL "
+                           "1 HOUR) GROUP BY 1"}) {
+    for (const char* column : {"tz", "a"}) {
+      const std::string sql = fmt::format(fmt::runtime(form), column);
+      auto result = all_rows(*session_, sql);
+      ASSERT_FALSE(result) << sql;
+      const Error& refused = result.error();
+      EXPECT_EQ(refused.cause(), Cause::datatype_mismatch) << sql;
+      EXPECT_EQ(refused.message().find("tumble_start"), std::string::npos) << refused.message();
+      EXPECT_NE(refused.message().find("of tumble"), std::string::npos) << refused.message();
+      EXPECT_NE(refused.hint().find("::TIMESTAMP"), std::string::npos) << refused.hint();
+      EXPECT_EQ(refused.position(), sql.find(fmt::format("{},", column))) << sql;
+    }
+  }
 }
 
 /// Words of other errors, which users may write anywhere.

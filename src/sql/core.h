@@ -2,6 +2,7 @@
 
 #include "sql/database.h"
 #include "sql/pin.h"
+#include "sql/schema_names.h"
 
 #include <atomic>
 #include <map>
@@ -60,6 +61,7 @@ class Core {
 
   Database::Dependencies deps;
   Pins pins;
+  SchemaNames schema_names;
   std::atomic<uint64_t> next_session{1};
 
  private:

@@ -73,6 +73,9 @@ class Session {
   /// prepare() and execute() without parameters.
   virtual Result<std::unique_ptr<Rows>> query(std::string_view statement) = 0;
   virtual TransactionState transaction_state() const = 0;
+  /// An open transaction can only be rolled back from now on, as after an error of a statement: for
+  /// errors that a door finds itself. No effect without one.
+  virtual void fail_transaction() = 0;
   /// Stops the running statement, which then fails with cancelled. Any thread.
   virtual void cancel() = 0;
 };

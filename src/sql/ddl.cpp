@@ -87,6 +87,8 @@ Result<EntryNumber> run_create(const BindContext& context, const CreateStatement
                                std::string_view sql, const RowSource& rows) {
   Core& core = *context.core;
   ObjectName name = TRY(resolve_name(name_of(create), context.schema()));
+  auto claim = core.schema_names.claim(name.schema, SchemaNames::Use::schema);
+  if (!claim) return std::move(claim.error()).at(name_of(create).position);
   catalog::ObjectPtr created;
   auto body = [&](catalog::Transaction& transaction) -> Status {
     catalog::SnapshotPtr snapshot = transaction.snapshot();

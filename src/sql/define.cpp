@@ -20,9 +20,6 @@ namespace {
 constexpr int64_t kPartitionsMax = 1'000;
 constexpr size_t kColumnsMax = 2'000;
 constexpr size_t kNameBytesMax = 255;
-/// Schemas that belong to the system, or would make `schema.name` ambiguous with a database's name.
-constexpr std::array<std::string_view, 8> kReservedSchemas = {
-    "ziwa", "db", "temp", "system", "memory", "main", "pg_catalog", "information_schema"};
 
 bool same(std::string_view a, std::string_view b) {
   return duckdb::StringUtil::CIEquals(std::string(a), std::string(b));
@@ -313,8 +310,7 @@ catalog::Kind kind_of(const CreateStatement& create) {
 
 Result<ObjectName> resolve_name(const QualifiedName& name, const std::string& current_schema) {
   ObjectName resolved{name.schema.empty() ? current_schema : name.schema, name.name};
-  for (std::string_view reserved : kReservedSchemas) {
-    if (!same(resolved.schema, reserved)) continue;
+  if (is_system_schema(resolved.schema)) {
     return Error(Code::permission, "schema \"{}\" belongs to the system", resolved.schema)
         .with_hint("the default schema is public")
         .at(name.position);
@@ -343,6 +339,8 @@ Result<catalog::ObjectPtr> find_object(const catalog::Snapshot& snapshot, const 
 Result<catalog::Object> define(const BindContext& context, const CreateStatement& create,
                                std::string_view sql) {
   ObjectName name = TRY(resolve_name(name_of(create), context.schema()));
+  if (Status free = check_schema_name(*context.core, name.schema); !free)
+    return std::move(free).error().at(name_of(create).position);
   catalog::Object object;
   object.schema = name.schema;
   object.name = name.name;

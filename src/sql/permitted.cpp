@@ -55,6 +55,10 @@ Status check_attach(duck::Instance& instance, duckdb::AttachInfo& info) {
     return Error(Code::unsupported, "ATTACH OR REPLACE is not built").with_hint("DETACH it first");
   if (info.path.empty() || info.path.starts_with(':')) return not_for_sessions("ATTACH of memory");
   info.path = TRY(instance.readable_path("", info.path));
+  if (info.name.empty()) {
+    auto& files = duckdb::FileSystem::GetFileSystem(*instance.database().instance);
+    info.name = duckdb::AttachedDatabase::ExtractDatabaseName(info.path, files);
+  }
   return {};
 }
 
@@ -117,6 +121,11 @@ Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duck::Instance&
   }
   TRY(check_type(instance, *statements[0], verb));
   return std::move(statements[0]);
+}
+
+std::string attached_name(const duckdb::SQLStatement& statement) {
+  if (statement.type != StatementType::ATTACH_STATEMENT) return {};
+  return statement.Cast<duckdb::AttachStatement>().info->name;
 }
 
 Status check_modified(const duckdb::StatementProperties& properties) {

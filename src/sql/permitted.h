@@ -17,6 +17,9 @@ Result<duckdb::unique_ptr<duckdb::SQLStatement>> parse_permitted(duck::Instance&
                                                                  const std::string& text,
                                                                  std::string_view verb);
 
+/// The name that such an ATTACH gives its file; empty for other statements.
+std::string attached_name(const duckdb::SQLStatement& statement);
+
 /// Whether a bound statement changes nothing but our catalog and the session's temporary objects.
 /// Errors: permission.
 Status check_modified(const duckdb::StatementProperties& properties);

@@ -1,10 +1,12 @@
 #include "duck/refused_functions.h"
+#include "sql/schema_names.h"
 #include "sql/testing/sql_test.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
+#include <thread>
 
 namespace ziwa::sql {
 namespace {
@@ -336,6 +338,102 @@ TEST_F(PermittedTest, ATemporaryTableThatComesLaterIsNotPassedBy) {
   }
   EXPECT_EQ(rows("SELECT count(*) FROM public.e"), (TextRows{{"2"}}));
   EXPECT_EQ(rows("SELECT count(*) FROM public.lake"), (TextRows{{"0"}}));
+}
+
+class AttachTest : public PermittedTest {
+ protected:
+  AttachTest() {
+    duckdb::DuckDB file(path_);
+    EXPECT_FALSE(duckdb::Connection(file).Query("CREATE TABLE t AS SELECT 5 AS a")->HasError());
+  }
+  std::string attach(std::string_view name) const {
+    return fmt::format("ATTACH '{}' AS {} (READ_ONLY)", path_, name);
+  }
+  const std::string path_ = rig_.files() + "/Public.db";
+};
+
+TEST_F(AttachTest, AFileTakesNoSchemasName) {
+  rows("CREATE TOPIC here (a INT)");
+  rows("CREATE TOPIC mine.t (a INT)");
+  const auto before = databases();
+  for (const char* name : {"public", "\"PUBLIC\"", "ziwa", "pg_catalog", "information_schema",
+                           "main", "temp", "db", "system", "memory"}) {
+    EXPECT_EQ(error(attach(name)).code(), Code::permission) << name;
+  }
+  EXPECT_EQ(error(fmt::format("ATTACH '{}' (READ_ONLY)", path_)).code(), Code::permission)
+      << "the file's own name is Public";
+  for (const char* name : {"mine", "MINE"}) {
+    Error refused = error(attach(name));
+    EXPECT_EQ(refused.code(), Code::already_exists);
+    EXPECT_THAT(refused.message(), HasSubstr("schema"));
+    EXPECT_THAT(refused.hint(), HasSubstr("ATTACH"));
+  }
+  EXPECT_EQ(databases(), before);
+  rows("SELECT * FROM public.here");
+  rows("DROP TOPIC mine.t");
+  rows(attach("mine"));
+  EXPECT_EQ(rows("SELECT a FROM mine.t"), (TextRows{{"5"}}))
+      << "a schema goes with its last object";
+}
+
+TEST_F(AttachTest, ASchemaTakesNoFilesName) {
+  rows(attach("old"));
+  for (const char* create :
+       {"CREATE TOPIC old.q (a INT)", "CREATE TABLE \"OLD\".q (a INT)",
+        "CREATE TABLE old.q AS SELECT 1 AS a", "CREATE TOPIC IF NOT EXISTS old.q (a INT)"}) {
+    Error refused = error(create);
+    EXPECT_EQ(refused.code(), Code::already_exists) << create;
+    EXPECT_TRUE(refused.position()) << create;
+    EXPECT_THAT(refused.hint(), HasSubstr("DETACH")) << create;
+  }
+  EXPECT_EQ(rows("SELECT a FROM old.t"), (TextRows{{"5"}}));
+  rows("DETACH old");
+  rows("CREATE TOPIC old.q (a INT)");
+  EXPECT_EQ(rows("SELECT count(*) FROM old.q"), (TextRows{{"0"}}));
+}
+
+TEST_F(AttachTest, ANameIsLookedAtWhenTheStatementRuns) {
+  auto prepared = session_->prepare(attach("later"));
+  ASSERT_TRUE(prepared) << prepared.error().to_string();
+  auto other = open();
+  ASSERT_TRUE(testing::all_rows(*other, "CREATE TOPIC later.t (a INT)"));
+  auto refused = session_->execute(**prepared, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::already_exists);
+  rows("BEGIN");
+  rows(attach("held"));
+  EXPECT_FALSE(testing::all_rows(*other, "CREATE TOPIC held.t (a INT)"))
+      << "others find it before the COMMIT";
+  rows("ROLLBACK");
+  EXPECT_TRUE(testing::all_rows(*other, "CREATE TOPIC held.t (a INT)"));
+}
+
+TEST_F(AttachTest, OfTwoThatGiveANameAtOnceOneIsRefused) {
+  auto other = open();
+  for (int i = 0; i < 30; ++i) {
+    const std::string create = fmt::format("CREATE TOPIC n{}.t (a INT)", i);
+    bool made = false;
+    std::thread maker([&] { made = testing::all_rows(*other, create).has_value(); });
+    const bool attached = testing::all_rows(*session_, attach(fmt::format("n{}", i))).has_value();
+    maker.join();
+    EXPECT_FALSE(made && attached) << i;
+    if (made || attached) rows(fmt::format("SELECT * FROM n{}.t", i));
+    if (attached) rows(fmt::format("DETACH n{}", i));
+  }
+}
+
+TEST(SchemaNamesTest, AClaimKeepsTheOtherKindOut) {
+  using Use = SchemaNames::Use;
+  SchemaNames names;
+  auto first = names.claim("X", Use::schema);
+  auto second = names.claim("x", Use::schema);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(names.claim("x", Use::file).error().code(), Code::already_exists);
+  first->reset();
+  EXPECT_FALSE(names.claim("x", Use::file));
+  second->reset();
+  EXPECT_TRUE(names.claim("x", Use::file));
+  EXPECT_TRUE(names.claim("x", Use::schema)) << "that claim ended with its statement";
 }
 
 }  // namespace

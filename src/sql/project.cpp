@@ -155,6 +155,12 @@ Result<Project> open_project(Core& core, const std::string& directory) {
 Result<std::vector<ProjectChange>> commit_project(const std::shared_ptr<Core>& core,
                                                   const Project& project, bool allow_drop) {
   std::vector<ProjectChange> changes;
+  std::vector<SchemaNames::Claim> claims;
+  for (const Declared& declared : project.declared) {
+    auto claim = core->schema_names.claim(declared.name.schema, SchemaNames::Use::schema);
+    if (!claim) return declared.located(claim.error());
+    claims.push_back(std::move(*claim));
+  }
   std::optional<Writer> writer;
   auto body = [&](catalog::Transaction& transaction) -> Status {
     ProjectPlan plan = TRY(plan_project(core, *project.files, project.declared, transaction));

@@ -196,7 +196,7 @@ Status SessionImpl::prefer_temporary(Statement& statement) {
 }
 
 Error SessionImpl::fail(Error error) {
-  if (in_transaction()) failed_ = true;
+  fail_transaction();
   return error;
 }
 
@@ -268,6 +268,7 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
   auto parsed =
       parse_permitted(core_->deps.duck, *connection_, prepared.rewritten_.text, foreign.verb);
   if (!parsed) return relocate(parsed.error(), &prepared.rewritten_, 0);
+  prepared.attached_as_ = attached_name(**parsed);
   prepared.duck_ = TRY(duck::guarded([&] { return connection_->Prepare(std::move(*parsed)); }));
   if (prepared.duck_->HasError()) {
     return with_advice(foreign.verb,
@@ -368,6 +369,8 @@ Result<std::unique_ptr<Rows>> SessionImpl::control_transaction(const Transaction
 Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
     PreparedStatement& prepared, const std::vector<duckdb::Value>& parameters) {
   TRY(settle());
+  SchemaNames::Claim name;  // Until the name is there for all.
+  if (!prepared.attached_as_.empty()) name = TRY(claim_file_name(*core_, prepared.attached_as_));
   ++state_->generation;
   duckdb::vector<duckdb::Value> values(parameters.begin(), parameters.end());
   auto& search_path = *duckdb::ClientData::Get(*connection_->context).catalog_search_path;

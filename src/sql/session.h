@@ -28,6 +28,7 @@ class PreparedStatement final : public Prepared {
   Rewritten rewritten_;                                 ///< What DuckDB prepared.
   duckdb::unique_ptr<duckdb::PreparedStatement> duck_;  ///< Null for statements of ours.
   std::string command_;
+  std::string attached_as_;  ///< Of ATTACH: the file's name.
   std::vector<duck::NamedType> columns_;
   bool columns_known_ = true;
   std::vector<duckdb::LogicalType> parameters_;
@@ -47,6 +48,9 @@ class SessionImpl final : public Session {
       Prepared& prepared, const std::vector<duckdb::Value>& parameters) override;
   Result<std::unique_ptr<Rows>> query(std::string_view statement) override;
   TransactionState transaction_state() const override;
+  void fail_transaction() override {
+    if (in_transaction()) failed_ = true;
+  }
   void cancel() override;
 
  private:

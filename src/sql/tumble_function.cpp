@@ -34,12 +34,6 @@ void tumble_start(duckdb::DataChunk& arguments, duckdb::ExpressionState&, duckdb
       arguments.data[0], arguments.data[1], result, arguments.size(), window_start);
 }
 
-Error no_window(std::string message) {
-  return Error(Code::invalid_argument, "{}", message)
-      .because(Cause::datatype_mismatch)
-      .with_hint("tumble(t, ts, INTERVAL 1 MINUTE)");
-}
-
 /// Makes the arguments a timestamp and an interval, as DuckDB would, or says in the words of
 /// tumble(...) that they are none: the statement has no function of this name.
 duckdb::unique_ptr<duckdb::FunctionData> bind_tumble(
@@ -49,12 +43,16 @@ duckdb::unique_ptr<duckdb::FunctionData> bind_tumble(
                                         duckdb::LogicalType::INTERVAL};
   const char* const names[] = {"the time column of tumble is a TIMESTAMP, not {}",
                                "the size of tumble is an INTERVAL, not {}"};
+  const char* const hints[] = {"cast it: tumble(t, ts::TIMESTAMP, INTERVAL 1 MINUTE)",
+                               "tumble(t, ts, INTERVAL 1 MINUTE)"};
   for (size_t i = 0; i < 2; ++i) {
     const auto& type = arguments[i]->return_type;
     const bool open = arguments[i]->HasParameter();
     if (!open && duckdb::CastFunctionSet::ImplicitCastCost(context, type, wanted[i]) < 0) {
       const auto at = arguments[i]->GetQueryLocation();
-      Error error = no_window(fmt::format(fmt::runtime(names[i]), type.ToString()));
+      Error error = Error(Code::invalid_argument, fmt::runtime(names[i]), type.ToString())
+                        .because(Cause::datatype_mismatch)
+                        .with_hint(hints[i]);
       duck::throw_error(at.IsValid() ? std::move(error).at(at.GetIndex()) : std::move(error));
     }
     function.arguments[i] = wanted[i];

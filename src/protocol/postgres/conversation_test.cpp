@@ -56,9 +56,12 @@ class NoRows final : public sql::Rows {
   std::string command_;
 };
 
-class CountPrepared final : public sql::Prepared {
+/// Takes a number where it says $1.
+class FakePrepared final : public sql::Prepared {
  public:
-  explicit CountPrepared(std::string text) : text(std::move(text)) {}
+  explicit FakePrepared(std::string given) : text(std::move(given)) {
+    if (text.find("$1") == std::string::npos) parameters_.clear();
+  }
   const std::vector<duck::NamedType>& columns() const override { return columns_; }
   bool columns_known() const override { return true; }
   const std::vector<duckdb::LogicalType>& parameter_types() const override { return parameters_; }
@@ -69,15 +72,16 @@ class CountPrepared final : public sql::Prepared {
   std::vector<duckdb::LogicalType> parameters_ = {duckdb::LogicalType::BIGINT};
 };
 
-/// Knows `count N`, `insert`, `begin`, `rollback`, `hang` (until cancelled); the rest is an error
-/// at byte 2.
+/// Knows `count N`, `insert`, BEGIN, COMMIT, ROLLBACK, SET, `hang` (until cancelled); the rest is
+/// an error at byte 2.
 class FakeSession final : public sql::Session {
  public:
   Result<std::unique_ptr<sql::Prepared>> prepare(std::string_view text) override {
-    return std::make_unique<CountPrepared>(std::string(text));
+    return std::make_unique<FakePrepared>(std::string(text));
   }
   Result<std::unique_ptr<sql::Rows>> execute(
-      sql::Prepared&, const std::vector<duckdb::Value>& parameters) override {
+      sql::Prepared& prepared, const std::vector<duckdb::Value>& parameters) override {
+    if (parameters.empty()) return query(static_cast<FakePrepared&>(prepared).text);
     return count(parameters.at(0).GetValue<int64_t>());
   }
   Result<std::vector<duck::NamedType>> describe(sql::Prepared& prepared,
@@ -88,10 +92,17 @@ class FakeSession final : public sql::Session {
     if (text.starts_with("count ")) {
       return count(std::stoll(std::string(text.substr(6))));
     }
-    if (text == "insert") return std::make_unique<NoRows>("INSERT");
+    if (text == "insert") {
+      ++(state_ == sql::TransactionState::idle ? stored : held_);
+      return std::make_unique<NoRows>("INSERT");
+    }
     if (text == "BEGIN") state_ = sql::TransactionState::open;
-    if (text == "ROLLBACK") state_ = sql::TransactionState::idle;
-    if (text == "BEGIN" || text == "ROLLBACK") return std::make_unique<NoRows>(std::string(text));
+    if (text == "COMMIT" || text == "ROLLBACK") return end(text == "COMMIT");
+    if (text.starts_with("SET ") && text.find("nope") == std::string_view::npos) {
+      settings.emplace_back(text);
+      return std::make_unique<NoRows>("SET");
+    }
+    if (text == "BEGIN") return std::make_unique<NoRows>("BEGIN");
     if (text == "hang") {
       while (!cancelled) std::this_thread::yield();
       return fail(Error(Code::cancelled, "canceling statement due to user request"));
@@ -99,13 +110,25 @@ class FakeSession final : public sql::Session {
     return fail(Error(Code::invalid_argument, "no such word").with_hint("think").at(2));
   }
   sql::TransactionState transaction_state() const override { return state_; }
+  void fail_transaction() override {
+    if (state_ == sql::TransactionState::open) state_ = sql::TransactionState::failed;
+  }
   void cancel() override { cancelled = true; }
   std::atomic<bool> cancelled = false;
+  int stored = 0;  ///< Inserts that are committed.
+  std::vector<std::string> settings;
 
  private:
   Error fail(Error error) {
-    if (state_ == sql::TransactionState::open) state_ = sql::TransactionState::failed;
+    fail_transaction();
     return error;
+  }
+  std::unique_ptr<sql::Rows> end(bool commit) {
+    const bool kept = commit && state_ != sql::TransactionState::failed;
+    stored += kept ? std::exchange(held_, 0) : 0;
+    held_ = 0;
+    state_ = sql::TransactionState::idle;
+    return std::make_unique<NoRows>(kept ? "COMMIT" : "ROLLBACK");
   }
   std::unique_ptr<sql::Rows> count(int64_t to) {
     cancelled = false;
@@ -115,6 +138,7 @@ class FakeSession final : public sql::Session {
     });
   }
   sql::TransactionState state_ = sql::TransactionState::idle;
+  int held_ = 0;
 };
 
 class ConversationTest : public testing::Test {
@@ -126,16 +150,28 @@ class ConversationTest : public testing::Test {
     return bytes + body;
   }
   std::string startup() { return message(0, "\0\x03\0\0user\0u\0\0"s); }
+  std::string startup(const std::string& name, const std::string& value) {
+    return message(0, "\0\x03\0\0user\0u\0"s + name + '\0' + value + "\0\0"s);
+  }
+  std::string query(const std::string& sql) { return message('Q', sql + '\0'); }
+  std::string parse(const std::string& name, const std::string& sql) {
+    return message('P', name + '\0' + sql + "\0\0\0"s);
+  }
+  /// One statement by Parse, Bind, Execute, under no name.
+  std::string extended(const std::string& sql) {
+    return parse("", sql) + message('B', "\0\0\0\0\0\0\0\0"s) + message('E', "\0\0\0\0\0"s);
+  }
   /// Sends and runs until more input is wanted; returns the message types and texts that matter.
-  std::string talk(const std::string& bytes) {
-    conversation_.receive(as_bytes(bytes));
-    std::string output;
+  std::string talk(const std::string& bytes) { return talk(conversation_, bytes); }
+  std::string talk(Conversation& conversation, const std::string& bytes) {
+    conversation.receive(as_bytes(bytes));
+    last_output_.clear();
     while (true) {
-      step_ = conversation_.run();
-      std::string part = conversation_.take_output();
+      step_ = conversation.run();
+      std::string part = conversation.take_output();
       longest_ = std::max(longest_, part.size());
-      output += part;
-      if (step_ != Conversation::Step::write) return summary(output);
+      last_output_ += part;
+      if (step_ != Conversation::Step::write) return summary(last_output_);
       ++pauses_;
     }
   }
@@ -174,18 +210,23 @@ class ConversationTest : public testing::Test {
 
   FakeSession* session_ = nullptr;
   CancelRequest other_;
-  Conversation conversation_{
-      {.output_bytes = 4096,
-       .statement_timeout_ms = kTimeoutMs,
-       .server_version = "15.0",
-       .process = 1,
-       .secret = 2},
-      {.open_session = [this](const std::string&) -> Result<std::unique_ptr<sql::Session>> {
-         auto session = std::make_unique<FakeSession>();
-         session_ = session.get();
-         return session;
-       },
-       .cancel_other = [this](const CancelRequest& request) { other_ = request; }}};
+  std::string last_output_;
+  Conversation begin() {
+    return Conversation(
+        {.output_bytes = 4096,
+         .memory_bytes_max = 8u << 20,
+         .statement_timeout_ms = kTimeoutMs,
+         .server_version = "15.0",
+         .process = 1,
+         .secret = 2},
+        {.open_session = [this](const std::string&) -> Result<std::unique_ptr<sql::Session>> {
+           auto session = std::make_unique<FakeSession>();
+           session_ = session.get();
+           return session;
+         },
+         .cancel_other = [this](const CancelRequest& request) { other_ = request; }});
+  }
+  Conversation conversation_ = begin();
   Conversation::Step step_ = Conversation::Step::read;
   size_t pauses_ = 0;
   size_t longest_ = 0;
@@ -235,6 +276,148 @@ TEST_F(ConversationTest, after_an_error_everything_is_skipped_to_sync) {
                  message('P', "\0count $1\0\0\0"s)),
             "E/26000");
   EXPECT_EQ(talk(message('S', "") + message('Q', "insert"s + '\0')), "ZI C(INSERT 0 5) ZI");
+}
+
+/// What the door refuses by itself: the messages, the error that answers them.
+struct Refusal {
+  std::string messages;
+  std::string error;
+};
+
+TEST_F(ConversationTest, EveryRefusalOfTheDoorFailsTheTransaction) {
+  const std::string sync = message('S', "");
+  const std::string there = parse("there", "count $1") + sync;
+  auto bind = [&](const std::string& portal, const std::string& rest) {
+    return message('B', portal + "\0there\0"s + rest) + sync;
+  };
+  const std::string five = "\0\0\0\x01\0\0\0\x01\x35\0\0"s;
+  std::string statements;
+  std::string portals;
+  for (int i = 0; i < 1'001; ++i) {
+    statements += parse("s" + std::to_string(i), "count $1");
+    portals += message('B', "p" + std::to_string(i) + "\0there\0"s + five);
+  }
+  const Refusal refusals[] = {
+      {parse("there", "count $1") + sync, "E/42P05"},
+      {parse("two", "insert; insert") + sync, "E/42601/9"},
+      {parse("", "insert \xff") + sync, "E/42000"},
+      {parse("", "COPY t FROM STDIN") + sync, "E/0A000"},
+      {parse("", "SET TimeZone = 'Africa/Nairobi'") + sync, "E/0A000"},
+      {parse("", "count $1" + std::string(2u << 20, ' ')) + sync, "E/53200"},
+      {bind("", "\0\0\0\0\0\0"s), "E/42P02"},
+      {bind("", "\0\0\0\x01\0\0\0\x01x\0\0"s), "E/22P02"},
+      {bind("", "\0\x01\0\x01\0\x01\0\0\0\x03xxx\0\0"s), "E/22P02"},
+      {message('B', "\0nowhere\0\0\0\0\0\0\0"s) + sync, "E/26000"},
+      {message('D', "Snowhere\0"s) + sync, "E/26000"},
+      {message('D', "Pnowhere\0"s) + sync, "E/34000"},
+      {message('E', "nowhere\0\0\0\0\0"s) + sync, "E/34000"},
+      {message('B', "twice\0there\0"s + five) + bind("twice", five), "E/42P03"},
+      {statements + sync, "E/53000"},
+      {portals + sync, "E/53000"},
+      {message('F', "") + sync, "E/0A000"},
+      {query("COPY t FROM STDIN"), "E/0A000"},
+      {query("SET client_encoding = 'latin1'"), "E/0A000"},
+      {query("SET TRANSACTION READ ONLY"), "E/0A000"},
+      {query("insert; SET server_version = '9'; insert"), "E/42501"},
+      {query("\xff"), "E/42000"},
+  };
+  for (const auto& [messages, error] : refusals) {
+    SCOPED_TRACE(error + " of " + messages.substr(0, 60));
+    for (bool in_transaction : {false, true}) {
+      Conversation conversation = begin();
+      talk(conversation, startup());
+      talk(conversation, there);
+      if (in_transaction) talk(conversation, query("BEGIN"));
+      talk(conversation, query("insert"));
+      std::string refused = talk(conversation, messages);
+      const std::string end = in_transaction ? " ZE" : " ZI";
+      EXPECT_TRUE(refused.ends_with(error + end)) << refused;
+      if (!in_transaction) continue;
+      EXPECT_EQ(talk(conversation, query("insert")), "E/25P02 ZE");
+      EXPECT_EQ(talk(conversation, query("COMMIT")), "C(ROLLBACK) ZI");
+      EXPECT_EQ(session_->stored, 0);
+      EXPECT_EQ(talk(conversation, query("insert")), "C(INSERT 0 5) ZI");
+    }
+  }
+}
+
+TEST_F(ConversationTest, OfAPipelineWithARefusalNothingIsCommitted) {
+  talk(startup());
+  const std::string refused = message('B', "\0nowhere\0\0\0\0\0\0\0"s);
+  EXPECT_EQ(talk(extended("BEGIN") + extended("insert") + refused + extended("insert") +
+                 extended("COMMIT") + message('S', "")),
+            "1 2 C(BEGIN) 1 2 C(INSERT 0 5) E/26000 ZE");
+  EXPECT_EQ(talk(extended("insert") + message('S', "")), "E/25P02 ZE");
+  EXPECT_EQ(talk(extended("COMMIT") + message('S', "")), "1 2 C(ROLLBACK) ZI");
+  EXPECT_EQ(session_->stored, 0);
+  EXPECT_EQ(talk(extended("BEGIN") + extended("insert") + extended("COMMIT") + message('S', "")),
+            "1 2 C(BEGIN) 1 2 C(INSERT 0 5) 1 2 C(COMMIT) ZI");
+  EXPECT_EQ(session_->stored, 1);
+}
+
+TEST_F(ConversationTest, SavepointsAreForTransactions) {
+  talk(startup());
+  for (const char* statement : {"SAVEPOINT a", "RELEASE a", "RELEASE SAVEPOINT a"}) {
+    EXPECT_EQ(talk(query(statement)), "E/25P01 ZI");
+    EXPECT_EQ(talk(extended(statement) + message('S', "")), "1 2 E/25P01 ZI");
+  }
+  EXPECT_EQ(talk(query("BEGIN; SAVEPOINT a; RELEASE a")), "C(BEGIN) C(SAVEPOINT) C(RELEASE) ZT");
+  EXPECT_EQ(talk(extended("SAVEPOINT b") + extended("RELEASE SAVEPOINT b") + message('S', "")),
+            "1 2 C(SAVEPOINT) 1 2 C(RELEASE) ZT");
+  EXPECT_EQ(talk(query("SAVEPOINT c; COMMIT; BEGIN; RELEASE c")),
+            "C(SAVEPOINT) C(COMMIT) C(BEGIN) E/3B001 ZE");
+  EXPECT_EQ(talk(query("COMMIT; BEGIN")), "C(ROLLBACK) C(BEGIN) ZT");
+  EXPECT_EQ(talk(extended("RELEASE c") + message('S', "")), "1 2 E/3B001 ZE");
+}
+
+TEST_F(ConversationTest, ParsingACommitEndsNothing) {
+  talk(startup());
+  const std::string sync = message('S', "");
+  const std::string execute = message('B', "\0early\0\0\0\0\0\0\0"s) + message('E', "\0\0\0\0\0"s);
+  talk(parse("early", "COMMIT") + sync);
+  EXPECT_TRUE(talk(query("BEGIN; insert; SAVEPOINT s; ROLLBACK TO s")).ends_with("ZE"));
+  EXPECT_EQ(talk(parse("late", "COMMIT") + sync), "1 ZE") << "only prepared";
+  EXPECT_EQ(talk(execute + sync), "2 E/0A000 ZI");
+  EXPECT_EQ(session_->stored, 0);
+  EXPECT_TRUE(talk(query("BEGIN; insert")).ends_with("ZT"));
+  EXPECT_EQ(talk(extended("ROLLBACK TO s") + sync), "1 2 E/42000/3 ZE");
+  EXPECT_EQ(talk(parse("later", "COMMIT") + sync), "1 ZE");
+  EXPECT_EQ(talk(execute + sync), "2 E/0A000 ZI");
+}
+
+TEST_F(ConversationTest, StartOptionsAreSetAsSetWould) {
+  std::string greeting = talk(startup(
+      "options", "-c search_path=it\\'s\\  --application-name=me -c statement_timeout=5 -cx=y"));
+  EXPECT_TRUE(greeting.starts_with("R S S") && greeting.ends_with("K ZI")) << greeting;
+  EXPECT_EQ(session_->settings,
+            (std::vector<std::string>{"SET search_path = 'it''s '", "SET x = 'y'"}));
+  EXPECT_NE(last_output_.find("application_name\0me"s), std::string::npos);
+}
+
+TEST_F(ConversationTest, ASearchPathOfItsOwnIsSetToo) {
+  EXPECT_TRUE(talk(startup("search_path", "ziwa")).ends_with("ZI"));
+  EXPECT_EQ(session_->settings, std::vector<std::string>{"SET search_path = 'ziwa'"});
+}
+
+TEST_F(ConversationTest, StartOptionsThatSetRefusesEndTheConnection) {
+  const std::pair<const char*, const char*> refused[] = {
+      {"-c default_transaction_read_only=on", "E/0A000"},
+      {"-c client_encoding=latin1", "E/0A000"},
+      {"-c a=b --DateStyle=German", "E/0A000"},
+      {"-c TimeZone=Africa/Nairobi", "E/0A000"},
+      {"--server-version=9", "E/42501"},
+      {"-c nope=1", "E/42000"},
+      {"-c", "E/42601"},
+      {"-d 5", "E/42601"},
+  };
+  for (const auto& [options, error] : refused) {
+    Conversation conversation = begin();
+    std::string answer = talk(conversation, startup("options", options));
+    EXPECT_EQ(step_, Conversation::Step::close) << options;
+    EXPECT_TRUE(answer.starts_with(error)) << options << ": " << answer;
+    EXPECT_NE(last_output_.find("SFATAL\0"s), std::string::npos) << options;
+    EXPECT_EQ(answer.find('Z'), std::string::npos) << options;
+  }
 }
 
 TEST_F(ConversationTest, a_failed_transaction_takes_only_its_end) {
