@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import os
 import subprocess
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 
-def psql(server, *arguments: str, sql: str | None = None) -> subprocess.CompletedProcess:
+def psql(server, *arguments: str, sql: str | None = None, env: dict | None = None) -> subprocess.CompletedProcess:
     command = [
         "psql",
         "-X",
@@ -27,7 +28,7 @@ def psql(server, *arguments: str, sql: str | None = None) -> subprocess.Complete
         "db",
         *arguments,
     ]
-    return subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60, env=env)
 
 
 # -- psql
@@ -382,3 +383,147 @@ def test_a_nested_block_that_is_undone_never_looks_committed(shared_server):
         with connection.transaction():
             connection.execute("INSERT INTO nested VALUES (2)")
         assert connection.execute("SELECT a FROM nested").fetchall() == [(2,)]
+
+
+# -- every error fails its transaction
+
+
+REFUSALS = [
+    ("INSERT INTO {} VALUES (%s)", ("xx",), "22P02"),
+    ("INSERT INTO {} VALUES ('xx')", None, "22P02"),
+    ("SET TIME ZONE 'Africa/Nairobi'", None, "0A000"),
+    ("SET client_encoding = 'latin1'", None, "0A000"),
+    ("SET TRANSACTION READ ONLY", None, "0A000"),
+    ("COPY {} FROM STDIN", None, "0A000"),
+    ("RELEASE nowhere", None, "3B001"),
+    ("SELECT * FROM nowhere", None, "42P01"),
+]
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+@pytest.mark.parametrize("statement,parameters,sqlstate", REFUSALS, ids=[text for text, _, _ in REFUSALS])
+def test_any_error_fails_the_transaction(shared_server, statement, parameters, sqlstate, prepare):
+    table = f"refused_{uuid.uuid4().hex}"
+    shared_server.sql(f"CREATE TABLE {table} (a INT)")
+    with shared_server.connect(autocommit=False) as connection:
+        connection.execute(f"INSERT INTO {table} VALUES (%s)", (1,))
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(statement.format(table), parameters, prepare=prepare)
+        assert caught.value.sqlstate == sqlstate
+        assert connection.info.transaction_status.name == "INERROR"
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            connection.execute(f"INSERT INTO {table} VALUES (2)")
+        assert connection.execute("COMMIT").statusmessage == "ROLLBACK"
+        assert connection.info.transaction_status.name == "IDLE"
+    assert shared_server.sql(f"SELECT * FROM {table}") == []
+
+
+def test_errors_below_the_driver_fail_the_transaction_too(shared_server):
+    shared_server.sql("CREATE TABLE below (a INT)")
+    insert = b"INSERT INTO below VALUES ($1)"
+    with shared_server.connect(autocommit=True) as connection:
+        raw = connection.pgconn
+        refusals = [
+            lambda: raw.exec_params(insert, [b"1", b"2"]),
+            lambda: raw.exec_params(insert, [b"\x00"], param_formats=[1]),
+            lambda: raw.exec_prepared(b"nowhere", []),
+            lambda: raw.describe_prepared(b"nowhere"),
+            lambda: raw.describe_portal(b"nowhere"),
+            lambda: raw.prepare(b"two", b"SELECT 1; SELECT 2"),
+            lambda: raw.exec_(b"SELECT '\xff'"),
+            lambda: raw.exec_(b"COPY below FROM STDIN"),
+        ]
+        for number, refusal in enumerate(refusals):
+            raw.exec_(b"BEGIN")
+            assert raw.exec_(b"INSERT INTO below VALUES (1)").command_status == b"INSERT 0 1"
+            assert refusal().error_message, number
+            assert raw.transaction_status == psycopg.pq.TransactionStatus.INERROR, number
+            assert raw.exec_(b"COMMIT").command_status == b"ROLLBACK", number
+        assert connection.execute("SELECT * FROM below").fetchall() == []
+
+
+def test_a_pipeline_with_an_error_commits_nothing(shared_server):
+    shared_server.sql("CREATE TABLE piped (a INT)")
+    with shared_server.connect(autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+            with connection.pipeline() as pipeline:
+                connection.execute("BEGIN")
+                connection.execute("INSERT INTO piped VALUES (2)")
+                connection.execute("INSERT INTO piped VALUES (%s)", ("xx",))
+                connection.execute("INSERT INTO piped VALUES (3)")
+                pipeline.sync()
+        assert connection.info.transaction_status.name == "INERROR"
+        assert connection.execute("COMMIT").statusmessage == "ROLLBACK"
+        with connection.pipeline():
+            connection.execute("BEGIN")
+            connection.execute("INSERT INTO piped VALUES (4)")
+            connection.execute("COMMIT")
+    assert shared_server.sql("SELECT * FROM piped") == [(4,)]
+
+
+def test_a_prepared_commit_after_an_undone_block_is_an_error(shared_server):
+    shared_server.sql("CREATE TABLE prepared_commit (a INT)")
+    with shared_server.connect(autocommit=True) as connection:
+        raw = connection.pgconn
+        raw.prepare(b"early", b"COMMIT")
+        for statement in (b"BEGIN", b"INSERT INTO prepared_commit VALUES (1)", b"SAVEPOINT a", b"ROLLBACK TO a"):
+            raw.exec_(statement)
+        assert not raw.prepare(b"late", b"COMMIT").error_message
+        assert raw.transaction_status == psycopg.pq.TransactionStatus.INERROR
+        assert b"undone as a whole" in raw.exec_prepared(b"early", []).error_message
+        assert raw.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert shared_server.sql("SELECT * FROM prepared_commit") == []
+
+
+def test_savepoints_belong_to_a_transaction(shared_server):
+    shared_server.sql("CREATE TOPIC read_only_topic (a INT)")
+    with shared_server.connect(autocommit=True) as connection:
+        for statement in ("SAVEPOINT a", "RELEASE a"):
+            with pytest.raises(psycopg.errors.NoActiveSqlTransaction):
+                connection.execute(statement)
+        connection.execute("BEGIN")
+        connection.execute("SAVEPOINT a")
+        connection.execute("RELEASE SAVEPOINT a")
+        with pytest.raises(psycopg.errors.InvalidSavepointSpecification):
+            connection.execute("RELEASE a")
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN READ ONLY")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("INSERT INTO read_only_topic VALUES (1)")
+        connection.execute("ROLLBACK")
+
+
+# -- options of the start-up
+
+
+def test_start_options_are_set_as_set_would(shared_server):
+    def show(options, name):
+        with shared_server.connect(options=options) as connection:
+            return connection.execute(f"SHOW {name}").fetchone()[0]
+
+    assert show("-c application_name=some\\ app", "application_name") == "some app"
+    assert show("--search-path=ziwa -c statement_timeout=5s", "search_path") == "ziwa"
+    assert show("-c statement_timeout=5s -cstatement_timeout=7s", "statement_timeout") == "7s"
+    with shared_server.connect(options="-c search_path=ziwa") as connection:
+        assert connection.execute("SELECT count(*) FROM settings").fetchone()[0] > 0
+    environment = dict(os.environ, PGOPTIONS="-c statement_timeout=9s")
+    done = psql(shared_server, "-At", "-c", "SHOW statement_timeout", env=environment)
+    assert (done.stdout, done.stderr) == ("9s\n", "")
+
+
+@pytest.mark.parametrize("options,reason", [
+    ("-c default_transaction_read_only=on", "read-only"),
+    ("-c default_transaction_read_only=t", "read-only"),
+    ("-c client_encoding=latin1", "UTF8"),
+    ("-c DateStyle=German", "ISO"),
+    ("-c TimeZone=Africa/Nairobi", "UTC"),
+    ("-c search_path=nowhere.at.all", "start-up options"),
+    ("-c threads=1", "administrator"),
+    ("-c nowhere=1", "administrator"),
+    ("-d 5", "-d"),
+])
+def test_start_options_that_set_refuses_end_the_connection(shared_server, options, reason):
+    with pytest.raises(psycopg.OperationalError, match=f"FATAL.*{reason}"):
+        shared_server.connect(options=options)
+    done = psql(shared_server, "-At", "-c", "SELECT 1", env=dict(os.environ, PGOPTIONS=options))
+    assert done.returncode == 2 and "FATAL" in done.stderr and reason in done.stderr

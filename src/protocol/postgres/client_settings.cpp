@@ -135,8 +135,11 @@ Status check_value(const std::string& name, const std::string& value) {
   constexpr std::array<std::string_view, 6> kUtc = {"utc",     "gmt",   "etc/utc",
                                                     "default", "local", "zulu"};
   if (name == "timezone" && std::ranges::find(kUtc, low) == kUtc.end()) return refused("UTC");
-  const bool on = low == "on" || low == "true" || low == "1" || low == "yes";
-  if (on && name.ends_with("transaction_read_only")) return no_read_only_sessions();
+  constexpr std::array<std::string_view, 4> kOff = {"off", "false", "no", "0"};
+  const bool off = std::ranges::any_of(kOff, [&](std::string_view word) {
+    return !low.empty() && word.starts_with(low) && low != "o";  // As Postgres reads a boolean.
+  });
+  if (!off && name.ends_with("transaction_read_only")) return no_read_only_sessions();
   return {};
 }
 
@@ -206,6 +209,13 @@ std::vector<std::pair<std::string, std::string>> ClientSettings::reported() cons
   return list;
 }
 
+Result<std::optional<DoorAnswer>> ClientSettings::set_known(const std::string& name,
+                                                            std::string value) {
+  using Answer = std::optional<DoorAnswer>;
+  if (find_known(name) == nullptr) return Answer();
+  return Answer(TRY(set(name, std::move(value))));
+}
+
 Result<DoorAnswer> ClientSettings::set(const std::string& name, std::string value) {
   const Known* known = find_known(name);
   if (known->read_only) {
@@ -233,10 +243,6 @@ Result<std::optional<DoorAnswer>> ClientSettings::answer(std::string_view statem
     reset_all();
     return Answer(DoorAnswer{.command = "DISCARD ALL", .reported = reported()});
   }
-  // Set and released, a savepoint changes nothing; going back to one is the session's to refuse.
-  if (verb == "savepoint" && words.size() == 2) return Answer(DoorAnswer{.command = "SAVEPOINT"});
-  bool released = words.size() == 2 || (words.size() == 3 && words[1] == "savepoint");
-  if (verb == "release" && released) return Answer(DoorAnswer{.command = "RELEASE"});
   if (verb != "set" && verb != "show" && verb != "reset") return Answer();
 
   if (verb == "set" && (words[1] == "session" || words[1] == "local") && words.size() > 2) {

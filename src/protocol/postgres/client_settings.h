@@ -29,10 +29,13 @@ class ClientSettings {
   /// Applies a parameter of the start-up packet; unknown names are ignored, as they may be
   /// anybody's.
   Status start(std::string_view name, std::string_view value);
+  /// Applies `name` (in lower case) as SET does, if it is a setting of ours; else nothing: it is
+  /// the database's. Errors: as of answer().
+  Result<std::optional<DoorAnswer>> set_known(const std::string& name, std::string value);
   /// Settings that ParameterStatus reports at the start.
   std::vector<std::pair<std::string, std::string>> reported() const;
-  /// The answer, if `statement` is a SET, SHOW, RESET or DISCARD of a setting of ours, or a
-  /// savepoint; nullopt when it is the database's. Errors: invalid_argument, unsupported.
+  /// The answer, if `statement` is a SET, SHOW, RESET or DISCARD of a setting of ours; nullopt when
+  /// it is the database's. Errors: invalid_argument, unsupported.
   Result<std::optional<DoorAnswer>> answer(std::string_view statement);
   /// The statement as the database knows it: BEGIN and START TRANSACTION lose their isolation level
   /// and access mode, END becomes COMMIT, ABORT becomes ROLLBACK, and SHOW search_path asks for the

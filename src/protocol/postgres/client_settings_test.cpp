@@ -12,14 +12,6 @@ DoorAnswer must(ClientSettings& settings, std::string_view statement) {
   return answer && *answer ? **answer : DoorAnswer{};
 }
 
-TEST(ClientSettingsTest, SavepointsAreSetAndReleased) {
-  ClientSettings settings("15.0");
-  EXPECT_EQ((*settings.answer("SAVEPOINT \"_pg3_1\""))->command, "SAVEPOINT");
-  EXPECT_EQ((*settings.answer("RELEASE SAVEPOINT s"))->command, "RELEASE");
-  EXPECT_EQ((*settings.answer("RELEASE s"))->command, "RELEASE");
-  EXPECT_FALSE(*settings.answer("ROLLBACK TO SAVEPOINT s"));
-}
-
 TEST(ClientSettings, what_drivers_send_at_the_start) {
   ClientSettings settings("15.0 (Ziwa test)");
   EXPECT_EQ(must(settings, "SET extra_float_digits = 3").command, "SET");
@@ -48,6 +40,7 @@ TEST(ClientSettings, what_would_change_answers_is_refused) {
   EXPECT_EQ(settings.answer("SET server_version = '9'").error().code(), Code::permission);
   for (const char* read_only :
        {"SET default_transaction_read_only = on", "SET transaction_read_only TO 'true'",
+        "SET default_transaction_read_only = t", "SET default_transaction_read_only TO yes",
         "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY",
         "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"})
     EXPECT_EQ(settings.answer(read_only).error().code(), Code::unsupported) << read_only;

@@ -2,10 +2,12 @@
 
 #include "base/log.h"
 #include "base/overloaded.h"
+#include "base/text.h"
 #include "duck/instance.h"
 #include "protocol/postgres/catalog_words.h"
 #include "protocol/postgres/described_rows.h"
 #include "protocol/postgres/sqlstate.h"
+#include "protocol/postgres/start_options.h"
 
 #include <algorithm>
 
@@ -145,8 +147,8 @@ auto Conversation::running(Call&& call) {
     if (!active_) begin_time(since);  // Rows belong to the statement that they come from.
     cancel_wanted_ = std::exchange(cancel_pending_, false) || cancel_wanted_;
     const bool late = time_is_up();
-    // Within a transaction only the session can fail it, and a COMMIT must not keep the rest: a
-    // statement begins, to be stopped by check_time(), and one that has rows left is stopped here.
+    // Within a transaction the session stops its statement itself: one begins, to be stopped by
+    // check_time(), so that a ROLLBACK may be over before; one that has rows left is stopped here.
     if (session_->transaction_state() == sql::TransactionState::idle) {
       if (cancel_wanted_) return Outcome(Error(Code::cancelled, "the statement was cancelled"));
       if (late) return Outcome(too_late());
@@ -274,6 +276,7 @@ std::optional<Conversation::Step> Conversation::step() {
     next_simple();
     return std::nullopt;
   }
+  if (!in_startup_ && !greeted_) return greet();
   auto frame = reader_.next();
   if (!frame) return fatal(frame.error(), kProtocolViolation);
   if (!*frame) {
@@ -319,13 +322,27 @@ std::string Conversation::user_of(const Startup& startup) {
   return "ziwa";
 }
 
-std::optional<Conversation::Step> Conversation::on_start(const Startup& startup) {
+Status Conversation::start_settings(const Startup& startup) {
+  for (const auto& [name, value] : startup.parameters) {
+    if (name != "options") continue;
+    for (auto& [setting, given] : TRY(parse_start_options(value))) {
+      auto known = settings_.set_known(setting, given);
+      if (!known) return std::move(known.error()).context("start-up options");
+      if (!*known) session_settings_.emplace_back(std::move(setting), std::move(given));
+    }
+  }
   for (const auto& [name, value] : startup.parameters) {
     if (name == "replication" && value != "false" && value != "off" && value != "0") {
-      return fatal(Error(Code::unsupported, "replication connections are not supported"));
+      return Error(Code::unsupported, "replication connections are not supported");
     }
-    if (auto applied = settings_.start(name, value); !applied) return fatal(applied.error());
+    if (name == "search_path") session_settings_.emplace_back(name, value);
+    TRY(settings_.start(name, value));
   }
+  return {};
+}
+
+std::optional<Conversation::Step> Conversation::on_start(const Startup& startup) {
+  if (auto applied = start_settings(startup); !applied) return fatal(applied.error());
   std::string user = user_of(startup);
   auto session = environment_.open_session(user);
   if (!session) {
@@ -338,11 +355,26 @@ std::optional<Conversation::Step> Conversation::on_start(const Startup& startup)
   }
   in_startup_ = false;
   reader_.end_startup();
+  if (session_settings_.empty()) greet();
+  return Step::write;  // What follows is SQL, which may wait.
+}
+
+std::optional<Conversation::Step> Conversation::greet() {
+  for (const auto& [name, value] : session_settings_) {
+    auto set = running([&]() -> Status {
+      auto rows = TRY(session_->query(fmt::format("SET {} = {}", name, quote_text(value))));
+      while (TRY(rows->next()) != nullptr) continue;
+      return {};
+    });
+    if (!set) return fatal(std::move(set.error()).context("start-up options"));
+  }
+  session_settings_.clear();
+  greeted_ = true;
   out_.authentication_ok();
   for (const auto& [name, value] : settings_.reported()) out_.parameter_status(name, value);
   out_.backend_key_data(options_.process, options_.secret);
   out_.ready_for_query('I');
-  return Step::write;  // What follows is SQL, which may wait.
+  return std::nullopt;
 }
 
 std::optional<Conversation::Step> Conversation::on_message(const Frame& frame) {
@@ -409,7 +441,7 @@ void Conversation::next_simple() {
 }
 
 Status Conversation::run_simple(const sql::StatementText& statement) {
-  TRY(check_transaction(statement.text));
+  TRY(check_run(statement.text));
   TRY(refuse_copy(statement.text));
   if (auto door = TRY(door_answer(statement.text))) {
     if (door->column) {
@@ -500,6 +532,8 @@ Status Conversation::refuse(std::string_view sqlstate, std::string message) {
 }
 
 void Conversation::fail(Report report) {
+  // The session knows of its own errors only, and COMMIT must not keep what came before this one.
+  session_->fail_transaction();
   out_.report(report);
   active_ = nullptr;
   simple_execution_.reset();
@@ -531,9 +565,10 @@ Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::stri
   TRY(refuse_copy(statement->text));
   auto head = first_words(statement->text, 1);
   bool maybe_door = !head.empty() && (head[0] == "set" || head[0] == "show" || head[0] == "reset" ||
-                                      head[0] == "savepoint" || head[0] == "release" ||
                                       head[0] == "discard" || head[0] == "deallocate");
-  if (maybe_door) {
+  if (auto command = Savepoints::command_of(statement->text)) {
+    statement->door = DoorAnswer{.command = *command};
+  } else if (maybe_door) {
     ClientSettings before =
         settings_;  // The shape is asked for now, the effect comes with Execute.
     if (head[0] != "deallocate") statement->door = TRY(settings_.answer(statement->text));
@@ -711,13 +746,13 @@ Status Conversation::on_execute(const Execute& execute) {
     return {};
   }
   if (statement.door) {
-    TRY(check_transaction(statement.text));
+    TRY(check_run(statement.text));
     auto door = TRY(door_answer(statement.text));
     answer_door(door ? *door : *statement.door);
     return {};
   }
   if (!portal.execution) {
-    TRY(check_transaction(statement.text));
+    TRY(check_run(statement.text));
     portal.execution = std::make_unique<Execution>();
     auto begun = begin_execution(portal);
     if (!begun) {
@@ -796,6 +831,10 @@ Result<std::optional<DoorAnswer>> Conversation::door_answer(std::string_view tex
     statements_.erase(found);
     return std::optional(DoorAnswer{.command = "DEALLOCATE"});
   }
+  if (auto command = Savepoints::command_of(text)) {
+    TRY(savepoints_.apply(text, session_->transaction_state() != sql::TransactionState::idle));
+    return std::optional(DoorAnswer{.command = *command});
+  }
   return settings_.answer(text);
 }
 
@@ -817,13 +856,20 @@ Status Conversation::check_transaction(std::string_view text) {
   } else if (session_->transaction_state() != sql::TransactionState::failed) {
     undone_in_part_ = false;
   }
+  if (session_->transaction_state() == sql::TransactionState::idle) savepoints_.clear();
   if (session_->transaction_state() != sql::TransactionState::failed) return {};
   std::string simple = ClientSettings::simplify(text);
-  if (simple == "COMMIT" && undone_in_part_) return refuse_commit();
   if (simple == "ROLLBACK" || simple == "COMMIT") return {};
   return Error(Code::conflict,
                "current transaction is aborted, commands are ignored until ROLLBACK")
       .because(Cause::in_failed_transaction);
+}
+
+Status Conversation::check_run(std::string_view text) {
+  TRY(check_transaction(text));
+  const bool failed = session_->transaction_state() == sql::TransactionState::failed;
+  const bool commits = failed && ClientSettings::simplify(text) == "COMMIT";
+  return commits && undone_in_part_ ? refuse_commit() : Status();
 }
 
 /// A driver whose nested block was undone takes the answer ROLLBACK for success, and the rest of

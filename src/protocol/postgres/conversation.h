@@ -4,6 +4,7 @@
 #include "protocol/listen/byte_budget.h"
 #include "protocol/postgres/client_settings.h"
 #include "protocol/postgres/messages.h"
+#include "protocol/postgres/savepoints.h"
 #include "protocol/postgres/types.h"
 #include "sql/database.h"
 
@@ -59,8 +60,8 @@ class Conversation {
   void queued();
   Step run();
   std::string take_output() { return out_.take(); }
-  /// The start-up is over, which run() does by itself and without SQL: the client may now be as
-  /// slow as it likes.
+  /// The start-up packet was taken, which run() does without SQL: what follows may wait for SQL,
+  /// and the client may be as slow as it likes.
   bool started() const { return session_ != nullptr; }
   /// Stops the running statement, if there is one.
   void cancel();
@@ -88,6 +89,9 @@ class Conversation {
   std::optional<Step> on_startup(ByteView body);
   std::optional<Step> on_start(const Startup& startup);
   static std::string user_of(const Startup& startup);
+  /// Applies the settings of the start-up packet; those of the database wait for its session.
+  Status start_settings(const Startup& startup);
+  std::optional<Step> greet();
   std::optional<Step> on_message(const Frame& frame);
   void on_query(const Query& query);
   Status on_parse(const Parse& parse);
@@ -104,6 +108,7 @@ class Conversation {
   void pump();
   void finish_active();
   void fail(const Error& error);
+  /// The one way by which an error reaches a client that stays connected: it fails the transaction.
   void fail(Report report);
   /// fail() with a SQLSTATE of the protocol itself; succeeds, so that callers can return it.
   Status refuse(std::string_view sqlstate, std::string message);
@@ -119,7 +124,10 @@ class Conversation {
   void describe_columns(const Statement& statement, const Told& told,
                         const std::vector<int16_t>& formats);
   void answer_door(const DoorAnswer& answer);
+  /// May `text` be parsed in this state of the transaction?
   Status check_transaction(std::string_view text);
+  /// And may it run? Ends the transaction when a COMMIT may not.
+  Status check_run(std::string_view text);
   Status refuse_commit();
   char transaction_status() const;
   template <typename Call>
@@ -138,7 +146,10 @@ class Conversation {
   FrameReader reader_;
   MessageWriter out_;
   ClientSettings settings_;
+  Savepoints savepoints_;
   std::unique_ptr<sql::Session> session_;
+  /// Of the start-up packet, for the session.
+  std::vector<std::pair<std::string, std::string>> session_settings_;
   std::map<std::string, std::shared_ptr<Statement>, std::less<>> statements_;
   std::map<std::string, std::unique_ptr<Portal>, std::less<>> portals_;
 
@@ -149,6 +160,7 @@ class Conversation {
   Execution* active_ = nullptr;
   bool in_simple_ = false;
   bool in_startup_ = true;
+  bool greeted_ = false;  ///< The client was told that it may begin.
   bool skip_to_sync_ = false;
   bool undone_in_part_ = false;  ///< The transaction was asked to go back to a savepoint.
 
