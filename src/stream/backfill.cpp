@@ -256,7 +256,9 @@ Result<Core::Planned> Core::plan_window(const TopicFeed& feed, size_t rows_max) 
     Offset end = TRY(deps_.log.stable_end_at(id, epoch_));
     Offset from = feed.position(p);
     if (end <= from) continue;
-    auto left = static_cast<size_t>(end.value - from.value);
+    // What ends a transaction lies behind its records, perhaps behind those of one that is open.
+    const Offset last = TRY(deps_.log.end_at(id, epoch_));
+    auto left = static_cast<size_t>(last.value - from.value);
     Offset to(from.value + static_cast<int64_t>(std::min(left, rows_max)));
     auto points = TRY(deps_.log.entries_between(id, from, to));
     for (const auto& point : points) {
@@ -265,7 +267,7 @@ Result<Core::Planned> Core::plan_window(const TopicFeed& feed, size_t rows_max) 
       Offset stable = std::min({point.end, end, TRY(deps_.log.stable_end_at(id, entry))});
       planned.cuts.push_back({.entry = entry, .time = {}, .partition = p, .end = stable});
     }
-    if (points.back().end < end) planned.until = std::min(planned.until, points.back().entry);
+    if (points.back().end < last) planned.until = std::min(planned.until, points.back().entry);
   }
   std::erase_if(planned.cuts, [&](const TopicCut& cut) { return cut.entry > planned.until; });
   std::sort(planned.cuts.begin(), planned.cuts.end(), [](const TopicCut& a, const TopicCut& b) {

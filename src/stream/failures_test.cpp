@@ -605,6 +605,47 @@ TEST(StepBytes, AnEntryThatIsLargerIsReadInPortions) {
   EXPECT_EQ(late_of(1'000), late_of(1u << 20));
 }
 
+/// One record of a transaction in partition 0.
+void append_open(StreamRig& rig, ObjectId topic, int64_t producer, const std::string& value) {
+  log::NewRecord one{TimestampMs(0), std::nullopt, as_bytes(value)};
+  std::promise<bool> appended;
+  rig.log().append({topic, 0},
+                   log::encode_batch(std::vector{one}, producer, 0, 0, log::kTransactional),
+                   [&](Result<log::Appended> done, log::AppendRefusal) {
+                     appended.set_value(done.has_value());
+                   });
+  ASSERT_TRUE(appended.get_future().get());
+}
+
+void commit_open(StreamRig& rig, ObjectId topic, int64_t producer) {
+  std::promise<bool> ended;
+  rig.log().end_transaction("tx", producer, 0, true, {{topic, 0}},
+                            [&](Result<EntryNumber> done) { ended.set_value(done.has_value()); });
+  ASSERT_TRUE(ended.get_future().get());
+}
+
+TEST(Backfill, ReadsATransactionThatEndedBehindOneThatIsOpen) {
+  StreamRig rig;
+  rig.open();
+  auto topic = rig.create_topic({.columns = kColumns, .partitions = 1});
+  auto live = rig.create_view("live", counts(topic));
+  rig.settle();
+  int64_t ended = *rig.log().new_producer_id();
+  int64_t open = *rig.log().new_producer_id();
+  append_open(rig, topic, ended, record(1, "ended"));
+  append_open(rig, topic, open, record(2, "open"));
+  commit_open(rig, topic, ended);
+  rig.settle();
+  EXPECT_EQ(rig.view(live), (Bag{{"ended|1", 1}}));
+  auto later = rig.create_view("later", counts(topic));
+  rig.settle();
+  EXPECT_EQ(rig.view(later), rig.view(live));
+  commit_open(rig, topic, open);
+  rig.settle();
+  EXPECT_EQ(rig.view(live), (Bag{{"ended|1", 1}, {"open|1", 1}}));
+  EXPECT_EQ(rig.view(later), rig.view(live));
+}
+
 TEST(Backfill, PlansOnlyWhatASliceTakesAlsoOverALongTransaction) {
   StreamRig rig;
   rig.options.backfill_rows = 2;
