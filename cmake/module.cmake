@@ -87,7 +87,7 @@ function(ziwa_fuzz name source)
   if(NOT EXISTS "${seeds}")
     set(seeds "")
   endif()
-  add_test(NAME ${name}_${stem} COMMAND ${target}_${stem} -max_total_time=5 -max_len=4096 -rss_limit_mb=2048
+  add_test(NAME ${name}_${stem} COMMAND ${target}_${stem} -seed=1 -max_total_time=5 -max_len=4096 -rss_limit_mb=2048
            -print_final_stats=0 -verbosity=0 "${corpus}" ${seeds})
   set_tests_properties(${name}_${stem} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()
