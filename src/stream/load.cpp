@@ -22,10 +22,19 @@ std::vector<catalog::ObjectPtr> in_order(const catalog::Snapshot& catalog) {
   return ordered;
 }
 
-Status check_state_format(uint64_t format) {
-  if (format > 0 && format <= kStateFormat) return {};
-  return Error(Code::unsupported, "stream state has format {}; this program reads up to {}", format,
-               kStateFormat);
+/// How the main position begins.
+struct MainHead {
+  uint64_t format = 0;
+  Epoch epoch;
+};
+
+/// Errors: corrupt; unsupported (a newer format).
+Result<MainHead> read_main_head(ByteReader& in) {
+  MainHead head{.format = in.varint(), .epoch = Epoch(in.varint())};
+  TRY(in.status("the main position"));
+  if (head.format > 0 && head.format <= kStateFormat) return head;
+  return Error(Code::unsupported, "stream state has format {}; this program reads up to {}",
+               head.format, kStateFormat);
 }
 
 }  // namespace
@@ -169,10 +178,7 @@ Result<std::optional<Epoch>> checkpointed_epoch(state::Store& store) {
   auto main = TRY(store.get(store.table("positions"), kMainKey));
   if (!main) return std::optional<Epoch>();
   ByteReader in(as_bytes(*main));
-  TRY(check_state_format(in.varint()));
-  Epoch epoch(in.varint());
-  TRY(in.status("the main position"));
-  return std::optional(epoch);
+  return std::optional(TRY(read_main_head(in)).epoch);
 }
 
 // "main": varint format, varint epoch, varint dead letters, varint changed_at of dead letters,
@@ -180,10 +186,9 @@ Result<std::optional<Epoch>> checkpointed_epoch(state::Store& store) {
 // offset.
 Status Core::load_main(std::string_view meta) {
   ByteReader in(as_bytes(meta));
-  auto format = in.varint();
-  if (in.ok()) TRY(check_state_format(format));
-  format_ = format;
-  epoch_ = Epoch(in.varint());
+  const MainHead head = TRY(read_main_head(in));
+  format_ = head.format;
+  epoch_ = head.epoch;
   checkpoint_epoch_ = epoch_;
   auto dead = in.varint();
   Epoch dead_changed(in.varint());

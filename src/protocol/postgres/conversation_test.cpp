@@ -306,7 +306,7 @@ TEST_F(ConversationTest, EveryRefusalOfTheDoorFailsTheTransaction) {
       {parse("", "count $1" + std::string(2u << 20, ' ')) + sync, "E/53200"},
       {bind("", "\0\0\0\0\0\0"s), "E/42P02"},
       {bind("", "\0\0\0\x01\0\0\0\x01x\0\0"s), "E/22P02"},
-      {bind("", "\0\x01\0\x01\0\x01\0\0\0\x03xxx\0\0"s), "E/22P02"},
+      {bind("", "\0\x01\0\x01\0\x01\0\0\0\x03odd\0\0"s), "E/22P02"},
       {message('B', "\0nowhere\0\0\0\0\0\0\0"s) + sync, "E/26000"},
       {message('D', "Snowhere\0"s) + sync, "E/26000"},
       {message('D', "Pnowhere\0"s) + sync, "E/34000"},
