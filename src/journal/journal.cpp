@@ -378,6 +378,7 @@ Status FileJournal::roll() {
   JournalFile next = TRY(create_journal_file(fs_, path_, header));
   std::lock_guard lock(read_mutex_);
   file_ = next.file;
+  files_.back().last = last_;
   files_.push_back(std::move(next));
   position_ = room_end_ = kFileHeaderBytes;
   marked_through_ = synced_through_;
@@ -408,7 +409,7 @@ Result<std::vector<Entry>> FileJournal::read(EntryNumber after, size_t limit) co
     files.assign(std::prev(above), files_.end());
   }
   for (const auto& file : files) {
-    if (out.size() >= limit || (!out.empty() && out.back().number >= through)) break;
+    if (out.size() >= limit || file.before >= through) break;
     TRY(read_journal_file(file, after, through, limit, out));
   }
   return out;

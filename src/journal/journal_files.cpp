@@ -5,6 +5,8 @@
 #include <charconv>
 #include <deque>
 #include <map>
+#include <ranges>
+#include <span>
 
 namespace ziwa::journal {
 
@@ -48,6 +50,18 @@ Error lost(const File& file, uint64_t position, EntryNumber last, EntryNumber pr
       .with_hint("restore the data directory from a backup; nothing was changed");
 }
 
+bool follows(const Frame& frame, EntryNumber last) {
+  if (!frame.is_entry()) return frame.number == last;
+  if (frame.kind == FrameKind::opened) return frame.number > last;
+  return frame.number == last.next();
+}
+
+Error damaged(const File& file, uint64_t position, std::string_view why) {
+  return Error(Code::corrupt, "journal file {} is damaged at byte {}: {}", file.path(), position,
+               why)
+      .with_hint("restore the data directory from a backup; nothing was changed");
+}
+
 /// The state of one pass over the newest file.
 class TailScan {
  public:
@@ -81,16 +95,10 @@ class TailScan {
     Frame frame;
   };
 
-  bool follows(const Frame& frame) const {
-    if (!frame.is_entry()) return frame.number == found_.last;
-    if (frame.kind == FrameKind::opened) return frame.number > found_.last;
-    return frame.number == found_.last.next();
-  }
-
   Status read_frames(const File& file) {
     FrameReader reader(file, found_.position);
     Frame frame;
-    while (TRY(reader.next(frame)) == FrameReader::Outcome::frame && follows(frame)) {
+    while (TRY(reader.next(frame)) == FrameReader::Outcome::frame && follows(frame, found_.last)) {
       found_.synced_through = std::max(found_.synced_through, frame.synced_through);
       found_.clean = frame.kind == FrameKind::closed_mark;
       settle();
@@ -191,7 +199,7 @@ Result<std::pair<JournalFile, FileHeader>> open_newest(FileSystem& fs, const std
     auto header = read_header(*file);
     if (header && header->first != numbers.back())
       header = Error(Code::corrupt, "{} was renamed", path);
-    if (header) return std::pair(JournalFile{numbers.back(), file, {}}, *header);
+    if (header) return std::pair(JournalFile{numbers.back(), header->previous_last, file}, *header);
     if (header.error().code() != Code::corrupt) return std::move(header).error().context(path);
     EntryNumber before(numbers.back().value - 1);
     if (auto proof = TRY(find_proof_of_loss(*file, 0, before)))
@@ -204,12 +212,28 @@ Result<std::pair<JournalFile, FileHeader>> open_newest(FileSystem& fs, const std
   return Error(Code::not_found, "no journal in {}", directory);
 }
 
-Status check_chain(const std::vector<EntryNumber>& numbers, const FileHeader& newest,
-                   const std::string& directory) {
-  if (numbers.size() < 2 || newest.previous_first == numbers[numbers.size() - 2]) return {};
-  return Error(Code::corrupt, "journal file {} is missing in {}",
-               journal_file_name(newest.previous_first), directory)
-      .with_hint("restore the data directory from a backup; nothing was changed");
+/// The files before the newest, oldest first. Each header says what the file before it was.
+Result<std::vector<JournalFile>> open_older(FileSystem& fs, const std::string& directory,
+                                            std::span<const EntryNumber> numbers, FileHeader next) {
+  std::vector<JournalFile> files;
+  for (EntryNumber number : std::views::reverse(numbers)) {
+    if (next.previous_first != number) {
+      return Error(Code::corrupt, "journal file {} is missing in {}",
+                   journal_file_name(next.previous_first), directory)
+          .with_hint("restore the data directory from a backup; nothing was changed");
+    }
+    std::shared_ptr<File> file =
+        TRY(fs.open(join_path(directory, journal_file_name(number)), OpenMode::read));
+    auto header = read_header(*file);
+    if (!header && header.error().code() == Code::corrupt)
+      return damaged(*file, 0, header.error().message());
+    if (!header) return std::move(header).error();
+    if (header->first != number) return damaged(*file, 0, "it has another name");
+    files.push_back({number, header->previous_last, std::move(file), next.previous_last});
+    next = *header;
+  }
+  std::ranges::reverse(files);
+  return files;
 }
 
 }  // namespace
@@ -219,9 +243,10 @@ void JournalFile::mark(EntryNumber number, uint64_t position) {
     marks.emplace_back(number, position);
 }
 
-uint64_t JournalFile::position_after(EntryNumber after) const {
+std::optional<std::pair<EntryNumber, uint64_t>> JournalFile::mark_before(EntryNumber after) const {
   auto above = std::ranges::upper_bound(marks, after, {}, &std::pair<EntryNumber, uint64_t>::first);
-  return above == marks.begin() ? kFileHeaderBytes : std::prev(above)->second;
+  if (above == marks.begin()) return std::nullopt;
+  return *std::prev(above);
 }
 
 std::string journal_file_name(EntryNumber first) {
@@ -235,7 +260,7 @@ Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& direc
   TRY(file->write_at(0, encode_file_header(header)));
   TRY(file->sync());
   TRY(fs.sync_dir(directory));
-  return JournalFile{header.first, file, {}};
+  return JournalFile{header.first, header.previous_last, file};
 }
 
 Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory,
@@ -249,30 +274,29 @@ Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory,
     return fresh;
   }
   auto [file, header] = TRY(std::move(newest));
-  TRY(check_chain(numbers, header, directory));
+  auto older = TRY(open_older(fs, directory, std::span(numbers).first(numbers.size() - 1), header));
   Recovered found = TRY(TailScan(file, header, verify, recent_max).run());
-  numbers.pop_back();
-  std::vector<JournalFile> older;
-  for (EntryNumber number : numbers) {
-    auto path = join_path(directory, journal_file_name(number));
-    older.push_back({number, TRY(fs.open(path, OpenMode::read)), {}});
-  }
   found.files.insert(found.files.begin(), older.begin(), older.end());
   return found;
 }
 
 Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber through,
                          size_t limit, std::vector<Entry>& out) {
-  FrameReader reader(*file.file, file.position_after(after));
+  const auto mark = file.mark_before(after);
+  FrameReader reader(*file.file, mark ? mark->second : kFileHeaderBytes);
+  // A mark's frame follows whatever was before it.
+  EntryNumber last = mark ? EntryNumber(mark->first.value - 1) : file.before;
+  const EntryNumber end = std::min(through, file.last.value_or(through));
   Frame frame;
   // Not one frame further than `through`: it may be half written right now.
-  while (out.size() < limit && (out.empty() || out.back().number < through)) {
+  while (out.size() < limit && last < end) {
+    const uint64_t position = reader.position();
     auto outcome = TRY(reader.next(frame));
-    if (outcome == FrameReader::Outcome::end) break;
-    if (outcome == FrameReader::Outcome::bad) {
-      return Error(Code::corrupt, "journal file {} is damaged at byte {}", file.file->path(),
-                   reader.position());
+    if (outcome == FrameReader::Outcome::bad) return damaged(*file.file, position, "no frame");
+    if (outcome == FrameReader::Outcome::end || !follows(frame, last) || frame.number > end) {
+      return damaged(*file.file, position, fmt::format("entries after {} are missing", last));
     }
+    last = frame.number;
     if (frame.is_entry() && frame.number > after) {
       out.push_back({frame.number, frame.time, std::move(frame.body)});
     }

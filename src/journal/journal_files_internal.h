@@ -6,6 +6,7 @@
 #include "journal/journal.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,13 +15,16 @@ namespace ziwa::journal {
 
 /// One file of the journal and a sparse map from entry numbers to positions in it.
 struct JournalFile {
-  EntryNumber first;  ///< Its name.
+  EntryNumber first;   ///< Its name.
+  EntryNumber before;  ///< The last entry of the files before it.
   std::shared_ptr<File> file;
-  std::vector<std::pair<EntryNumber, uint64_t>> marks;
+  /// Its last entry, once there is a newer file.
+  std::optional<EntryNumber> last = std::nullopt;
+  std::vector<std::pair<EntryNumber, uint64_t>> marks = {};
   /// Notes that the frame of `number` begins at `position`, every 64 KiB.
   void mark(EntryNumber number, uint64_t position);
-  /// Where to start reading for entries after `after`.
-  uint64_t position_after(EntryNumber after) const;
+  /// Where to start reading for entries after `after`; the header has no mark.
+  std::optional<std::pair<EntryNumber, uint64_t>> mark_before(EntryNumber after) const;
 };
 
 /// What recovery found: where the order stands and where to go on writing.
@@ -40,11 +44,12 @@ std::string journal_file_name(EntryNumber first);
 Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& directory,
                                         const FileHeader& header);
 /// Reads the newest file, cuts what was never acknowledged and is not whole (see Journal::Verify),
-/// and refuses damage to what was. Changes nothing on the disk but a file that a roll did not
-/// finish. `recent_max`: entries to keep.
+/// and refuses damage to what was, in older files as far as their headers tell. Changes nothing on
+/// the disk but a file that a roll did not finish. `recent_max`: entries to keep.
 Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory,
                                   const Journal::Verify& verify, size_t recent_max);
-/// Up to `limit` entries after `after` from `file`, appended to `out`.
+/// Up to `limit` entries after `after` and up to `through` from `file`, appended to `out`. Errors:
+/// corrupt, also when entries are missing.
 Status read_journal_file(const JournalFile& file, EntryNumber after, EntryNumber through,
                          size_t limit, std::vector<Entry>& out);
 

@@ -238,6 +238,102 @@ TEST_F(JournalTest, AFlippedBitInAcknowledgedEntriesIsNeverServed) {
   EXPECT_TRUE(open());
 }
 
+/// Files that are not the newest, of which a start reads the headers only.
+class OlderFiles : public JournalTest {
+ protected:
+  void SetUp() override {
+    options_.segment_bytes = 2'000;
+    auto journal = open();
+    for (int64_t i = 1; i <= 500; ++i) commit(*journal, 0, i);
+    ASSERT_TRUE(journal->close());
+    for (const auto& info : fs_.list("data/journal").value()) names_.push_back(info.name);
+    std::ranges::sort(names_);
+    ASSERT_GE(names_.size(), 4u);
+    middle_ = "data/journal/" + names_[1];
+  }
+  struct Place {
+    uint64_t begin;
+    uint64_t end;
+  };
+  /// Where the entries of a file are.
+  std::vector<Place> entries_of(const std::string& path) {
+    auto file = fs_.open(path, OpenMode::read).value();
+    FrameReader reader(*file, kFileHeaderBytes);
+    Frame frame;
+    std::vector<Place> out;
+    for (uint64_t begin = kFileHeaderBytes;
+         reader.next(frame).value() == FrameReader::Outcome::frame; begin = reader.position()) {
+      if (frame.is_entry()) out.push_back({begin, reader.position()});
+    }
+    return out;
+  }
+  /// Opened, but what is read is refused.
+  void expect_damage_noticed() {
+    auto journal = open();
+    ASSERT_NE(journal, nullptr);
+    auto read = journal->read(EntryNumber(0), 1'000'000);
+    ASSERT_FALSE(read) << read->size() << " entries";
+    EXPECT_EQ(read.error().code(), Code::corrupt);
+    EXPECT_NE(read.error().hint(), "");
+    auto next = journal->read(EntryNumber(400), 1'000'000);
+    ASSERT_TRUE(next) << "later ones are whole: " << next.error().to_string();
+    EXPECT_EQ(next->front().number, EntryNumber(401));
+  }
+
+  std::vector<std::string> names_;
+  std::string middle_;
+};
+
+TEST_F(OlderFiles, OneThatIsCutAtAFrameIsNoticed) {
+  for (const auto& place : entries_of(middle_)) {
+    auto file = fs_.open(middle_, OpenMode::read_write).value();
+    Bytes whole = read_file(fs_, middle_).value();
+    ASSERT_TRUE(file->truncate(place.begin));
+    expect_damage_noticed();
+    ASSERT_TRUE(file->write_at(0, whole));
+  }
+  EXPECT_GT(all(*open()).size(), 500u) << "whole again";
+}
+
+TEST_F(OlderFiles, OneThatEndsInZeroesIsNoticed) {
+  auto file = fs_.open(middle_, OpenMode::read_write).value();
+  uint64_t position = entries_of(middle_)[3].begin;
+  ASSERT_TRUE(file->write_at(position, Bytes(file->size() - position)));
+  expect_damage_noticed();
+}
+
+TEST_F(OlderFiles, AnEntryWithAnotherNumberIsNoticed) {
+  auto file = fs_.open(middle_, OpenMode::read_write).value();
+  const auto places = entries_of(middle_);
+  Bytes whole = read_file(fs_, middle_).value();
+  // The frame is whole, and it is a later one: as when two sectors changed their places.
+  ByteView later(whole.data() + places[7].begin, places[7].end - places[7].begin);
+  ASSERT_EQ(later.size(), places[2].end - places[2].begin);
+  ASSERT_TRUE(file->write_at(places[2].begin, later));
+  expect_damage_noticed();
+}
+
+TEST_F(OlderFiles, OneThatIsMissingOrHasADamagedHeaderIsRefused) {
+  auto refused = [&] {
+    auto journal = try_open();
+    ASSERT_FALSE(journal);
+    // The number of its format is damaged like anything else.
+    const Code code = journal.error().code();
+    EXPECT_TRUE(code == Code::corrupt || code == Code::unsupported) << journal.error().to_string();
+    EXPECT_NE(journal.error().hint(), "");
+  };
+  Bytes whole = read_file(fs_, middle_).value();
+  ASSERT_TRUE(fs_.remove(middle_));
+  refused();
+  ASSERT_TRUE(fs_.open(middle_, OpenMode::create).value()->write_at(0, whole));
+  ASSERT_NE(open(), nullptr);
+  for (uint64_t bit = 0; bit < 44 * 8; bit += 5) {
+    ASSERT_TRUE(fs_.flip_bit(middle_, bit));
+    refused();
+    ASSERT_TRUE(fs_.flip_bit(middle_, bit));
+  }
+}
+
 TEST_F(JournalTest, AFullDiskIsAnnouncedBeforeTheJournalNeedsIt) {
   auto journal = open();
   fs_.set_capacity(700'000);
