@@ -155,7 +155,7 @@ Status Engines::testify(state::Store& store,
     value.varint(number);
     batch.put(store.table("witness"), of, as_text(value.view()));
   }
-  return store.write(std::move(batch), true);
+  return store.write(batch, true);
 }
 
 /// Enters a version of the catalog into the journal, durably whatever log.flush says.

@@ -135,7 +135,7 @@ class StoredCatalog final : public Catalog {
     if (changes.empty()) return SnapshotPtr(before);
     auto batch = TRY(encode(changes, after->version()));
     TRY(prepare(changes));
-    if (Status written = store_.write(std::move(batch), true); !written) {
+    if (Status written = store_.write(batch, true); !written) {
       abort(changes, watchers_.size());
       return std::move(written).error().context("the catalog was not changed");
     }
@@ -193,7 +193,7 @@ class StoredCatalog final : public Catalog {
     state::WriteBatch batch;
     batch.put(table_, kEnteredKey, nlohmann::json{{"version", version}}.dump());
     // Not synced: if it is lost, the version is entered a second time, which changes nothing.
-    store_.write(std::move(batch), false).ignore("only spares the next start an entry");
+    store_.write(batch, false).ignore("only spares the next start an entry");
     return entry;
   }
 

@@ -325,7 +325,7 @@ TEST_F(CatalogTest, DamageIsNamedAtOpening) {
   auto open_with = [&](std::string_view key, std::string_view value) {
     state::WriteBatch batch;
     batch.put(store_->table("catalog"), key, value);
-    EXPECT_TRUE(store_->write(std::move(batch), true));
+    EXPECT_TRUE(store_->write(batch, true));
     auto opened = Catalog::open(*store_, clock_);
     return opened ? Code::internal : opened.error().code();
   };

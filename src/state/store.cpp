@@ -228,8 +228,8 @@ class RocksStore final : public Store {
     return std::make_shared<RocksSnapshot>(database_);
   }
 
-  Status write(WriteBatch batch, bool sync) override {
-    auto& rep = BatchAccess::rep(batch);
+  Status write(const WriteBatch& batch, bool sync) override {
+    const auto& rep = BatchAccess::rep(batch);
     TRY(database_->fuse->check());
     TRY(room(rep.buffer.size()));
     if (rep.count >= kIngestCountMin && rep.range_count == 0) return ingest(rep);
@@ -418,7 +418,7 @@ Status check_format(rocksdb::DB& db, const std::string& path) {
 
 }  // namespace
 
-WriteBatch::Rep& Store::BatchAccess::rep(WriteBatch& batch) { return *batch.rep_; }
+const WriteBatch::Rep& Store::BatchAccess::rep(const WriteBatch& batch) { return *batch.rep_; }
 
 Result<std::unique_ptr<Store>> Store::open(FileSystem& fs, const std::string& path,
                                            Options options) {

@@ -80,10 +80,11 @@ class Store {
   virtual std::shared_ptr<const Snapshot> snapshot() = 0;
   /// Applies `batch` atomically. `sync`: durable when it returns. A large batch (50,000 changes) is
   /// written as sorted files that are ingested together; it is durable in any case. Errors:
-  /// exhausted (disk full: little room is left, nothing was written and nothing is broken),
-  /// corrupt: nothing is visible; maybe_applied: read after reopening to learn. After any error but
-  /// exhausted the store refuses writes until it is opened again; see recover().
-  virtual Status write(WriteBatch batch, bool sync) = 0;
+  /// exhausted (disk full: little room is left, nothing is visible, and the same batch can be
+  /// written once recover() succeeds), corrupt: nothing is visible; maybe_applied: read after
+  /// reopening to learn. After any error but exhausted the store refuses writes until it is opened
+  /// again.
+  virtual Status write(const WriteBatch& batch, bool sync) = 0;
   /// Whether the disk has room for an ordinary write. Errors: exhausted.
   virtual Status room() const = 0;
   /// Whether write() can succeed, after it said exhausted: takes up what a full disk stopped in the
@@ -94,7 +95,7 @@ class Store {
 
  protected:
   struct BatchAccess {
-    static WriteBatch::Rep& rep(WriteBatch& batch);
+    static const WriteBatch::Rep& rep(const WriteBatch& batch);
   };
 };
 

@@ -27,7 +27,7 @@ class StoreTest : public ::testing::Test {
   Status put(TableId table, std::string_view key, std::string_view value) {
     WriteBatch batch;
     batch.put(table, key, value);
-    return store_->write(std::move(batch), true);
+    return store_->write(batch, true);
   }
   std::string get(TableId table, std::string_view key, const Snapshot* at = nullptr) {
     auto value = store_->get(table, key, at);
@@ -74,7 +74,7 @@ TEST_F(StoreTest, ABatchAppliesInOrder) {
   batch.remove_range(b_, "f", "a");
   EXPECT_EQ(batch.count(), 7u);
   EXPECT_GT(batch.bytes(), 14u);
-  ASSERT_TRUE(store_->write(std::move(batch), false));
+  ASSERT_TRUE(store_->write(batch, false));
   EXPECT_EQ(scan(a_), (Pairs{{"c", "2"}, {{"z\0z", 3}, {"\0", 1}}}));
   EXPECT_EQ(scan(b_), (Pairs{{"d", "3"}}));
 }
@@ -123,7 +123,7 @@ TEST_F(StoreTest, ALargeBatchIsOneChangeToo) {
   auto batch = large_batch(a_, b_, 60'000, "first");
   batch.put(a_, "00000000", "last one counts");
   batch.remove(b_, "00000001");
-  ASSERT_TRUE(store_->write(std::move(batch), true));
+  ASSERT_TRUE(store_->write(batch, true));
   EXPECT_EQ(get(a_, "00000000"), "last one counts");
   EXPECT_EQ(get(a_, "00000002"), "first");
   EXPECT_EQ(get(b_, "00000001"), "(none)");

@@ -395,7 +395,7 @@ Status Core::spill(Backfill& backfill) {
       if (frozen == nullptr) continue;
       state::WriteBatch batch;
       TRY(RowTable::write(base, *frozen, batch));
-      TRY(deps_.store.write(std::move(batch), false));
+      TRY(deps_.store.write(batch, false));
       table->thaw(deps_.store.snapshot());
     }
   }

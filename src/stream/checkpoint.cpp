@@ -93,7 +93,7 @@ Status Core::remove_now() {
   if (removals_.empty()) return {};
   state::WriteBatch batch;
   for (const auto& removal : removals_) removal(batch);
-  TRY(deps_.store.write(std::move(batch), false));
+  TRY(deps_.store.write(batch, false));
   removals_.clear();
   return {};
 }
@@ -138,16 +138,21 @@ Result<Offset> Core::needed_from(ObjectId topic, int32_t partition, Offset posit
   return position;
 }
 
+Status Core::add_rows(Checkpoint& checkpoint) {
+  for (const auto& frozen : checkpoint.frozen) {
+    if (frozen.batch == nullptr) continue;
+    TRY(RowTable::write(frozen.base, *frozen.batch, checkpoint.batch));
+  }
+  checkpoint.whole = true;
+  return {};
+}
+
 void Core::write_checkpoint(Checkpoint& checkpoint) {
   checkpoint.outcome = [&]() -> Status {
     // With log.flush = interval or os a power cut could take back records, and leave what they did.
     TRY(deps_.journal.sync_through(checkpoint.epoch));
-    for (const auto& frozen : checkpoint.frozen) {
-      if (frozen.batch != nullptr) {
-        TRY(RowTable::write(frozen.base, *frozen.batch, checkpoint.batch));
-      }
-    }
-    TRY(deps_.store.write(std::move(checkpoint.batch), true));
+    if (!checkpoint.whole) TRY(add_rows(checkpoint));
+    TRY(deps_.store.write(checkpoint.batch, true));
     // From now on a store that knows nothing of the new views has lost them.
     return checkpoint.has_new_views && deps_.witness ? deps_.witness(checkpoint.epoch) : Status();
   }();

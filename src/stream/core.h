@@ -56,6 +56,7 @@ struct Checkpoint {
   std::vector<Commit> commits;
   std::vector<std::pair<PartitionId, Offset>> positions;  ///< Of the main feeds, for holds.
   std::map<ObjectId, int64_t> tables;                     ///< Versions that it refers to.
+  bool whole = false;  ///< The rows of `frozen` are in `batch`: it only needs to be written.
   Status outcome;
   int64_t begun_ns = 0;
   bool has_new_views = false;  ///< The first one with some view or sink.
@@ -113,9 +114,10 @@ class Core {
   /// Whether there is something that a checkpoint would save.
   bool dirty() const { return epoch_ != checkpoint_epoch_ || dirty_; }
   Result<std::unique_ptr<Checkpoint>> begin_checkpoint();
-  /// Writes it durably, then puts pending files into their tables. Blocks. Any thread.
+  /// Writes it durably, then puts pending files into their tables. Blocks. Any thread. One that
+  /// found no room can be written again.
   void write_checkpoint(Checkpoint& checkpoint);
-  /// Errors: the store failed; this engine cannot go on.
+  /// Errors: the checkpoint was not written; this engine cannot go on.
   Status end_checkpoint(Checkpoint& checkpoint);
 
   /// Marks partitions idle that were silent for their time-out.
@@ -184,6 +186,7 @@ class Core {
 
   // checkpoint.cpp
   Result<Offset> needed_from(ObjectId topic, int32_t partition, Offset position) const;
+  static Status add_rows(Checkpoint& checkpoint);
   Status save_views(Checkpoint& checkpoint);
   Status save_feeds(Checkpoint& checkpoint);
   Status save_sinks(Checkpoint& checkpoint);

@@ -173,7 +173,7 @@ class Harness {
   void save() {
     state::WriteBatch batch;
     ASSERT_TRUE(dataflow_->save(batch, store_->table("state"), "view").has_value());
-    ASSERT_TRUE(store_->write(std::move(batch), false).has_value());
+    ASSERT_TRUE(store_->write(batch, false).has_value());
   }
 
   void load() {

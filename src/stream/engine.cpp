@@ -17,6 +17,9 @@ constexpr auto kReopenDelay = std::chrono::seconds(1);
 /// out.
 constexpr int kPatience = 5;
 constexpr auto kRetryCommitDelay = std::chrono::seconds(2);
+constexpr auto kRetryWriteDelay = std::chrono::milliseconds(500);
+
+bool lacks_room(const Error& error) { return error.cause() == Cause::disk_full; }
 
 /// One thread steps, a second one writes checkpoints. Everybody else asks the first, by commands.
 class ThreadedEngine final : public Engine {
@@ -50,10 +53,11 @@ class ThreadedEngine final : public Engine {
     ++waiters_;
     wake_locked();
     bool reached = published_changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] {
-      return published_->epoch >= epoch || stopping_;
+      return published_->epoch >= epoch || stopping_ || failed_for_room_;
     });
     --waiters_;
     if (published_->epoch >= epoch) return {};
+    if (failed_for_room_) return no_room(fmt::format("epoch {} is not reached", epoch), failure_);
     if (!reached) {
       return Error(Code::unavailable, "epoch {} was not reached within {} ms; it is {}", epoch,
                    timeout_ms, published_->epoch);
@@ -136,10 +140,9 @@ class ThreadedEngine final : public Engine {
       return checkpoints_done_ >= wanted || checkpoints_refused_ >= wanted || stopping_ || failed_;
     });
     if (checkpoints_done_ >= wanted) return {};
-    if (checkpoints_refused_ >= wanted) {
-      return Error(Code::exhausted, "a checkpoint cannot be written: {}", refusal_)
-          .because(Cause::disk_full);
-    }
+    const std::string what = "a checkpoint cannot be written";
+    if (checkpoints_refused_ >= wanted) return no_room(what, refusal_);
+    if (failed_for_room_) return no_room(what, failure_);
     if (failed_) return Error(Code::unavailable, "a checkpoint cannot be written: {}", failure_);
     return Error(Code::unavailable, "the stream engine is stopping");
   }
@@ -186,6 +189,12 @@ class ThreadedEngine final : public Engine {
     bool done = false;
     Status outcome;
   };
+
+  static Error no_room(std::string_view what, std::string_view why) {
+    return Error(Code::exhausted, "{}: {}", what, why)
+        .because(Cause::disk_full)
+        .with_hint("free some space; it goes on by itself");
+  }
 
   void attach() {
     core_->set_on_publish([this](PublishedPtr published) {
@@ -261,6 +270,8 @@ class ThreadedEngine final : public Engine {
         commands_.pop_front();
       }
       if (command->exclusive && !failed_) finish_checkpoint(true);
+      // What changes the views cannot wait until there is room.
+      if (command->exclusive && unwritten_) fail(checkpoint_->outcome.error());
       // What a failed step left can still be looked at, but not changed.
       Status outcome = command->exclusive && failed_
                            ? unavailable()
@@ -272,14 +283,20 @@ class ThreadedEngine final : public Engine {
     }
   }
 
-  /// Ends a checkpoint that was written; waits for it if asked.
+  /// Ends a checkpoint that was written; waits for it if asked. Without room it stays as it is.
   void finish_checkpoint(bool wait) {
-    if (checkpoint_ == nullptr) return;
+    if (unwritten_ && wait) write_again();
+    if (checkpoint_ == nullptr || unwritten_) return;
     {
       std::unique_lock lock(mutex_);
       if (wait) write_changed_.wait(lock, [&] { return written_; });
       if (!written_) return;
       written_ = false;
+    }
+    const Status& written = checkpoint_->outcome;
+    if (!written && lacks_room(written.error())) {
+      unwritten_ = true;
+      return refuse_checkpoint(written.error());
     }
     uint64_t answers = checkpoint_answers_;
     // Checkpoints take a tenth of the time at most: large ones are also cheaper per row.
@@ -293,7 +310,17 @@ class ThreadedEngine final : public Engine {
     if (!ended) return fail(ended.error());
     std::lock_guard lock(mutex_);
     checkpoints_done_ = std::max(checkpoints_done_, answers);
+    refusal_.clear();
     published_changed_.notify_all();
+  }
+
+  /// What it holds is nowhere else: it is kept until it is written or the state is opened again.
+  void write_again() {
+    auto room = duck::guarded_result([&] { return deps_.store.recover(); });
+    if (!room && lacks_room(room.error())) return refuse_checkpoint(room.error());
+    if (!room) return fail(room.error());
+    unwritten_ = false;
+    hand_to_writer();
   }
 
   void start_checkpoint(bool forced) {
@@ -312,6 +339,10 @@ class ThreadedEngine final : public Engine {
     checkpoint_ = std::move(*begun);
     checkpoint_answers_ = answers;
     last_checkpoint_ = SteadyClock::now();
+    hand_to_writer();
+  }
+
+  void hand_to_writer() {
     std::lock_guard lock(mutex_);
     to_write_ = checkpoint_.get();
     write_changed_.notify_all();
@@ -322,6 +353,7 @@ class ThreadedEngine final : public Engine {
               error.to_string());
     std::lock_guard lock(mutex_);
     failed_ = true;
+    failed_for_room_ = lacks_room(error);
     failure_ = error.to_string();
     published_changed_.notify_all();
   }
@@ -364,6 +396,7 @@ class ThreadedEngine final : public Engine {
     });
     if (!reopened) {
       std::lock_guard lock(mutex_);
+      failed_for_room_ = lacks_room(reopened.error());
       if (failure_ == reopened.error().to_string()) return;
       failure_ = reopened.error().to_string();
       log_error("stream", "the stream engine cannot open its state; it tries again", "error={}",
@@ -375,13 +408,15 @@ class ThreadedEngine final : public Engine {
     attach();
     std::lock_guard lock(mutex_);
     failed_ = false;
+    failed_for_room_ = false;
     failure_.clear();
   }
 
   void finish_writing() {
     std::unique_lock lock(mutex_);
-    if (checkpoint_ != nullptr) write_changed_.wait(lock, [&] { return written_; });
+    if (checkpoint_ != nullptr && !unwritten_) write_changed_.wait(lock, [&] { return written_; });
     written_ = false;
+    unwritten_ = false;
     checkpoint_.reset();
   }
 
@@ -408,7 +443,9 @@ class ThreadedEngine final : public Engine {
       }
       progress = *stepped;
       forget_failed_step();
-      auto moved = duck::guarded_result([&] { return core_->advance_backfills(); });
+      // Without room a backfill could not put its rows away.
+      auto moved = duck::guarded_result(
+          [&] { return unwritten_ ? Result<bool>(false) : core_->advance_backfills(); });
       if (!moved) {
         fail(moved.error());
         continue;
@@ -427,6 +464,9 @@ class ThreadedEngine final : public Engine {
     {
       std::lock_guard lock(mutex_);
       forced = checkpoint_asked();
+    }
+    if (unwritten_ && (forced || SteadyClock::now() - last_checkpoint_ >= kRetryWriteDelay)) {
+      write_again();
     }
     if (checkpoint_ != nullptr) return;
     if (Status room = deps_.store.room(); !room) return refuse_checkpoint(room.error());
@@ -486,6 +526,7 @@ class ThreadedEngine final : public Engine {
     };
     // What is due while a checkpoint is written waits for its end, which wakes this thread.
     const bool writing = checkpoint_ != nullptr;
+    if (unwritten_) at_most(last_checkpoint_ + kRetryWriteDelay);
     if (!writing && core_->dirty()) at_most(last_checkpoint_ + checkpoint_interval_);
     if (!writing && core_->has_pending_files()) at_most(last_checkpoint_ + kRetryCommitDelay);
     if (auto due = core_->next_sink_due_ns(); due && !writing) at_ns(*due);
@@ -493,7 +534,7 @@ class ThreadedEngine final : public Engine {
     if (core_->watches_idleness()) at_most(now + std::chrono::milliseconds(options_.idle_check_ms));
     auto ready = [&] {
       return stopping_ || woken_ || !commands_.empty() || written_ ||
-             (!writing && checkpoint_asked());
+             ((!writing || unwritten_) && checkpoint_asked());
     };
     if (until) {
       wake_.wait_until(lock, *until, ready);
@@ -524,7 +565,7 @@ class ThreadedEngine final : public Engine {
   void shut_down() {
     if (!failed_) {
       finish_checkpoint(true);
-      if (!failed_ && core_->dirty()) {
+      if (!failed_ && !unwritten_ && core_->dirty()) {
         start_checkpoint(true);
         finish_checkpoint(true);
       }
@@ -560,8 +601,9 @@ class ThreadedEngine final : public Engine {
   // The stepping thread's.
   std::unique_ptr<Checkpoint> checkpoint_;
   uint64_t checkpoint_answers_ = 0;
-  int failed_opens_ = 0;  ///< In a row.
-  int failed_steps_ = 0;  ///< In a row, at one epoch.
+  bool unwritten_ = false;  ///< The checkpoint found no room: it waits to be written again.
+  int failed_opens_ = 0;    ///< In a row.
+  int failed_steps_ = 0;    ///< In a row, at one epoch.
   Epoch failed_epoch_;
   SteadyClock::time_point last_checkpoint_;
   SteadyClock::duration checkpoint_interval_ =
@@ -583,6 +625,7 @@ class ThreadedEngine final : public Engine {
   bool stopping_ = false;
   bool stopped_ = false;
   std::atomic<bool> failed_ = false;
+  bool failed_for_room_ = false;
   std::string failure_;
   int waiters_ = 0;
   uint64_t checkpoints_wanted_ = 0;

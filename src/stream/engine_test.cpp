@@ -5,6 +5,7 @@
 #include "stream/testing/stream_rig.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 
 #include <thread>
 
@@ -161,18 +162,124 @@ TEST(Engine, AFullDiskHoldsUpCheckpointsUntilThereIsRoom) {
   ASSERT_EQ(rig.engine().view_status().size(), 1u);
   EXPECT_NE(rig.engine().view_status()[0].error, "") << "it says what it waits for";
   rig.fs().set_capacity(0);
-  // One that was under way when the disk filled up stops the engine, which then opens again.
   auto taken = rig.engine().checkpoint();
-  for (int tries = 0; !taken && tries < 100; ++tries) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    taken = rig.engine().checkpoint();
-  }
   ASSERT_TRUE(taken.has_value()) << taken.error().to_string();
   EXPECT_EQ(rig.engine().view_status()[0].error, "");
   rig.kill();
   rig.open(true);
   ASSERT_TRUE(rig.engine().wait(entry, 10'000).has_value());
   EXPECT_EQ(rig.view(view), (Bag{{"a|1", 1}}));
+}
+
+/// The store refuses writes for want of room, as when a checkpoint is too large for what is left.
+class WithoutRoom : public ::testing::Test {
+ protected:
+  WithoutRoom() {
+    rig_.store_fault = [this](std::string_view call) -> Status {
+      if (call != "write" || !full_) return {};
+      ++refused_;
+      return Error(Code::exhausted, "the disk is full").because(Cause::disk_full);
+    };
+  }
+  /// A view over two records, of which a checkpoint has the first.
+  void start() {
+    rig_.open(true);
+    topic_ = rig_.create_topic({.columns = kColumns});
+    view_ = rig_.create_view("v", counts(topic_));
+    produce(1, "a");
+    ASSERT_TRUE(rig_.engine().checkpoint().has_value());
+    full_ = true;
+    produce(2, "a");
+  }
+  void produce(int64_t id, const std::string& group) {
+    auto entry = rig_.produce(topic_, 0, {record(id, group)});
+    Status seen = rig_.engine().wait(entry, 10'000);
+    ASSERT_TRUE(seen.has_value()) << seen.error().to_string();
+  }
+  std::string trouble() { return rig_.engine().view_status().at(0).error; }
+  void expect_no_room(const Status& status) {
+    ASSERT_FALSE(status.has_value());
+    EXPECT_EQ(status.error().code(), Code::exhausted) << status.error().to_string();
+    EXPECT_EQ(status.error().cause(), Cause::disk_full);
+  }
+
+  StreamRig rig_;
+  std::atomic<bool> full_ = false;
+  std::atomic<int> refused_ = 0;
+  ObjectId topic_;
+  ObjectId view_;
+};
+
+TEST_F(WithoutRoom, ViewsGoOnAndTheCheckpointIsWrittenLater) {
+  start();
+  expect_no_room(rig_.engine().checkpoint());
+  produce(3, "b");
+  expect_no_room(rig_.engine().checkpoint());
+  produce(4, "b");
+  EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}, {"b|2", 1}}));
+  EXPECT_THAT(trouble(), ::testing::HasSubstr("the disk is full"));
+  full_ = false;
+  ASSERT_TRUE(rig_.engine().checkpoint().has_value());
+  EXPECT_EQ(trouble(), "");
+  rig_.crash();
+  rig_.open(true);
+  EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}, {"b|2", 1}}));
+}
+
+TEST_F(WithoutRoom, TheCheckpointIsWrittenByItselfWhenThereIsRoom) {
+  rig_.options.checkpoint_interval_ms = 10;
+  start();
+  while (refused_ < 3) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  full_ = false;
+  const Epoch wanted = rig_.engine().published()->epoch;
+  auto saved = [&] { return rig_.engine().view_status()[0].checkpoint >= wanted; };
+  for (int tries = 0; !saved() && tries < 1'000; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(saved());
+}
+
+TEST_F(WithoutRoom, AnEngineThatWaitsForRoomSleeps) {
+  rig_.options.checkpoint_interval_ms = 10;
+  start();
+  while (refused_ < 1) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  double before = cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  EXPECT_LT(cpu_seconds() - before, 0.05);
+}
+
+TEST_F(WithoutRoom, AStopDoesNotWait) {
+  start();
+  expect_no_room(rig_.engine().checkpoint());
+  ASSERT_TRUE(rig_.engine().stop().has_value());
+  full_ = false;
+  rig_.kill();
+  rig_.open(true);
+  ASSERT_TRUE(rig_.engine().wait(rig_.journal().durable(), 10'000).has_value());
+  EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}}));
+}
+
+/// A change of the catalog needs the state as it is on the disk.
+TEST_F(WithoutRoom, AViewThatIsMadeMeanwhileIsThereWhenThereIsRoom) {
+  start();
+  expect_no_room(rig_.engine().checkpoint());
+  auto second = rig_.create_view("w", counts(topic_));
+  auto entry = rig_.produce(topic_, 0, {record(3, "b")});
+  rig_.fs().set_capacity(1);
+  auto begun = std::chrono::steady_clock::now();
+  expect_no_room(rig_.engine().wait(entry, 60'000));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(30)) << "at once";
+  expect_no_room(rig_.engine().checkpoint());
+  rig_.fs().set_capacity(0);
+  full_ = false;
+  while (!rig_.engine().wait(entry, 10'000)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  while (rig_.engine().view_status().size() < 2) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}, {"b|1", 1}}));
+  EXPECT_EQ(rig_.view(second), (Bag{{"a|2", 1}, {"b|1", 1}}));
 }
 
 TEST(Engine, SleepsWhileACheckpointTakesLong) {
@@ -204,11 +311,10 @@ TEST(Engine, ACheckpointIsNotBegunOnACoreThatHasFailed) {
   StreamRig rig;
   rig.options.checkpoint_interval_ms = 1'000'000;
   rig.options.checkpoint_interval_max_ms = 1'000'000;
-  // As a checkpoint that finds no room for its bytes, where there is room for a small one.
   rig.store_fault = [&](std::string_view call) -> Status {
     if (call != "write" || refusals == 0) return {};
     --refusals;
-    return Error(Code::exhausted, "the disk is full");
+    return Error(Code::io, "the disk does not write");
   };
   rig.open(true);
   auto topic = rig.create_topic({.columns = kColumns});

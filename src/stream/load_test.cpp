@@ -68,7 +68,7 @@ class Load : public ::testing::Test {
   void put(const std::string& key, ByteView value) {
     state::WriteBatch batch;
     batch.put(rig_.store().table("positions"), key, as_text(value));
-    ASSERT_TRUE(rig_.store().write(std::move(batch), true).has_value());
+    ASSERT_TRUE(rig_.store().write(batch, true).has_value());
   }
 
   StreamRig rig_;

@@ -42,7 +42,7 @@ class Harness {
     others.put(store_->table("views"), "prefix-,", "x");
     others.put(store_->table("views"), "prefix-.", "x");
     others.put(store_->table("views"), "prefix.", "x");
-    EXPECT_TRUE(store_->write(std::move(others), false).has_value());
+    EXPECT_TRUE(store_->write(others, false).has_value());
   }
 
   void change(const std::vector<std::pair<Row, Weight>>& changes) {
@@ -70,7 +70,7 @@ class Harness {
     if (fails) return table_->unfreeze();
     state::WriteBatch batch;
     ASSERT_TRUE(RowTable::write(base, *frozen, batch).has_value());
-    ASSERT_TRUE(store_->write(std::move(batch), false).has_value());
+    ASSERT_TRUE(store_->write(batch, false).has_value());
     table_->thaw(store_->snapshot());
   }
 

@@ -224,7 +224,7 @@ TEST(SinkCare, ARowThatWasKeptAndIsGoneIsAnError) {
   ASSERT_TRUE(cursor->valid());
   cursor->next();
   batch.remove(t.rig.store().table("state"), cursor->key());
-  ASSERT_TRUE(t.rig.store().write(std::move(batch), true).has_value());
+  ASSERT_TRUE(t.rig.store().write(batch, true).has_value());
   t.rig.fault = {};
   t.wait();
   EXPECT_EQ(t.state(), "failed");

@@ -90,7 +90,7 @@ struct StoreStorage::State : std::enable_shared_from_this<State> {
     }
     waiting.clear();
     Status queued = threads.background([self = shared_from_this(), batch, dones] {
-      self->finish_on_owner(self->store.write(std::move(*batch), /*sync=*/true), dones);
+      self->finish_on_owner(self->store.write(*batch, /*sync=*/true), dones);
     });
     if (!queued) finish_on_owner(std::move(queued), dones);
   }

@@ -139,7 +139,7 @@ Result<std::string> cluster_id(state::Store& store) {
   for (int i = 0; i < 22; ++i) id.push_back(kAlphabet[random() % kAlphabet.size()]);
   state::WriteBatch batch;
   batch.put(table, kClusterKey, id);
-  TRY(store.write(std::move(batch), /*sync=*/true));
+  TRY(store.write(batch, /*sync=*/true));
   return id;
 }
 

@@ -43,9 +43,9 @@ class FaultyStore final : public state::Store {
     return inner_.cursor(table, at);
   }
   std::shared_ptr<const state::Snapshot> snapshot() override { return inner_.snapshot(); }
-  Status write(state::WriteBatch batch, bool sync) override {
+  Status write(const state::WriteBatch& batch, bool sync) override {
     TRY(ask(fault_, "write"));
-    return inner_.write(std::move(batch), sync);
+    return inner_.write(batch, sync);
   }
   Status room() const override { return inner_.room(); }
   Status recover() override { return inner_.recover(); }
