@@ -1,11 +1,8 @@
-#include "protocol/postgres/conversation.h"
-
 #include "base/log.h"
 #include "base/overloaded.h"
 #include "base/text.h"
 #include "duck/instance.h"
-#include "protocol/postgres/catalog_words.h"
-#include "protocol/postgres/described_rows.h"
+#include "protocol/postgres/conversation_internal.h"
 #include "protocol/postgres/sqlstate.h"
 #include "protocol/postgres/start_options.h"
 
@@ -17,14 +14,7 @@ namespace {
 constexpr std::string_view kOutOfMemory = "53200";
 /// Of each connection, outside of what all share.
 constexpr size_t kOwnBytes = 64u << 10;
-/// What a prepared statement takes (parsed, bound, planned) by the bytes of its text: measured.
-constexpr size_t kStatementBytesPerByte = 8;
-constexpr size_t kStatementBytes = 4'096;
-/// As it came and decoded.
-constexpr size_t kParameterBytesPerByte = 2;
-constexpr size_t kParameterBytes = 64;
 constexpr size_t kCopyWordsMax = 100'000;
-constexpr size_t kArrayWordsMax = 100'000;
 
 /// "INSERT 0 5", "SELECT 3", "CREATE TABLE".
 std::string command_tag(const std::string& command, std::optional<uint64_t> affected,
@@ -36,6 +26,17 @@ std::string command_tag(const std::string& command, std::optional<uint64_t> affe
   if (counts) return fmt::format("{} {}", command, affected.value_or(sent));
   return command;
 }
+
+/// ROLLBACK [WORK | TRANSACTION] TO ...
+bool goes_back_to_savepoint(std::string_view text) {
+  auto words = first_words(text, 3);
+  if (words.empty() || words[0] != "rollback") return false;
+  const bool filled = words.size() > 1 && (words[1] == "work" || words[1] == "transaction");
+  const size_t at = filled ? 2 : 1;
+  return words.size() > at && words[at] == "to";
+}
+
+}  // namespace
 
 Status refuse_copy(std::string_view text) {
   auto head = first_words(text, 1);
@@ -49,80 +50,16 @@ Status refuse_copy(std::string_view text) {
           "COPY t FROM 'file.csv' reads a file of the server; INSERT and `ziwa produce` send rows");
 }
 
-/// The parameters (from 0) that stand alone in ANY(...), ALL(...) or SOME(...): lists, whatever the
-/// client says.
-std::vector<size_t> array_parameters(std::string_view text) {
-  std::vector<size_t> found;
-  auto words = first_words(text, kArrayWordsMax);
-  for (size_t i = 0; i + 4 < words.size(); ++i) {
-    bool quantifier = words[i] == "any" || words[i] == "all" || words[i] == "some";
-    if (!quantifier || words[i + 1] != "(" || words[i + 2] != "$" || words[i + 4] != ")") continue;
-    size_t number = std::strtoul(words[i + 3].c_str(), nullptr, 10);
-    if (number > 0) found.push_back(number - 1);
-  }
-  return found;
-}
-
-/// An error of the plain words points into what the client sent.
 Error relocate(Error error, const PlainWords& plain) {
   if (plain.added.empty() || !error.position()) return error;
   const size_t position = plain.original(*error.position());
   return std::move(error).at(position);
 }
 
-/// ROLLBACK [WORK | TRANSACTION] TO ...
-bool goes_back_to_savepoint(std::string_view text) {
-  auto words = first_words(text, 3);
-  if (words.empty() || words[0] != "rollback") return false;
-  const bool filled = words.size() > 1 && (words[1] == "work" || words[1] == "transaction");
-  const size_t at = filled ? 2 : 1;
-  return words.size() > at && words[at] == "to";
-}
-
 Status check_text(std::string_view text) {
   if (duckdb::Value::StringIsValid(text.data(), text.size())) return {};
   return Error(Code::invalid_argument, "the statement is not valid UTF-8");
 }
-
-}  // namespace
-
-struct Conversation::Statement {
-  explicit Statement(ByteShare kept) : share(std::move(kept)) {}
-  ByteShare share;
-  std::string text;
-  bool empty = false;
-  std::optional<DoorAnswer> door;  ///< What the door would answer: its shape only.
-  std::unique_ptr<sql::Prepared> prepared;
-  std::vector<uint32_t> parameter_oids;  ///< Declared by the client; 0 where it left that open.
-  /// The columns that the client was told in answer to Describe of the statement.
-  Told told;
-
-  const std::vector<duckdb::LogicalType>& parameter_types() const {
-    static const std::vector<duckdb::LogicalType> kNone;
-    return prepared ? prepared->parameter_types() : kNone;
-  }
-};
-
-struct Conversation::Execution {
-  std::unique_ptr<sql::Rows> rows;
-  std::optional<RowWriter> writer;
-  Columns columns;
-  size_t next_row = 0;
-  bool loaded = false;    ///< `columns` holds a chunk with rows left.
-  uint64_t rows_max = 0;  ///< Of this Execute; 0: all.
-  uint64_t sent = 0;      ///< In this Execute.
-  bool done = false;
-};
-
-struct Conversation::Portal {
-  explicit Portal(ByteShare kept) : share(std::move(kept)) {}
-  ByteShare share;
-  std::shared_ptr<Statement> statement;  ///< Outlives the execution, whatever happens to its name.
-  std::vector<duckdb::Value> parameters;
-  std::vector<int16_t> formats;
-  Told told;  ///< As Statement::told, and before it.
-  std::unique_ptr<Execution> execution;
-};
 
 Conversation::Conversation(Options options, Environment environment)
     : options_(std::move(options)),
@@ -132,38 +69,6 @@ Conversation::Conversation(Options options, Environment environment)
       settings_(options_.server_version) {}
 
 Conversation::~Conversation() = default;
-
-template <typename Call>
-auto Conversation::running(Call&& call) {
-  using Outcome = decltype(call());
-  auto too_late = [this] {
-    return Error(Code::cancelled, "the statement was cancelled after {} ms",
-                 options_.statement_timeout_ms)
-        .with_hint("setting sql.statement.timeout");
-  };
-  {
-    std::lock_guard lock(cancel_mutex_);
-    auto since = std::exchange(queued_at_, std::nullopt);
-    if (!active_) begin_time(since);  // Rows belong to the statement that they come from.
-    cancel_wanted_ = std::exchange(cancel_pending_, false) || cancel_wanted_;
-    const bool late = time_is_up();
-    // Within a transaction the session stops its statement itself: one begins, to be stopped by
-    // check_time(), so that a ROLLBACK may be over before; one that has rows left is stopped here.
-    if (session_->transaction_state() == sql::TransactionState::idle) {
-      if (cancel_wanted_) return Outcome(Error(Code::cancelled, "the statement was cancelled"));
-      if (late) return Outcome(too_late());
-    } else if (active_ && (cancel_wanted_ || late)) {
-      timed_out_ = !cancel_wanted_;
-      session_->cancel();
-    }
-    running_ = true;
-  }
-  auto result = call();
-  std::lock_guard lock(cancel_mutex_);
-  running_ = false;
-  if (!result && timed_out_ && result.error().code() == Code::cancelled) result = too_late();
-  return result;
-}
 
 void Conversation::queued() {
   std::lock_guard lock(cancel_mutex_);
@@ -403,7 +308,12 @@ std::optional<Conversation::Step> Conversation::on_message(const Frame& frame) {
             // A client that was told "no" to COPY may have sent its data already: Postgres ignores
             // it too.
             if (other.type == 'd' || other.type == 'c' || other.type == 'f') return {};
-            return Error(Code::unsupported, "messages of type '{}' are not supported", other.type);
+            Error error(Code::unsupported, "messages of type '{}' are not supported", other.type);
+            if (other.type != 'F') return error;
+            // The fast path is a query of its own: no Sync follows, and the client waits for this.
+            fail(error);
+            on_sync();
+            return {};
           },
       },
       *message);
@@ -462,6 +372,15 @@ Status Conversation::run_simple(const sql::StatementText& statement) {
   simple_execution_ = std::move(execution);
   active_ = simple_execution_.get();
   return {};
+}
+
+void Conversation::describe_rows(const Execution& execution) {
+  std::vector<FieldDescription> fields;
+  const auto& columns = execution.rows->columns();
+  for (size_t i = 0; i < columns.size(); ++i) {
+    fields.push_back(execution.writer->describe(i, columns[i].name));
+  }
+  out_.row_description(fields);
 }
 
 void Conversation::end_simple() {
@@ -543,272 +462,6 @@ void Conversation::fail(Report report) {
   } else {
     skip_to_sync_ = true;
   }
-}
-
-// ---- extended query
-
-Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::string_view text,
-                                                                       ByteShare share) {
-  auto statement = std::make_shared<Statement>(std::move(share));
-  TRY(check_text(text));
-  auto parts = sql::Session::split(text);
-  if (parts.size() > 1) {
-    return Error(Code::invalid_argument, "a prepared statement holds one statement, not {}",
-                 parts.size())
-        .because(Cause::syntax_error)
-        .at(parts[1].position);
-  }
-  statement->empty = parts.empty();
-  if (parts.empty()) return statement;
-  statement->text = parts[0].text;
-  TRY(check_transaction(statement->text));
-  TRY(refuse_copy(statement->text));
-  auto head = first_words(statement->text, 1);
-  bool maybe_door = !head.empty() && (head[0] == "set" || head[0] == "show" || head[0] == "reset" ||
-                                      head[0] == "discard" || head[0] == "deallocate");
-  if (auto command = Savepoints::command_of(statement->text)) {
-    statement->door = DoorAnswer{.command = *command};
-  } else if (maybe_door) {
-    ClientSettings before =
-        settings_;  // The shape is asked for now, the effect comes with Execute.
-    if (head[0] != "deallocate") statement->door = TRY(settings_.answer(statement->text));
-    settings_ = std::move(before);
-    if (head[0] == "deallocate") statement->door = DoorAnswer{.command = "DEALLOCATE"};
-  }
-  if (!statement->door) {
-    PlainWords plain = plain_catalog_words(ClientSettings::simplify(statement->text));
-    auto prepared = running([&] { return session_->prepare(plain.text); });
-    if (!prepared) return relocate(std::move(prepared.error()), plain);
-    statement->prepared = std::move(*prepared);
-  }
-  return statement;
-}
-
-Status Conversation::on_parse(const Parse& parse) {
-  if (!parse.statement.empty() && statements_.contains(parse.statement)) {
-    return refuse(kDuplicateStatement,
-                  fmt::format("prepared statement \"{}\" already exists", parse.statement));
-  }
-  if (statements_.size() >= options_.statements_max) {
-    return Error(Code::exhausted, "a connection keeps at most {} prepared statements",
-                 options_.statements_max);
-  }
-  if (parse.statement.empty()) {
-    portals_.erase("");
-    statements_.erase("");
-  }
-  auto share = keep(kStatementBytes + kStatementBytesPerByte * parse.sql.size());
-  if (!share) return {};
-  auto statement = prepare(parse.sql, std::move(*share));
-  if (!statement) {
-    fail(report_of(statement.error(), parse.sql, 0, parse.sql));
-    return {};
-  }
-  const auto& types = (*statement)->parameter_types();
-  auto& oids = (*statement)->parameter_oids;
-  oids = parse.parameter_types;
-  oids.resize(types.size());
-  for (size_t i : array_parameters((*statement)->text)) {
-    bool open = i < oids.size() && (oids[i] == 0 || oids[i] == oid::kUnknown);
-    if (open && open_type(types[i])) oids[i] = oid::kAnyArray;
-  }
-  statements_[std::string(parse.statement)] = std::move(*statement);
-  out_.parse_complete();
-  return {};
-}
-
-Status Conversation::on_bind(const Bind& bind) {
-  auto found = statements_.find(bind.statement);
-  if (found == statements_.end()) {
-    return refuse(kNoSuchStatement,
-                  fmt::format("prepared statement \"{}\" does not exist", bind.statement));
-  }
-  if (!bind.portal.empty() && portals_.contains(bind.portal)) {
-    return refuse(kDuplicatePortal, fmt::format("portal \"{}\" already exists", bind.portal));
-  }
-  if (portals_.size() >= options_.portals_max) {
-    return Error(Code::exhausted, "a connection keeps at most {} portals", options_.portals_max);
-  }
-  const auto& statement = *found->second;
-  const auto& types = statement.parameter_types();
-  if (bind.parameters.size() != types.size()) {
-    return Error(Code::invalid_argument, "the statement takes {} parameters, not {}", types.size(),
-                 bind.parameters.size())
-        .because(Cause::undefined_parameter);
-  }
-  size_t bytes = kParameterBytes * types.size();
-  for (const auto& value : bind.parameters) {
-    if (value) bytes += kParameterBytesPerByte * value->size();
-  }
-  if (bind.portal.empty()) portals_.erase("");
-  auto share = keep(bytes);
-  if (!share) return {};
-  auto portal = std::make_unique<Portal>(std::move(*share));
-  portal->statement = found->second;
-  portal->formats = bind.result_formats;
-  for (size_t i = 0; i < types.size(); ++i) {
-    bool binary = format_of(bind.parameter_formats, i) == 1;
-    auto value =
-        decode_parameter(bind.parameters[i], binary, statement.parameter_oids[i], types[i]);
-    if (!value) return std::move(value.error()).context(fmt::format("parameter ${}", i + 1));
-    portal->parameters.push_back(std::move(*value));
-  }
-  portals_[std::string(bind.portal)] = std::move(portal);
-  out_.bind_complete();
-  return {};
-}
-
-Status Conversation::on_describe(const Describe& describe) {
-  if (describe.kind == 'S') {
-    auto found = statements_.find(describe.name);
-    if (found == statements_.end()) {
-      return refuse(kNoSuchStatement,
-                    fmt::format("prepared statement \"{}\" does not exist", describe.name));
-    }
-    Statement& statement = *found->second;
-    std::vector<uint32_t> oids = statement.parameter_oids;
-    const auto& types = statement.parameter_types();
-    for (size_t i = 0; i < oids.size(); ++i) {
-      if (oids[i] == oid::kAnyArray) oids[i] = oid::kTextArray;
-      if (oids[i] == 0) oids[i] = open_type(types[i]) ? oid::kText : wire_type(types[i]).oid;
-    }
-    if (statement.prepared && !statement.told) {
-      std::vector<duckdb::Value> samples;
-      for (size_t i = 0; i < oids.size(); ++i) {
-        samples.push_back(sample_parameter(statement.parameter_oids[i], types[i]));
-      }
-      statement.told = columns_of(statement, samples);
-      if (!statement.told) return {};
-    }
-    out_.parameter_description(oids);
-    describe_columns(statement, statement.told, {});
-    return {};
-  }
-  auto found = portals_.find(describe.name);
-  if (found == portals_.end()) {
-    return refuse(kNoSuchPortal, fmt::format("portal \"{}\" does not exist", describe.name));
-  }
-  Portal& portal = *found->second;
-  if (portal.statement->prepared && !portal.told) {
-    portal.told = columns_of(*portal.statement, portal.parameters);
-    if (!portal.told) return {};
-  }
-  describe_columns(*portal.statement, portal.told, portal.formats);
-  return {};
-}
-
-Conversation::Told Conversation::columns_of(Statement& statement,
-                                            const std::vector<duckdb::Value>& parameters) {
-  auto columns = running([&] { return session_->describe(*statement.prepared, parameters); });
-  if (columns) return std::move(*columns);
-  fail(report_of(columns.error(), statement.text, 0, statement.text));
-  return std::nullopt;
-}
-
-void Conversation::describe_columns(const Statement& statement, const Told& told,
-                                    const std::vector<int16_t>& formats) {
-  if (statement.door && statement.door->column) {
-    out_.row_description({{.name = *statement.door->column}});
-    return;
-  }
-  if (!told || told->empty()) {
-    out_.no_data();
-    return;
-  }
-  std::vector<duckdb::LogicalType> types;
-  for (const auto& column : *told) types.push_back(column.type);
-  RowWriter writer(types, formats);
-  std::vector<FieldDescription> fields;
-  for (size_t i = 0; i < types.size(); ++i) {
-    fields.push_back(writer.describe(i, (*told)[i].name));
-  }
-  out_.row_description(fields);
-}
-
-void Conversation::describe_rows(const Execution& execution) {
-  std::vector<FieldDescription> fields;
-  const auto& columns = execution.rows->columns();
-  for (size_t i = 0; i < columns.size(); ++i) {
-    fields.push_back(execution.writer->describe(i, columns[i].name));
-  }
-  out_.row_description(fields);
-}
-
-Status Conversation::on_execute(const Execute& execute) {
-  auto found = portals_.find(execute.portal);
-  if (found == portals_.end()) {
-    return refuse(kNoSuchPortal, fmt::format("portal \"{}\" does not exist", execute.portal));
-  }
-  Portal& portal = *found->second;
-  Statement& statement = *portal.statement;
-  if (statement.empty) {
-    out_.empty_query_response();
-    return {};
-  }
-  if (statement.door) {
-    TRY(check_run(statement.text));
-    auto door = TRY(door_answer(statement.text));
-    answer_door(door ? *door : *statement.door);
-    return {};
-  }
-  if (!portal.execution) {
-    TRY(check_run(statement.text));
-    portal.execution = std::make_unique<Execution>();
-    auto begun = begin_execution(portal);
-    if (!begun) {
-      portal.execution.reset();
-      fail(report_of(begun.error(), statement.text, 0, statement.text));
-      return {};
-    }
-  } else {
-    std::lock_guard lock(cancel_mutex_);
-    begin_time(queued_at_);
-  }
-  if (portal.execution->done) {
-    out_.command_complete("SELECT 0");
-    return {};
-  }
-  portal.execution->rows_max = execute.rows_max > 0 ? static_cast<uint64_t>(execute.rows_max) : 0;
-  portal.execution->sent = 0;
-  set_answering(true);
-  active_ = portal.execution.get();
-  return {};
-}
-
-Status Conversation::begin_execution(Portal& portal) {
-  const Statement& statement = *portal.statement;
-  Execution& execution = *portal.execution;
-  execution.rows =
-      TRY(running([&] { return session_->execute(*statement.prepared, portal.parameters); }));
-  if (const Told& told = portal.told ? portal.told : statement.told) {
-    // Types that were known before there were values can only change with what is read.
-    const bool exactly = statement.prepared->columns_known();
-    execution.rows = TRY(as_described(std::move(execution.rows), *told, exactly));
-  }
-  std::vector<duckdb::LogicalType> types;
-  for (const auto& column : execution.rows->columns()) types.push_back(column.type);
-  execution.writer.emplace(types, portal.formats);
-  return {};
-}
-
-Status Conversation::on_close(const Close& close) {
-  if (close.kind == 'P') {
-    if (auto found = portals_.find(close.name); found != portals_.end()) portals_.erase(found);
-  } else if (auto found = statements_.find(close.name); found != statements_.end()) {
-    std::erase_if(portals_,
-                  [&](const auto& portal) { return portal.second->statement == found->second; });
-    statements_.erase(found);
-  }
-  out_.close_complete();
-  return {};
-}
-
-void Conversation::on_sync() {
-  skip_to_sync_ = false;
-  set_answering(false);
-  // A portal lives as long as its transaction, and outside of one that is until Sync.
-  if (session_->transaction_state() == sql::TransactionState::idle) portals_.clear();
-  out_.ready_for_query(transaction_status());
 }
 
 // ---- the door's own statements

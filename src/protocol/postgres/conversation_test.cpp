@@ -284,6 +284,14 @@ struct Refusal {
   std::string error;
 };
 
+TEST_F(ConversationTest, AFunctionCallIsRefusedWithoutASync) {
+  talk(startup());
+  EXPECT_EQ(talk(message('F', "\0\0\0\1\0\0\0\0\0\0"s)), "E/0A000 ZI");
+  EXPECT_EQ(talk(query("insert")), "C(INSERT 0 5) ZI");
+  talk(query("BEGIN"));
+  EXPECT_EQ(talk(message('F', "\0\0\0\1\0\0\0\0\0\0"s)), "E/0A000 ZE");
+}
+
 TEST_F(ConversationTest, EveryRefusalOfTheDoorFailsTheTransaction) {
   const std::string sync = message('S', "");
   const std::string there = parse("there", "count $1") + sync;
@@ -314,7 +322,7 @@ TEST_F(ConversationTest, EveryRefusalOfTheDoorFailsTheTransaction) {
       {message('B', "twice\0there\0"s + five) + bind("twice", five), "E/42P03"},
       {statements + sync, "E/53000"},
       {portals + sync, "E/53000"},
-      {message('F', "") + sync, "E/0A000"},
+      {message('v', "") + sync, "E/0A000"},
       {query("COPY t FROM STDIN"), "E/0A000"},
       {query("SET client_encoding = 'latin1'"), "E/0A000"},
       {query("SET TRANSACTION READ ONLY"), "E/0A000"},
