@@ -79,6 +79,7 @@ Status FileJournal::begin(Recovered recovered) {
   files_ = std::move(recovered.files);
   file_ = files_.back().file;
   remember(recovered.recent);
+  recovered_ends_ = std::move(recovered.ends);
   position_ = room_end_ = recovered.position;
   last_ = recovered.last;
   last_time_ = recovered.time.value;

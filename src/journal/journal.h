@@ -7,6 +7,7 @@
 #include "base/result.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -137,6 +138,10 @@ class Journal {
   /// Makes the entries up to `number` durable, if they are not: before something that is made from
   /// them becomes durable. With flush=always nothing is left to do for an entry that can be read.
   virtual Status sync_through(EntryNumber number) = 0;
+
+  /// Of each partition the last end that open() read, in the newest file: a log that ends before it
+  /// is of another time. Gives them away.
+  virtual std::map<PartitionId, Offset> take_recovered_ends() = 0;
 
   /// The last entry readers may see.
   virtual EntryNumber durable() const = 0;

@@ -84,7 +84,11 @@ class TailScan {
     if (proof) return lost(file, found_.position, found_.last, *proof);
     TRY(check_acknowledged());
     TRY(cut_unverified(file));
-    for (auto& [position, frame] : tail_) keep(frame);
+    for (auto& [position, frame] : tail_) {
+      note_ends(frame);
+      keep(frame);
+    }
+    found_.ends = std::move(ends_);
     found_.recent.assign(recent_.begin(), recent_.end());
     return std::move(found_);
   }
@@ -117,15 +121,19 @@ class TailScan {
   void settle() {
     while (!tail_.empty() && tail_.front().frame.number <= found_.synced_through) {
       const Frame& frame = tail_.front().frame;
-      each_end(frame.body, [&](const PartitionEnd& end) {
-        auto& known = acknowledged_[end.id];
-        known = std::max(known, end.end);
-      });
+      note_ends(frame);
       keep(frame);
       settled_ = frame.number;
       settled_time_ = frame.time;
       tail_.pop_front();
     }
+  }
+
+  void note_ends(const Frame& frame) {
+    each_end(frame.body, [&](const PartitionEnd& end) {
+      auto& known = ends_[end.id];
+      known = std::max(known, end.end);
+    });
   }
 
   void keep(const Frame& frame) {
@@ -142,7 +150,7 @@ class TailScan {
   }
 
   Status check_acknowledged() const {
-    for (const auto& [id, end] : acknowledged_) {
+    for (const auto& [id, end] : ends_) {
       if (verify_({id, end})) continue;
       return Error(Code::corrupt,
                    "partition {} of topic {} lost acknowledged records: they go up to offset {} by "
@@ -186,7 +194,7 @@ class TailScan {
   EntryNumber settled_;      ///< The last entry known to be durable.
   TimestampMs settled_time_;
   std::deque<Entry> recent_;
-  std::map<PartitionId, Offset> acknowledged_;
+  std::map<PartitionId, Offset> ends_;  ///< Of the entries that have left the tail.
 };
 
 /// Opens the newest file that has a good header. One that a roll left without is removed: it holds

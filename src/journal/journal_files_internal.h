@@ -5,6 +5,7 @@
 #include "journal/frame_internal.h"
 #include "journal/journal.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,8 +36,9 @@ struct Recovered {
   TimestampMs time;
   EntryNumber synced_through;
   bool clean = false;
-  bool fresh = false;         ///< There was no journal.
-  std::vector<Entry> recent;  ///< The newest entries of the last file.
+  bool fresh = false;                  ///< There was no journal.
+  std::vector<Entry> recent;           ///< The newest entries of the last file.
+  std::map<PartitionId, Offset> ends;  ///< The last one of each partition in the last file.
 };
 
 std::string journal_file_name(EntryNumber first);

@@ -34,6 +34,9 @@ class FileJournal final : public Journal {
   Status sync_through(EntryNumber number) override {
     return durable_through_ >= number.value ? Status{} : sync();
   }
+  std::map<PartitionId, Offset> take_recovered_ends() override {
+    return std::exchange(recovered_ends_, {});
+  }
   EntryNumber durable() const override { return EntryNumber(durable_.load()); }
   TimestampMs last_time() const override { return TimestampMs(last_time_.load()); }
   Result<std::vector<Entry>> read(EntryNumber after, size_t limit) const override;
@@ -120,6 +123,7 @@ class FileJournal final : public Journal {
   // Guarded by read_mutex_.
   mutable std::mutex read_mutex_;
   std::vector<JournalFile> files_;
+  std::map<PartitionId, Offset> recovered_ends_;
   std::deque<Entry> recent_;
   size_t recent_bytes_ = 0;
   std::vector<std::pair<When, std::shared_ptr<Listener>>> listeners_;

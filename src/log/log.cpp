@@ -143,8 +143,12 @@ Status FileLog::start(journal::Journal& journal) {
   EntryNumber after = journal.durable();
   for (const auto& [id, partition] : partitions) after = std::min(after, partition->replay_after());
   auto replays = TRY(read_journal(after));
+  const auto ends = journal.take_recovered_ends();
   for (const auto& [id, partition] : partitions) {
-    TRY(partition->start(replays[id]));
+    auto& replay = replays[id];
+    replay.newest = journal.durable();
+    if (auto end = ends.find(id); end != ends.end()) replay.end_min = end->second.value;
+    TRY(partition->start(replay));
     replays.erase(id);
   }
   for (const auto& [id, replay] : replays) {

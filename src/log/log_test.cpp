@@ -1,6 +1,7 @@
 #include "log/log.h"
 
 #include "base/checksum.h"
+#include "log/checkpoint_internal.h"
 #include "log/point_file_internal.h"
 #include "log/testing/log_rig.h"
 #include "log/testing/packed_batch.h"
@@ -209,6 +210,35 @@ TEST_F(LogTest, ADamagedCheckpointOrIndexOnlyCostsTime) {
   }
   rig_.open();
   EXPECT_EQ(rig_.fetch_all(kP0, {}, 500).value(), before);
+}
+
+/// Each is whole by itself: what a partition knows would take its records for never acknowledged.
+TEST_F(LogTest, ACheckpointOfAnotherPartitionOrTimeIsRefused) {
+  fill(kP0, 60);
+  fill(kP1, 1);
+  const auto values = rig_.values(kP0);
+  rig_.close();
+  const std::string path = "data/log/1/0/checkpoint";
+  const Bytes own = read_file(*rig_.fs, path).value();
+  auto exchange = [&](const Bytes& other) {
+    ASSERT_TRUE(write_file_atomically(*rig_.fs, path, other));
+  };
+  auto refused = [&] {
+    auto opened = rig_.try_open();
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code(), Code::corrupt);
+    EXPECT_NE(opened.error().hint(), "");
+    rig_.kill();
+  };
+  exchange(read_file(*rig_.fs, "data/log/1/1/checkpoint").value());
+  refused();
+  auto later = decode_checkpoint(own).value();
+  later.entry = 1'000'000'000;
+  exchange(encode_checkpoint(later));
+  refused();
+  exchange(own);
+  rig_.open();
+  EXPECT_EQ(rig_.values(kP0), values);
 }
 
 TEST_F(LogTest, FlippedBitsOfAcknowledgedDataAreNeverServed) {

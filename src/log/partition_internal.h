@@ -67,9 +67,11 @@ class Partition {
   struct Replay {
     std::vector<Log::EntryEnd> ends;
     int64_t log_start = 0;
+    int64_t end_min = 0;  ///< See Journal::take_recovered_ends().
+    EntryNumber newest;   ///< Of the journal.
   };
   /// Takes the ends that the journal has since the checkpoint, cuts what is beyond, and begins to
-  /// serve.
+  /// serve. Errors: corrupt, also when the checkpoint and the journal are not of one time.
   Status start(const Replay& replay);
 
   // Appending (partition.cpp).
@@ -220,6 +222,7 @@ class Partition {
   Status verify_from_checkpoint();
   Result<bool> verify_segment(Segment& segment, uint64_t position, int64_t& offset);
   Status restore_segment(Segment& segment);
+  Error not_of_one_time(std::string_view why) const;
   Status replay_batches(int64_t journal_end);
   Status replay_segment(Segment& segment, uint64_t position, int64_t journal_end);
   void replay_ends(const std::vector<Log::EntryEnd>& ends);

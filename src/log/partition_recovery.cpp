@@ -137,6 +137,12 @@ Result<bool> Partition::verify_segment(Segment& segment, uint64_t position, int6
   }
 }
 
+Error Partition::not_of_one_time(std::string_view why) const {
+  return Error(Code::corrupt, "partition {} of topic {} and the journal are not of one time: {}",
+               id_.partition, id_.topic, why)
+      .with_hint("restore the data directory from a backup; nothing was changed");
+}
+
 Status Partition::start(const Replay& replay) {
   std::lock_guard lock(mutex_);
   int64_t known_end = found_ ? found_->offset : 0;
@@ -151,6 +157,11 @@ Status Partition::start(const Replay& replay) {
                  id_.partition, id_.topic, journal_end, directory_, recovered_end_)
         .with_hint("restore the data directory from a backup; nothing was changed");
   }
+  if (replay.end_min > journal_end || replay_after() > replay.newest) {
+    return not_of_one_time(fmt::format(
+        "the journal goes to entry {} and offset {}, what {} knows goes to entry {} and offset {}",
+        replay.newest, replay.end_min, directory_, checkpoint_entry_, journal_end));
+  }
   log_start_ =
       std::max({log_start_, replay.log_start, segments_.empty() ? 0 : segments_.front()->base});
   if (found_) {
@@ -162,11 +173,9 @@ Status Partition::start(const Replay& replay) {
   replay_ends(known_ends_);
   replay_ends(replay.ends);
   if (next_offset_ != high_watermark_) {
-    return Error(Code::corrupt,
-                 "partition {} of topic {} and the journal are not of one time: it should end at "
-                 "offset {}, and a batch of {} goes up to {}",
-                 id_.partition, id_.topic, high_watermark_, directory_, next_offset_)
-        .with_hint("restore the data directory from a backup; nothing was changed");
+    return not_of_one_time(
+        fmt::format("it should end at offset {}, and a batch of {} goes up to {}", high_watermark_,
+                    directory_, next_offset_));
   }
   TRY(cut_beyond(journal_end));
   last_entry_ = std::max(last_entry_, checkpoint_entry_);
