@@ -1,3 +1,4 @@
+#include "state/manifest_check_internal.h"
 #include "state/rocks_file_system_internal.h"
 
 #include <rocksdb/file_system.h>
@@ -69,6 +70,10 @@ class RandomAccessFile final : public rocksdb::FSRandomAccessFile {
  private:
   std::unique_ptr<File> file_;
 };
+
+bool is_manifest(std::string_view path) {
+  return path.substr(path.rfind('/') + 1).starts_with("MANIFEST-");
+}
 
 using FusePtr = std::shared_ptr<WriteFuse>;
 
@@ -154,12 +159,13 @@ class NoLogFile final : public rocksdb::FSWritableFile {
 /// after CURRENT leads to it.
 class ManifestFile final : public rocksdb::FSWritableFile {
  public:
-  ManifestFile(ziwa::FileSystem& fs, std::unique_ptr<File> file, FusePtr fuse,
+  ManifestFile(ziwa::FileSystem& fs, std::unique_ptr<File> file, ManifestCheck check, FusePtr fuse,
                const FileOptions& options)
       : FSWritableFile(options),
         fs_(fs),
         fuse_(std::move(fuse)),
         file_(std::move(file)),
+        check_(std::move(check)),
         written_(file_->size()) {}
   using FSWritableFile::Append;
   IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
@@ -180,7 +186,10 @@ class ManifestFile final : public rocksdb::FSWritableFile {
     TRY(fuse_->check());
     if (buffer_.empty()) return {};
     Status done = file_->write_at(written_, as_bytes(buffer_));
-    if (done) written_ += buffer_.size();
+    if (done) {
+      check_.add(as_bytes(buffer_));
+      written_ += buffer_.size();
+    }
     buffer_.clear();
     return done;
   }
@@ -189,12 +198,14 @@ class ManifestFile final : public rocksdb::FSWritableFile {
     TRY(file_->sync());
     if (!name_synced_) TRY(fs_.sync_dir(parent_path(file_->path())));
     name_synced_ = true;
+    check_.note();
     return {};
   }
 
   ziwa::FileSystem& fs_;
   FusePtr fuse_;
   std::unique_ptr<File> file_;
+  ManifestCheck check_;
   std::string buffer_;
   uint64_t written_;
   bool name_synced_ = false;
@@ -237,11 +248,14 @@ class RocksFileSystem final : public rocksdb::FileSystem {
   IOStatus NewWritableFile(const std::string& path, const FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* result,
                            IODebugContext*) override {
-    if (path.substr(path.rfind('/') + 1).starts_with("MANIFEST-")) {
+    if (is_manifest(path)) {
       if (Status whole = fuse_->check(); !whole) return to_io(whole);
       auto file = fs_.open(path, OpenMode::truncate);
       if (!file) return to_io(file.error());
-      *result = std::make_unique<ManifestFile>(fs_, std::move(*file), fuse_, options);
+      auto check = ManifestCheck::create(fs_, path);
+      if (!check) return to_io(check.error());
+      *result =
+          std::make_unique<ManifestFile>(fs_, std::move(*file), std::move(*check), fuse_, options);
       return IOStatus::OK();
     }
     return open_file(path, OpenMode::truncate, options, result);
@@ -292,6 +306,9 @@ class RocksFileSystem final : public rocksdb::FileSystem {
   IOStatus DeleteFile(const std::string& path, const IOOptions&, IODebugContext*) override {
     return change([&]() -> Status {
       Status removed = fs_.remove(path);
+      if (removed && is_manifest(path)) {
+        fs_.remove(manifest_check_path(path)).ignore("nobody looks at it without its manifest");
+      }
       if (!removed && removed.error().code() == Code::not_found && forget_moved(path)) return {};
       return removed;
     });

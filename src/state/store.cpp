@@ -1,6 +1,7 @@
 #include "state/store.h"
 
 #include "base/log.h"
+#include "state/manifest_check_internal.h"
 #include "state/rocks_file_system_internal.h"
 #include "state/write_batch_internal.h"
 
@@ -422,6 +423,7 @@ const WriteBatch::Rep& Store::BatchAccess::rep(const WriteBatch& batch) { return
 
 Result<std::unique_ptr<Store>> Store::open(FileSystem& fs, const std::string& path,
                                            Options options) {
+  TRY(check_manifest(fs, path));
   std::string ingest = join_path(path, "ingest");
   TRY(fs.remove_all(ingest));
   TRY(make_dirs_durably(fs, ingest));

@@ -61,6 +61,112 @@ TEST_F(StoreTest, TablesAreApart) {
   EXPECT_GT(store_->disk_bytes(), 0u);
 }
 
+/// A store whose batches lie in sorted files, of which its manifest tells.
+class ManifestTest : public StoreTest {
+ protected:
+  static constexpr int kRounds = 3;
+  void SetUp() override {
+    StoreTest::SetUp();
+    for (int round = 0; round < kRounds; ++round) {
+      WriteBatch batch;
+      for (int i = 0; i < 50'000; ++i)
+        batch.put(round % 2 == 0 ? a_ : b_, fmt::format("{}", i), "v");
+      batch.put(a_, "round", fmt::format("{}", round));
+      ASSERT_TRUE(store_->write(batch, true));
+    }
+    ASSERT_TRUE(put(b_, "last", "in the log"));
+    store_.reset();
+    path_ = "/data/meta/" + std::string(as_text(read_file(fs_, "/data/meta/CURRENT").value()));
+    path_.pop_back();
+    whole_ = read_file(fs_, path_).value();
+    check_ = path_ + ".check";
+    ASSERT_TRUE(fs_.exists(check_));
+  }
+  Result<std::unique_ptr<Store>> try_open() {
+    return Store::open(fs_, "/data/meta", {.tables = {"a", "b"}});
+  }
+  void expect_refused(const std::string& what) {
+    auto opened = try_open();
+    ASSERT_FALSE(opened) << what;
+    EXPECT_EQ(opened.error().code(), Code::corrupt) << what << opened.error().to_string();
+    EXPECT_NE(opened.error().hint(), "") << what;
+  }
+  void put_back(const std::string& path, const Bytes& bytes) {
+    auto file = fs_.open(path, OpenMode::truncate).value();
+    ASSERT_TRUE(file->write_at(0, bytes));
+  }
+  void expect_all() {
+    auto opened = try_open();
+    ASSERT_TRUE(opened) << opened.error().to_string();
+    store_ = std::move(*opened);
+    EXPECT_EQ(get(a_, "round"), "2");
+    EXPECT_EQ(get(b_, "7"), "v");
+    EXPECT_EQ(get(b_, "last"), "in the log");
+    store_.reset();
+  }
+
+  std::string path_;
+  std::string check_;
+  Bytes whole_;
+};
+
+TEST_F(ManifestTest, EveryFlippedBitIsRefusedAndChangesNothing) {
+  const auto before = fs_.list("/data/meta").value().size();
+  for (uint64_t bit = 0; bit < whole_.size() * 8; bit += 11) {
+    ASSERT_TRUE(fs_.flip_bit(path_, bit));
+    expect_refused(fmt::format("bit {}", bit));
+    ASSERT_TRUE(fs_.flip_bit(path_, bit));
+  }
+  EXPECT_EQ(fs_.list("/data/meta").value().size(), before);
+  expect_all();
+}
+
+TEST_F(ManifestTest, EveryCutIsRefused) {
+  for (size_t size = 0; size < whole_.size(); size += 7) {
+    put_back(path_, Bytes(whole_.begin(), whole_.begin() + static_cast<ptrdiff_t>(size)));
+    expect_refused(fmt::format("{} of {} bytes", size, whole_.size()));
+  }
+  put_back(path_, whole_);
+  expect_all();
+}
+
+/// As after a crash between the write and the sync: nobody was promised what it says.
+TEST_F(ManifestTest, ATornEndIsDropped) {
+  Bytes torn = whole_;
+  torn.insert(torn.end(), whole_.begin(), whole_.begin() + 20);
+  put_back(path_, torn);
+  expect_all();
+}
+
+TEST_F(ManifestTest, TheNotesThemselvesMayBeDamagedOrMissing) {
+  const Bytes notes = read_file(fs_, check_).value();
+  for (uint64_t bit = 0; bit < 24 * 8; bit += 5) {
+    Bytes damaged = notes;
+    damaged[bit / 8] ^= static_cast<std::byte>(1u << (bit % 8));
+    // Opening makes a new manifest, with notes of its own.
+    SimFileSystem copy;
+    ASSERT_TRUE(copy.make_dirs("/data/meta"));
+    for (const auto& info : fs_.list("/data/meta").value()) {
+      if (info.is_directory) continue;
+      auto path = join_path("/data/meta", info.name);
+      ASSERT_TRUE(copy.open(path, OpenMode::create)
+                      .value()
+                      ->write_at(0, path == check_ ? damaged : read_file(fs_, path).value()));
+    }
+    EXPECT_TRUE(Store::open(copy, "/data/meta", {.tables = {"a", "b"}})) << "bit " << bit;
+  }
+  ASSERT_TRUE(fs_.remove(check_));
+  expect_all();
+}
+
+TEST_F(ManifestTest, NotesGoWithTheirManifest) {
+  for (int i = 0; i < 3; ++i) expect_all();
+  size_t notes = 0;
+  for (const auto& info : fs_.list("/data/meta").value())
+    notes += info.name.ends_with(".check") ? 1 : 0;
+  EXPECT_LE(notes, 2u);
+}
+
 TEST_F(StoreTest, ABatchAppliesInOrder) {
   ASSERT_TRUE(put(a_, "m", "old"));
   WriteBatch batch;
