@@ -112,8 +112,8 @@ constexpr Words<Code> kCodes[] = {
     {ExceptionType::CATALOG, "Could not rename ", " already exists!", Code::already_exists},
 };
 
-template <typename Meaning, size_t size>
-std::optional<Meaning> find(const Words<Meaning> (&table)[size], ExceptionType type,
+template <typename Meaning, size_t Size>
+std::optional<Meaning> find(const Words<Meaning> (&table)[Size], ExceptionType type,
                             std::string_view message) {
   auto found = std::ranges::find_if(table, [&](const Words<Meaning>& words) {
     return words.type == type && message.size() >= words.begin.size() + words.end.size() &&
