@@ -15,6 +15,9 @@ constexpr const char* kCatalogWitness = "catalog";  ///< In state: version of th
 constexpr const char* kJournalWitness = "journal";  ///< In state: an entry that was durable.
 constexpr const char* kStateWitness = "state";      ///< In meta: epoch of a checkpoint.
 
+constexpr const char* kRestore =
+    "restore the whole data directory from a backup; nothing was changed";
+
 log::TopicConfig config_of(const catalog::TopicDefinition& topic) {
   return {.partitions = topic.partitions,
           .retention_ms = topic.retention_ms,
@@ -59,10 +62,21 @@ Status check_parts(FileSystem& fs, const DataDirectory& directory) {
     } else if (missing != nullptr) {
       return Error(Code::corrupt, "{} is missing or empty, though {} is there",
                    directory.below(missing), directory.below(part))
-          .with_hint("restore the whole data directory from a backup; nothing was changed");
+          .with_hint(kRestore);
     }
   }
   return {};
+}
+
+/// What is left to do about a data directory that is not as it was written.
+template <typename Outcome>
+Outcome with_advice(Outcome outcome) {
+  if (outcome || !outcome.error().hint().empty()) return outcome;
+  if (outcome.error().code() == Code::corrupt)
+    return std::move(outcome).error().with_hint(kRestore);
+  if (outcome.error().code() != Code::io) return outcome;
+  return std::move(outcome).error().with_hint(
+      fmt::format("let this user read and write it; if it is gone, {}", kRestore));
 }
 
 }  // namespace
@@ -82,13 +96,13 @@ Engines::~Engines() {
 
 Result<std::unique_ptr<Engines>> Engines::open(const Environment& environment,
                                                const Options& options) {
-  auto directory = TRY(DataDirectory::open(environment.fs, options.data_directory));
+  auto directory = TRY(with_advice(DataDirectory::open(environment.fs, options.data_directory)));
   std::unique_ptr<Engines> engines(new Engines(environment, std::move(directory)));
   TRY(check_parts(environment.fs, engines->directory_));
-  TRY(engines->open_stores());
-  TRY(engines->open_log());
-  TRY(engines->open_duck(options));
-  TRY(engines->open_streams());
+  TRY(with_advice(engines->open_stores()));
+  TRY(with_advice(engines->open_log()));
+  TRY(with_advice(engines->open_duck(options)));
+  TRY(with_advice(engines->open_streams()));
   TRY(engines->open_database());
   return engines;
 }
@@ -98,12 +112,7 @@ Status Engines::open_stores() {
   uint64_t cache = static_cast<uint64_t>(settings.integer("state.cache.bytes"));
   uint64_t buffer = static_cast<uint64_t>(settings.integer("state.write_buffer.bytes"));
   auto open = [&](const char* part, state::Store::Options options) {
-    auto store = state::Store::open(environment_.fs, directory_.below(part), std::move(options));
-    if (store || store.error().code() != Code::corrupt || !store.error().hint().empty()) {
-      return store;
-    }
-    return Result<std::unique_ptr<state::Store>>(
-        std::move(store).error().with_hint("restore the whole data directory from a backup"));
+    return state::Store::open(environment_.fs, directory_.below(part), std::move(options));
   };
   meta_ = TRY(open("meta", {.tables = {"catalog", "groups", "witness"},
                             .block_cache_bytes = cache / 4,
@@ -131,7 +140,7 @@ Status Engines::check_witnesses() {
   };
   auto lost = [&](const char* part, std::string what) {
     return Error(Code::corrupt, "{} lost acknowledged writes: {}", directory_.below(part), what)
-        .with_hint("restore the whole data directory from a backup; no data was removed");
+        .with_hint(kRestore);
   };
   uint64_t version = catalog_->snapshot()->version();
   if (uint64_t known = TRY(seen(*state_, kCatalogWitness)); known > version) {
@@ -176,7 +185,7 @@ Status Engines::open_log() {
   if (catalog_->snapshot()->version() > 0 && !environment_.fs.exists(directory_.below("journal"))) {
     return Error(Code::corrupt, "{} is missing, though the catalog has entries in it",
                  directory_.below("journal"))
-        .with_hint("restore the whole data directory from a backup; nothing was changed");
+        .with_hint(kRestore);
   }
   log::Log::Options log_options;
   log_options.unpacked_bytes_max = static_cast<size_t>(settings.integer("log.batch.unpacked.max"));
