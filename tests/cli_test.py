@@ -63,7 +63,29 @@ def test_usage_errors_have_code_2(shared_server):
     assert "doors.kafka.port" in done.stderr
 
 
+@pytest.mark.parametrize("arguments,message", [
+    (["frob"], 'unknown command "frob"'),
+    (["statsu"], 'unknown command "statsu"\ndid you mean status?'),
+    (["up", "--frob"], 'unknown option "--frob" of ziwa up'),
+    (["up", "--dta", "x"], 'unknown option "--dta" of ziwa up\ndid you mean --data?'),
+    (["version", "--frob", "X"], 'unknown option "--frob" of ziwa version'),
+    (["up", "x", "--data", "y"], 'ziwa up does not take "x"'),
+    (["status", "--url", "postgresql://localhost"], "http://host:port"),
+    ([], "subcommand is required"),
+    (["up"], "--data is required"),
+])
+def test_what_is_wrong_on_the_command_line_is_named(shared_server, arguments, message):
+    done = shared_server.cli(*arguments)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    if arguments and "--frob" in arguments:
+        done = shared_server.cli(*arguments, "--json")
+        assert json.loads(done.stderr)["message"] == message
+
+
 def test_status(shared_server):
+    for url in ("http://127.0.0.1:{http}", "http://localhost:{http}/"):
+        done = shared_server.cli("status", "--url", url)
+        assert done.returncode == 0 and "kafka" in done.stdout
     done = shared_server.cli("status", "--port", "{http}")
     assert done.returncode == 0 and "doors" in done.stdout and "kafka" in done.stdout
     report = json.loads(shared_server.cli("status", "--port", "{http}", "--json").stdout)

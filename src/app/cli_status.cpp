@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <charconv>
 #include <cstdio>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ using nlohmann::json;
 struct StatusOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
+  std::string url;  ///< Instead of both.
   bool json = false;
 };
 
@@ -50,7 +52,32 @@ void print_list(const json& report, const std::string& list,
   fmt::print("{}\n{}", list, table.draw(isatty(STDOUT_FILENO) == 1));
 }
 
-int run_status(const StatusOptions& options) {
+/// Host and port of http://host:port, as `ziwa up` prints it. Errors: invalid_argument.
+Status take_url(StatusOptions& options) {
+  constexpr std::string_view kScheme = "http://";
+  std::string_view rest = options.url;
+  const bool http = rest.starts_with(kScheme);
+  if (http) rest.remove_prefix(kScheme.size());
+  if (rest.ends_with('/')) rest.remove_suffix(1);
+  const size_t colon = rest.rfind(':');
+  std::string_view host = rest.substr(0, colon);
+  std::string_view port = colon == std::string_view::npos ? "" : rest.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), options.port);
+  const bool number = error == std::errc() && end == port.data() + port.size();
+  if (!http || host.empty() || !number || host.find('/') != std::string_view::npos) {
+    return Error(Code::invalid_argument, "--url takes http://host:port, not \"{}\"", options.url)
+        .with_hint("the address of the HTTP door, as ziwa up prints it");
+  }
+  options.host = host;
+  return {};
+}
+
+int run_status(StatusOptions options) {
+  if (auto taken = options.url.empty() ? Status() : take_url(options); !taken) {
+    report_error(taken.error(), options.json);
+    return kExitUsage;
+  }
   auto body = http_get(options.host, options.port, "/status");
   if (!body) return report_error(body.error(), options.json);
   if (options.json) {
@@ -88,6 +115,7 @@ void add_status(CLI::App& app, Run& run) {
       app.add_subcommand("status", "Show doors, topics, views and sinks of a running server");
   command->add_option("--host", options->host, "Host of the HTTP door")->capture_default_str();
   command->add_option("--port", options->port, "Port of the HTTP door")->capture_default_str();
+  command->add_option("--url", options->url, "http://host:port, instead of --host and --port");
   command->add_flag("--json", options->json, "The report as JSON");
   command->callback([options, &run] { run = [options] { return run_status(*options); }; });
 }
