@@ -18,5 +18,6 @@
 #include <duckdb/parser/statement/detach_statement.hpp>
 #include <duckdb/parser/statement/explain_statement.hpp>
 #include <duckdb/parser/statement/select_statement.hpp>
+#include <duckdb/parser/statement/set_statement.hpp>
 #include <duckdb/parser/tableref/list.hpp>
 #include <duckdb/parser/tableref/showref.hpp>

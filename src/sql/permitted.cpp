@@ -137,6 +137,11 @@ Status check_modified(const duckdb::StatementProperties& properties) {
 }
 
 Status check_search_path(const duckdb::CatalogSearchPath& path) {
+  if (path.GetSetPaths().empty()) {
+    return Error(Code::invalid_argument, "search_path cannot be empty")
+        .because(Cause::invalid_value)
+        .with_hint("SET search_path TO public");
+  }
   auto ours = [](const duckdb::CatalogSearchEntry& entry) {
     return entry.catalog == kDatabaseName;
   };

@@ -24,7 +24,8 @@ std::string attached_name(const duckdb::SQLStatement& statement);
 /// Errors: permission.
 Status check_modified(const duckdb::StatementProperties& properties);
 
-/// Whether the session looks for names in our catalog only. Errors: permission.
+/// Whether the session looks for names in our catalog, and only there. Errors: permission;
+/// invalid_argument when it is empty: names would be made in one place and looked for in another.
 Status check_search_path(const duckdb::CatalogSearchPath& path);
 
 }  // namespace ziwa::sql

@@ -163,6 +163,31 @@ TEST_F(PermittedTest, CreateTableAsSeesWhatTheSessionSees) {
   EXPECT_EQ(error("CREATE TABLE bad AS \xC2\xA0 DROP TABLE made").code(), Code::permission);
 }
 
+TEST_F(PermittedTest, TheSearchPathIsNeverEmptyAndShownAsItIsSet) {
+  rows("CREATE TOPIC first.t1 (a INT)");
+  rows("CREATE TOPIC \"a-b\".t2 (a INT)");
+  rows("CREATE TOPIC t3 (a INT)");
+  rows("SET search_path TO first, \"a-b\", public");
+  const TextRows shown = rows("SHOW search_path");
+  EXPECT_EQ(shown, (TextRows{{"first, \"a-b\", public"}}));
+  for (const std::string& reset : {"RESET search_path", "SET search_path TO DEFAULT"}) {
+    rows(reset);
+    EXPECT_EQ(rows("SHOW search_path"), (TextRows{{"public"}}));
+    rows("SELECT * FROM t3");
+    EXPECT_EQ(error("SELECT * FROM t1").code(), Code::not_found);
+    rows("SET search_path TO " + shown[0][0]);
+    EXPECT_EQ(rows("SHOW search_path"), shown);
+    rows("SELECT * FROM t1, t2, t3");
+    rows(reset);
+    rows(fmt::format("SET search_path = '{}'", shown[0][0]));
+    EXPECT_EQ(rows("SHOW search_path"), shown);
+  }
+  EXPECT_EQ(error("SET search_path = ''").cause(), Cause::invalid_value);
+  EXPECT_EQ(rows("SHOW search_path"), shown) << "as before";
+  for (const char* object : {"t3", "\"a-b\".t2", "first.t1"})
+    rows(fmt::format("DROP TOPIC {}", object));
+}
+
 TEST_F(PermittedTest, NamesAreLookedUpInEverySchemaOfThePath) {
   rows("CREATE TOPIC first.only_first (a INT)");
   rows("CREATE TOPIC only_public (a INT)");

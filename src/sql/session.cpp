@@ -1,6 +1,7 @@
 #include "sql/session.h"
 
 #include "base/text.h"
+#include "duck/parser.h"
 #include "sql/attached_catalog.h"
 #include "sql/calls.h"
 #include "sql/permitted.h"
@@ -79,6 +80,12 @@ Error with_advice(const std::string& verb, Error error) {
   return std::move(error).with_hint(
       "DROP MATERIALIZED VIEW drops a view that is kept up to date; DROP VIEW drops temporary "
       "ones");
+}
+
+/// RESET x, or SET x TO DEFAULT.
+bool resets(const duckdb::PreparedStatement& set) {
+  const auto& statement = set.data->unbound_statement->Cast<duckdb::SetStatement>();
+  return statement.set_type == duckdb::SetType::RESET;
 }
 
 bool writes(const Statement& statement) {
@@ -378,6 +385,10 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
   const auto path_before =
       may_set ? search_path.GetSetPaths() : duckdb::vector<duckdb::CatalogSearchEntry>();
   auto result = TRY(duck::guarded([&] { return prepared.duck_->Execute(values, true); }));
+  if (may_set && search_path.GetSetPaths().empty() && resets(*prepared.duck_)) {
+    search_path.Set({std::string(kDatabaseName), std::string(kDefaultSchema)},
+                    duckdb::CatalogSetPathType::SET_DIRECTLY);
+  }
   if (Status ours = may_set ? check_search_path(search_path) : Status(); !ours) {
     search_path.Set(path_before, duckdb::CatalogSetPathType::SET_DIRECTLY);
     return std::move(ours).error();

@@ -162,8 +162,18 @@ constexpr std::array kShows = {
          "ALL"},
 };
 
+/// The whole path in the words of SET, so that it can be put back.
+constexpr std::string_view kShowSearchPath =
+    "SELECT array_to_string([CASE WHEN regexp_full_match(name, '[a-z_][a-z0-9_]*') THEN name "
+    "ELSE '\"' || replace(name, '\"', '\"\"') || '\"' END "
+    "FOR name IN current_schemas(false)], ', ') AS search_path";
+
 Result<Statement> parse_show(TokenCursor& cursor) {
   cursor.next();
+  if (cursor.accept("SEARCH_PATH")) {
+    TRY(cursor.expect_end());
+    return Foreign{"SHOW", std::string(kShowSearchPath)};
+  }
   bool materialized = cursor.accept("MATERIALIZED");
   for (const Show& show : kShows) {
     if (!cursor.accept(show.word)) continue;
@@ -172,6 +182,52 @@ Result<Statement> parse_show(TokenCursor& cursor) {
     return Foreign{"SHOW", std::string(show.query)};
   }
   return Foreign{"SHOW", {}};
+}
+
+/// Names with commas between them, up to the end, as DuckDB reads them in a text: quoted, without
+/// blanks. A text that is not alone is a name.
+Result<std::string> parse_path(TokenCursor& cursor) {
+  std::string path;
+  do {
+    if (!path.empty()) path += ',';
+    if (cursor.peek().kind == TokenKind::string) {
+      path += quote_name(cursor.next().value());
+      continue;
+    }
+    do {
+      const bool folds = cursor.peek().kind == TokenKind::word;
+      const std::string name = TRY(cursor.identifier("a schema"));
+      if (!path.empty() && !path.ends_with(',')) path += '.';
+      path += quote_name(folds ? lower(name) : name);
+    } while (cursor.accept_symbol("."));
+  } while (cursor.accept_symbol(","));
+  TRY(cursor.expect_end());
+  return path;
+}
+
+/// SET search_path {TO | =} {name, ... | 'name, ...'}: DuckDB takes one text only, and no blanks in
+/// it. All else is DuckDB's.
+Result<Statement> parse_set(TokenCursor& cursor) {
+  Foreign as_it_is{"SET", {}};
+  cursor.next();
+  const std::string scope = cursor.peek().is("LOCAL") ? "LOCAL " : "";
+  if (!cursor.accept("LOCAL")) cursor.accept("SESSION");
+  if (upper(cursor.next().value()) != "SEARCH_PATH") return as_it_is;
+  if (!cursor.accept("TO") && !cursor.accept_symbol("=")) return as_it_is;
+  if (cursor.peek().is("DEFAULT")) return as_it_is;
+  std::string path;
+  if (cursor.peek().kind == TokenKind::string && cursor.peek(1).kind == TokenKind::end) {
+    const std::string text = cursor.peek().value();
+    auto tokens = tokenize(text);
+    if (!tokens) return as_it_is;
+    TokenCursor names(text, *tokens);
+    auto parsed = parse_path(names);
+    if (!parsed) return as_it_is;  // Also of an empty one.
+    path = std::move(*parsed);
+  } else {
+    path = TRY(parse_path(cursor));
+  }
+  return Foreign{"SET", fmt::format("SET {}search_path = {}", scope, quote_text(path))};
 }
 
 Result<Call::Argument> parse_argument(TokenCursor& cursor) {
@@ -290,6 +346,7 @@ Result<Statement> parse_verb(TokenCursor& cursor, const std::string& verb) {
   }
   if (verb == "DROP") return parse_drop(cursor);
   if (verb == "SHOW") return parse_show(cursor);
+  if (verb == "SET") return parse_set(cursor);
   if (verb == "CALL") return parse_call(cursor);
   if (verb == "DELETE") return parse_delete(cursor);
   if (verb == "EXPLAIN") return parse_explain(cursor);

@@ -111,6 +111,22 @@ TEST(StatementParser, ShowIsASelect) {
   EXPECT_EQ(parse<Foreign>("EXPLAIN SELECT 1").verb, "EXPLAIN");
 }
 
+TEST(StatementParser, ASearchPathIsOneTextForDuckDB) {
+  for (const char* sql : {"SET search_path TO X, public", "SET SESSION search_path = 'x , public'",
+                          "SET search_path = \"x\",public", "SET search_path TO 'x', 'public'"}) {
+    EXPECT_EQ(parse<Foreign>(sql).replacement, "SET search_path = '\"x\",\"public\"'") << sql;
+  }
+  EXPECT_EQ(parse<Foreign>("SET LOCAL search_path = db.\"A, b\"").replacement,
+            "SET LOCAL search_path = '\"db\".\"A, b\"'");
+  for (const char* sql : {"SET search_path = ''", "SET search_path TO DEFAULT",
+                          "SET search_path = 'it''s'", "SET schema = 'x'"}) {
+    EXPECT_EQ(parse<Foreign>(sql).replacement, "") << sql;
+  }
+  for (const char* sql : {"SET search_path TO", "SET search_path TO x,", "SET search_path = x y"}) {
+    EXPECT_EQ(refused(sql).cause(), Cause::syntax_error) << sql;
+  }
+}
+
 TEST(StatementParser, DuckDBsStatementsPass) {
   for (const char* sql :
        {"SELECT 1", "WITH a AS (SELECT 1) SELECT * FROM a", "INSERT INTO t VALUES (1)",

@@ -310,9 +310,6 @@ std::string ClientSettings::simplify(std::string_view statement) {
     bool read_only = std::ranges::find(words, "only") != words.end();
     return read_only ? "BEGIN TRANSACTION READ ONLY" : "BEGIN";
   }
-  if (words.size() == 2 && words[0] == "show" && words[1] == "search_path") {
-    return "SELECT current_schema() AS search_path";
-  }
   bool bare = rest_is(1, {"work", "transaction", ";"});
   if ((words[0] == "end" || words[0] == "commit") && bare) return "COMMIT";
   if ((words[0] == "abort" || words[0] == "rollback") && bare) return "ROLLBACK";

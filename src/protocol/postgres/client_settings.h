@@ -38,8 +38,7 @@ class ClientSettings {
   /// it is the database's. Errors: invalid_argument, unsupported.
   Result<std::optional<DoorAnswer>> answer(std::string_view statement);
   /// The statement as the database knows it: BEGIN and START TRANSACTION lose their isolation level
-  /// and access mode, END becomes COMMIT, ABORT becomes ROLLBACK, and SHOW search_path asks for the
-  /// schema.
+  /// and access mode, END becomes COMMIT, ABORT becomes ROLLBACK.
   static std::string simplify(std::string_view statement);
 
  private:
