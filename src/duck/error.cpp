@@ -39,6 +39,9 @@ std::optional<Error> own_error(const duckdb::ErrorData& error, const std::string
 /// `words` are DuckDB's message before anything is cut from it.
 Error foreign_error(const duckdb::ErrorData& error, std::string_view words,
                     const std::string& message) {
+  if (error.Type() == duckdb::ExceptionType::INTERRUPT) {
+    return Error(Code::cancelled, "the statement was cancelled");  // "Interrupted!"
+  }
   auto cause = cause_of(error, words);
   if (!cause) return Error(code_without_cause(error, words), "{}", message);
   return Error(code_of(*cause), "{}", message).because(*cause);

@@ -43,6 +43,8 @@ struct Conversation::Portal {
   std::unique_ptr<Execution> execution;
 };
 
+inline constexpr const char* kAskedTo = "the client asked for it";
+
 template <typename Call>
 auto Conversation::running(Call&& call) {
   using Outcome = decltype(call());
@@ -60,7 +62,9 @@ auto Conversation::running(Call&& call) {
     // Within a transaction the session stops its statement itself: one begins, to be stopped by
     // check_time(), so that a ROLLBACK may be over before; one that has rows left is stopped here.
     if (session_->transaction_state() == sql::TransactionState::idle) {
-      if (cancel_wanted_) return Outcome(Error(Code::cancelled, "the statement was cancelled"));
+      if (cancel_wanted_) {
+        return Outcome(Error(Code::cancelled, "the statement was cancelled").with_hint(kAskedTo));
+      }
       if (late) return Outcome(too_late());
     } else if (active_ && (cancel_wanted_ || late)) {
       timed_out_ = !cancel_wanted_;
@@ -71,7 +75,9 @@ auto Conversation::running(Call&& call) {
   auto result = call();
   std::lock_guard lock(cancel_mutex_);
   running_ = false;
-  if (!result && timed_out_ && result.error().code() == Code::cancelled) result = too_late();
+  if (!result && result.error().code() == Code::cancelled && !stopping_) {
+    result = timed_out_ ? too_late() : std::move(result).error().with_hint(kAskedTo);
+  }
   return result;
 }
 
