@@ -339,8 +339,9 @@ def test_cancel_stops_a_running_query(shared_server):
         begin = time.monotonic()
         timer = threading.Timer(0.5, connection.cancel)
         timer.start()
-        with pytest.raises(psycopg.errors.QueryCanceled):
+        with pytest.raises(psycopg.errors.QueryCanceled, match="the statement was cancelled") as cancelled:
             connection.execute("SELECT count(*) FROM range(100000000) a, range(100000000) b")
+        assert "client" in cancelled.value.diag.message_hint
         timer.join()
         assert time.monotonic() - begin < 20
         assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -487,6 +488,11 @@ def test_savepoints_belong_to_a_transaction(shared_server):
         with pytest.raises(psycopg.errors.InvalidSavepointSpecification):
             connection.execute("RELEASE a")
         connection.execute("ROLLBACK")
+        connection.execute("BEGIN")
+        with pytest.raises(psycopg.errors.ActiveSqlTransaction):
+            connection.execute("DISCARD ALL")
+        connection.execute("ROLLBACK")
+        connection.execute("DISCARD ALL")
         connection.execute("BEGIN READ ONLY")
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("INSERT INTO read_only_topic VALUES (1)")
@@ -506,6 +512,11 @@ def test_start_options_are_set_as_set_would(shared_server):
     assert show("-c statement_timeout=5s -cstatement_timeout=7s", "statement_timeout") == "7s"
     with shared_server.connect(options="-c search_path=ziwa") as connection:
         assert connection.execute("SELECT count(*) FROM settings").fetchone()[0] > 0
+    for options in ("-c search_path=ziwa,public", "-c search_path=ziwa,\\ public"):
+        assert show(options, "search_path") == "ziwa, public"
+    with shared_server.connect() as connection:
+        connection.execute("SET search_path TO ziwa, public")
+        assert connection.execute("SHOW search_path").fetchone() == ("ziwa, public",)
     environment = dict(os.environ, PGOPTIONS="-c statement_timeout=9s")
     done = psql(shared_server, "-At", "-c", "SHOW statement_timeout", env=environment)
     assert (done.stdout, done.stderr) == ("9s\n", "")
@@ -518,6 +529,7 @@ def test_start_options_are_set_as_set_would(shared_server):
     ("-c DateStyle=German", "ISO"),
     ("-c TimeZone=Africa/Nairobi", "UTC"),
     ("-c search_path=nowhere.at.all", "start-up options"),
+    ("-c search_path=", "cannot be empty"),
     ("-c threads=1", "administrator"),
     ("-c nowhere=1", "administrator"),
     ("-d 5", "-d"),

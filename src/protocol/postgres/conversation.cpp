@@ -353,6 +353,7 @@ void Conversation::next_simple() {
 Status Conversation::run_simple(const sql::StatementText& statement) {
   TRY(check_run(statement.text));
   TRY(refuse_copy(statement.text));
+  if (out_of_place(statement.text)) return refuse_in_transaction();
   if (auto door = TRY(door_answer(statement.text))) {
     if (door->column) {
       out_.row_description({{.name = *door->column}});
@@ -532,6 +533,20 @@ Status Conversation::refuse_commit() {
   return Error(Code::unsupported,
                "the transaction was undone as a whole: ROLLBACK TO a savepoint is not built")
       .with_hint("run the inner block without a transaction of its own");
+}
+
+/// As of Postgres: the answer would be that all is as new, and the transaction goes on.
+bool Conversation::out_of_place(std::string_view text) const {
+  if (session_->transaction_state() == sql::TransactionState::idle) return false;
+  auto words = first_words(text, 2);
+  return words.size() == 2 && words[0] == "discard" && words[1] == "all";
+}
+
+Status Conversation::refuse_in_transaction() {
+  fail(Report{.sqlstate = std::string(kInTransaction),
+              .message = "DISCARD ALL cannot run inside a transaction",
+              .hint = "COMMIT or ROLLBACK first"});
+  return {};
 }
 
 char Conversation::transaction_status() const {

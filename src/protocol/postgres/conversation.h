@@ -129,6 +129,9 @@ class Conversation {
   /// And may it run? Ends the transaction when a COMMIT may not.
   Status check_run(std::string_view text);
   Status refuse_commit();
+  /// Whether `text` cannot run in the transaction that is open.
+  bool out_of_place(std::string_view text) const;
+  Status refuse_in_transaction();
   char transaction_status() const;
   template <typename Call>
   auto running(Call&& call);

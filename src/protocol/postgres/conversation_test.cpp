@@ -469,6 +469,37 @@ TEST_F(ConversationTest, cancel_stops_only_what_runs) {
   canceller.join();
 }
 
+TEST_F(ConversationTest, DiscardAllIsNotForTransactions) {
+  talk(startup());
+  for (const std::string& discard : {query("DISCARD ALL"), extended("DISCARD ALL")}) {
+    const bool simple = discard.front() == 'Q';
+    talk(query("BEGIN"));
+    std::string answer = talk(discard + (simple ? "" : message('S', "")));
+    EXPECT_TRUE(answer.ends_with("E/25001 ZE")) << answer;
+    EXPECT_EQ(talk(query("COMMIT")), "C(ROLLBACK) ZI");
+    answer = talk(discard + (simple ? "" : message('S', "")));
+    EXPECT_TRUE(answer.ends_with("C(DISCARD ALL) ZI")) << answer;
+  }
+}
+
+TEST_F(ConversationTest, WhatTheClientCancelledSaysSo) {
+  talk(startup());
+  conversation_.queued();
+  conversation_.cancel();
+  talk(query("insert"));
+  EXPECT_NE(last_output_.find("the client asked"), std::string::npos) << "it never began";
+  conversation_.receive(as_bytes(query("count 100000")));
+  ASSERT_EQ(conversation_.run(), Conversation::Step::write);
+  conversation_.queued();
+  conversation_.cancel();
+  talk("");
+  EXPECT_NE(last_output_.find("the client asked"), std::string::npos) << "it had begun";
+  conversation_.queued();
+  std::this_thread::sleep_for(std::chrono::milliseconds(kTimeoutMs));
+  talk(query("insert"));
+  EXPECT_EQ(last_output_.find("the client asked"), std::string::npos) << "its time was up";
+}
+
 TEST_F(ConversationTest, CancelReachesWhatIsQueued) {
   talk(startup());
   conversation_.queued();

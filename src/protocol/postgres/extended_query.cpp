@@ -224,6 +224,7 @@ Status Conversation::on_execute(const Execute& execute) {
   }
   if (statement.door) {
     TRY(check_run(statement.text));
+    if (out_of_place(statement.text)) return refuse_in_transaction();
     auto door = TRY(door_answer(statement.text));
     answer_door(door ? *door : *statement.door);
     return {};

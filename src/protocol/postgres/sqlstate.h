@@ -11,6 +11,7 @@ namespace ziwa::protocol::postgres {
 
 // SQLSTATEs that the door gives by itself; those of our codes stand in schemas/errors.yaml.
 inline constexpr std::string_view kProtocolViolation = "08P01";
+inline constexpr std::string_view kInTransaction = "25001";
 inline constexpr std::string_view kNoSuchStatement = "26000";
 inline constexpr std::string_view kNoSuchPortal = "34000";
 inline constexpr std::string_view kDuplicateStatement = "42P05";
