@@ -18,10 +18,18 @@ def only_log(folder: pathlib.Path) -> pathlib.Path:
     return max(folder.glob("*.log"), key=lambda path: path.stat().st_size)
 
 
+def manifest(folder: pathlib.Path) -> pathlib.Path:
+    return max(path for path in folder.glob("MANIFEST-*") if path.suffix != ".check")
+
+
 def flip(path: pathlib.Path, part: float) -> None:
     content = bytearray(path.read_bytes())
     content[min(int(len(content) * part), len(content) - 1)] ^= 4
     path.write_bytes(content)
+
+
+def topic(data: pathlib.Path) -> pathlib.Path:
+    return next(path for path in (data / "log").iterdir() if path.is_dir())
 
 
 def files(data: pathlib.Path) -> dict[str, int]:
@@ -46,6 +54,12 @@ DAMAGES = {
     "meta's list of files emptied": lambda data: [os.truncate(path, 0) for path in (data / "meta").glob("MANIFEST-*")],
     "the version removed": lambda data: (data / "VERSION").unlink(),
     "the version emptied": lambda data: os.truncate(data / "VERSION", 0),
+    "a manifest of state cut":
+        lambda data: os.truncate(manifest(data / "state"), manifest(data / "state").stat().st_size - 30),
+    "a bit in a manifest of meta": lambda data: flip(manifest(data / "meta"), 0.9),
+    "the configuration of a topic removed": lambda data: (topic(data) / "topic").unlink(),
+    "the folder of a topic removed": lambda data: shutil.rmtree(topic(data)),
+    "the folder of a partition removed": lambda data: shutil.rmtree(topic(data) / "0"),
     "the journal's files removed": lambda data: [path.unlink() for path in (data / "journal").glob("*.journal")],
     "the journal of an older time":
         lambda data: os.truncate(next((data / "journal").glob("*.journal")), 250),
@@ -75,8 +89,8 @@ def test_lost_acknowledged_writes_are_refused_and_nothing_is_removed(stopped, da
     server, kept, _ = stopped
     shutil.rmtree(server.data)
     shutil.copytree(kept, server.data)
-    before = files(server.data)
     DAMAGES[damage](server.data)
+    before = files(server.data)
     for _ in range(2):  # The second start finds what the first one left.
         done = subprocess.run(server.command(), capture_output=True, text=True, timeout=60, env=server.environment())
         assert done.returncode == 1 and "from a backup; nothing was changed" in done.stderr, done.stderr

@@ -34,6 +34,16 @@ journal::Flush flush_of(const std::string& text) {
   return text == "os" ? journal::Flush::os : journal::Flush::always;
 }
 
+/// What a witness knows; 0: nothing.
+Result<uint64_t> witnessed(state::Store& store, const char* of) {
+  auto value = TRY(store.get(store.table("witness"), of));
+  if (!value) return 0;
+  ByteReader in(as_bytes(*value));
+  uint64_t number = in.varint();
+  TRY(in.status("a witness"));
+  return number;
+}
+
 /// Folders of a comma-separated setting.
 std::vector<std::string> folders_of(const std::string& text) {
   std::vector<std::string> folders;
@@ -101,6 +111,7 @@ Result<std::unique_ptr<Engines>> Engines::open(const Environment& environment,
   TRY(check_parts(environment.fs, engines->directory_));
   TRY(with_advice(engines->open_stores()));
   TRY(with_advice(engines->open_log()));
+  engines->renew_witnesses();
   TRY(with_advice(engines->open_duck(options)));
   TRY(with_advice(engines->open_streams()));
   TRY(engines->open_database());
@@ -130,30 +141,37 @@ Status Engines::open_stores() {
 /// disk, and what the streams do not know be made anew from the records that are left: so each
 /// store testifies for the other, and both for the journal.
 Status Engines::check_witnesses() {
-  auto seen = [](state::Store& store, const char* of) -> Result<uint64_t> {
-    auto value = TRY(store.get(store.table("witness"), of));
-    if (!value) return 0;
-    ByteReader in(as_bytes(*value));
-    uint64_t number = in.varint();
-    TRY(in.status("a witness"));
-    return number;
-  };
   auto lost = [&](const char* part, std::string what) {
     return Error(Code::corrupt, "{} lost acknowledged writes: {}", directory_.below(part), what)
         .with_hint(kRestore);
   };
   uint64_t version = catalog_->snapshot()->version();
-  if (uint64_t known = TRY(seen(*state_, kCatalogWitness)); known > version) {
+  if (uint64_t known = TRY(witnessed(*state_, kCatalogWitness)); known > version) {
     return lost("meta",
                 fmt::format("the catalog is at version {}, but had version {}", version, known));
   }
   Epoch epoch = TRY(stream::checkpointed_epoch(*state_)).value_or(Epoch());
-  if (uint64_t known = TRY(seen(*meta_, kStateWitness)); known > epoch.value) {
+  if (uint64_t known = TRY(witnessed(*meta_, kStateWitness)); known > epoch.value) {
     return lost("state", fmt::format("views were followed up to entry {}, and had been up to {}",
                                      epoch, known));
   }
-  journal_end_ = std::max(EntryNumber(TRY(seen(*state_, kJournalWitness))), epoch);
+  journal_end_ = std::max(EntryNumber(TRY(witnessed(*state_, kJournalWitness))), epoch);
   return {};
+}
+
+void Engines::renew_witnesses() {
+  auto renew = [](state::Store& store, const char* of, uint64_t number) -> Status {
+    if (TRY(witnessed(store, of)) >= number) return {};
+    return testify(store, {{of, number}});
+  };
+  auto told = [&]() -> Status {
+    TRY(renew(*state_, kCatalogWitness, catalog_->snapshot()->version()));
+    auto epoch = TRY(stream::checkpointed_epoch(*state_));
+    return epoch ? renew(*meta_, kStateWitness, epoch->value) : Status();
+  }();
+  if (told) return;
+  log_warn("server", "the stores have no witness of each other: damage might not be noticed",
+           "error={}", told.error().to_string());
 }
 
 Status Engines::testify(state::Store& store,

@@ -68,6 +68,8 @@ class Engines {
   explicit Engines(const Environment& environment, DataDirectory directory);
   Status open_stores();
   Status check_witnesses();
+  /// What a witness could not be told when it happened is told at the next start.
+  void renew_witnesses();
   /// Notes facts in the table "witness" of `store`, durably.
   static Status testify(state::Store& store,
                         std::initializer_list<std::pair<const char*, uint64_t>> facts);

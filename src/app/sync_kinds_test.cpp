@@ -58,6 +58,7 @@ const std::set<std::string> kNeeded = {
     "file /data/log/#/topic.tmp",
     "file /data/log/format.tmp",
     "file /data/log/producer_ids.tmp",
+    "file /data/log/topics.tmp",
     "file /data/meta/#.dbtmp",
     "file /data/meta/#.log",
     "file /data/meta/#.sst",

@@ -58,7 +58,8 @@ FileLog::FileLog(FileSystem& fs, std::string path, const Clock& clock, Metrics& 
               .appended_batches = metrics.counter(metric::log_appended_batches_total),
               .fetched_bytes = metrics.counter(metric::log_fetched_bytes_total),
               .cache_hits = metrics.counter(metric::log_cache_hits_total),
-              .cache_misses = metrics.counter(metric::log_cache_misses_total)} {}
+              .cache_misses = metrics.counter(metric::log_cache_misses_total)},
+      list_(fs, join_path(path_, "topics")) {}
 
 FileLog::~FileLog() {
   listening_.reset();
@@ -93,6 +94,7 @@ Status FileLog::check_format() {
 Status FileLog::recover() {
   TRY(make_dirs_durably(shared_.fs, path_));
   TRY(check_format());
+  TRY(list_.load());
   auto ids = read_small(shared_.fs, join_path(path_, "producer_ids"), 1024);
   if (ids) {
     if (ids->size() != 12 ||
@@ -113,6 +115,8 @@ Status FileLog::recover() {
 Status FileLog::recover_topic(ObjectId id) {
   auto bytes = read_small(shared_.fs, join_path(topic_path(id), "topic"), 1u << 20);
   if (!bytes && bytes.error().code() == Code::not_found) {
+    if (list_.topics().contains(id))
+      return {};  // The catalog tells: create_topic() or drop_unknown().
     // Its creation or its removal was interrupted: without a configuration it never was, or is no
     // more, a topic.
     return shared_.fs.remove_all(topic_path(id));
@@ -124,6 +128,11 @@ Status FileLog::recover_topic(ObjectId id) {
     auto partition =
         std::make_shared<Partition>(shared_, PartitionId{id, p}, directory, topic.config);
     auto recovered = partition->recover();
+    if (!recovered && recovered.error().code() == Code::not_found) {
+      return Error(Code::corrupt, "{} is missing, though topic {} has {} partitions", directory, id,
+                   topic.config.partitions)
+          .with_hint("restore the data directory from a backup; nothing was changed");
+    }
     if (!recovered) return std::move(recovered).error().context(directory);
     topic.partitions.push_back(std::move(partition));
   }

@@ -176,7 +176,7 @@ void repair(const std::string& path, Bytes& bytes) {
   if (path.ends_with(".times")) repair_points(bytes, kTimePoint);
   if (path.ends_with(".entries") || path.ends_with(".aborted")) repair_points(bytes, kPoint);
   if (path.ends_with("producer_ids")) repair_points(bytes, kHeader);
-  bool sealed = path.ends_with("checkpoint") || path.ends_with("topic");
+  bool sealed = path.ends_with("checkpoint") || path.ends_with("topic") || path.ends_with("topics");
   if (sealed && bytes.size() >= kHeader)
     store_le(bytes.data() + 8, crc32c(ByteView(bytes).subspan(kHeader)));
 }

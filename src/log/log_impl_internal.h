@@ -2,6 +2,7 @@
 
 #include "log/log.h"
 #include "log/partition_internal.h"
+#include "log/topic_list_internal.h"
 
 #include <functional>
 #include <map>
@@ -76,6 +77,7 @@ class FileLog final : public Log {
   std::string topic_path(ObjectId id) const;
   Status write_config(ObjectId id, const TopicConfig& config);
   Status check_started() const;
+  Status check_new(ObjectId id) const;
   Status set_topic(ObjectId id, const TopicConfig& config, bool must_exist);
   PartitionPtr find(PartitionId id) const;
   Result<PartitionPtr> get(PartitionId id) const;
@@ -94,6 +96,7 @@ class FileLog final : public Log {
   std::map<ObjectId, Offset>
       missing_;              ///< Topics that the journal speaks of and the disk does not have.
   std::mutex change_mutex_;  ///< One creation, change or removal of a topic at a time.
+  TopicList list_;           ///< Guarded by change_mutex_.
   std::mutex producer_mutex_;
   int64_t next_producer_id_ = 0;
   int64_t producer_id_limit_ = 0;

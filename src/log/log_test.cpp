@@ -603,6 +603,67 @@ TEST_F(LogTest, TopicsComeGrowAndGo) {
   EXPECT_EQ(fetch_error(kOther, Offset(0)), Code::not_found);
 }
 
+/// What the catalog still has and the folder lost is not made anew.
+class LostTopic : public LogTest {
+ protected:
+  void expect_refused_without(const std::string& path) {
+    fill(kP0, 3);
+    rig_.create(ObjectId(2), {});
+    ASSERT_TRUE(rig_.log().enforce_retention());
+    rig_.close();
+    ASSERT_TRUE(rig_.fs->remove_all(path));
+    const bool folder = rig_.fs->exists("data/log/1/0");
+    rig_.open();
+    auto made = rig_.log().create_topic(ObjectId(1), {.partitions = 2});
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.error().code(), Code::corrupt);
+    EXPECT_NE(made.error().hint(), "");
+    EXPECT_EQ(rig_.fs->exists("data/log/1/0"), folder) << "what is left is left alone";
+    // The catalog does not have it any more: a removal that was interrupted.
+    ASSERT_TRUE(rig_.log().drop_unknown([](ObjectId id) { return id != ObjectId(1); }));
+    EXPECT_FALSE(rig_.fs->exists("data/log/1"));
+  }
+};
+
+TEST_F(LostTopic, IsRefusedWithoutItsConfiguration) { expect_refused_without("data/log/1/topic"); }
+TEST_F(LostTopic, IsRefusedWithoutItsFolder) { expect_refused_without("data/log/1"); }
+
+TEST_F(LogTest, APartitionThatIsMissingIsRefused) {
+  fill(kP1, 3);
+  rig_.close();
+  ASSERT_TRUE(rig_.fs->remove_all("data/log/1/1"));
+  auto opened = rig_.try_open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code(), Code::corrupt);
+  EXPECT_NE(opened.error().hint(), "");
+}
+
+TEST_F(LogTest, ADamagedListOfTopicsIsRefusedAndAMissingOneMade) {
+  rig_.close();
+  const Bytes list = read_file(*rig_.fs, "data/log/topics").value();
+  for (uint64_t bit = 0; bit < list.size() * 8; ++bit) {
+    ASSERT_TRUE(rig_.fs->flip_bit("data/log/topics", bit));
+    EXPECT_FALSE(rig_.try_open()) << "bit " << bit;
+    rig_.kill();
+    ASSERT_TRUE(rig_.fs->flip_bit("data/log/topics", bit));
+  }
+  ASSERT_TRUE(rig_.fs->remove("data/log/topics"));
+  rig_.open();
+  ASSERT_TRUE(rig_.log().drop_unknown([](ObjectId) { return true; }));
+  EXPECT_EQ(read_file(*rig_.fs, "data/log/topics").value(), list);
+}
+
+TEST_F(LogTest, AFullDiskStopsNoDrop) {
+  fill(kP0, 3);
+  rig_.fs->set_capacity(1);
+  EXPECT_TRUE(rig_.log().drop_topic(ObjectId(1)));
+  rig_.fs->set_capacity(0);
+  EXPECT_FALSE(rig_.fs->exists("data/log/1"));
+  restart(true);
+  ASSERT_TRUE(rig_.log().drop_unknown([](ObjectId) { return false; }));
+  EXPECT_EQ(fetch_error(kP0, Offset(0)), Code::not_found);
+}
+
 TEST_F(LogTest, ANewerFormatIsRefusedByName) {
   rig_.close();
   ASSERT_TRUE(write_file_atomically(*rig_.fs, "data/log/format", as_bytes("ziwa log format 2\n")));

@@ -116,11 +116,7 @@ Status FileLog::set_topic(ObjectId id, const TopicConfig& config, bool must_exis
   }
   if (!exists && must_exist) return Error(Code::not_found, "no topic {}", id);
   if (exists && topic.config == config) return {};
-  if (auto lost = missing_.find(id); lost != missing_.end()) {
-    return Error(Code::corrupt, "the files of topic {} are missing, it had records up to offset {}",
-                 id, lost->second)
-        .with_hint("restore the data directory from a backup");
-  }
+  if (!exists) TRY(check_new(id));
   auto had = static_cast<int32_t>(topic.partitions.size());
   if (config.partitions < had) {
     return Error(Code::invalid_argument, "topic {} has {} partitions: their number can only grow",
@@ -137,11 +133,22 @@ Status FileLog::set_topic(ObjectId id, const TopicConfig& config, bool must_exis
   TRY(shared_.fs.sync_dir(topic_path(id)));
   TRY(write_config(id, config));
   if (!exists) TRY(shared_.fs.sync_dir(path_));
+  if (!exists) TRY(list_.add(id));
   topic.config = config;
   for (auto& partition : topic.partitions) partition->configure(config);
   std::unique_lock lock(topics_mutex_);
   topics_[id] = std::move(topic);
   return {};
+}
+
+/// Errors: corrupt when the topic has been there.
+Status FileLog::check_new(ObjectId id) const {
+  auto lost = missing_.find(id);
+  if (lost == missing_.end() && !list_.topics().contains(id)) return {};
+  const std::string offset =
+      lost == missing_.end() ? "" : fmt::format(", it had records up to offset {}", lost->second);
+  return Error(Code::corrupt, "{} or its configuration is missing{}", topic_path(id), offset)
+      .with_hint("restore the data directory from a backup; nothing was changed");
 }
 
 Status FileLog::drop_topic(ObjectId id) {
@@ -166,7 +173,9 @@ Status FileLog::drop_topic(ObjectId id) {
   TRY(shared_.fs.remove(join_path(topic_path(id), "topic")));
   TRY(shared_.fs.sync_dir(topic_path(id)));
   TRY(shared_.fs.remove_all(topic_path(id)));
-  return shared_.fs.sync_dir(path_);
+  TRY(shared_.fs.sync_dir(path_));
+  list_.remove(id).ignore("a full disk stops no DROP, and the next start forgets it");
+  return {};
 }
 
 Status FileLog::drop_unknown(const std::function<bool(ObjectId)>& exists) {
@@ -181,6 +190,19 @@ Status FileLog::drop_unknown(const std::function<bool(ObjectId)>& exists) {
     log_info("log", "the files of a topic that is not in the catalog are dropped", "topic={}", id);
     TRY(drop_topic(id));
   }
+  std::lock_guard change(change_mutex_);
+  std::set<ObjectId> here;
+  for (const auto& [id, topic] : topics_) here.insert(id);
+  for (ObjectId id : list_.topics()) {
+    if (here.contains(id)) continue;
+    if (!exists(id)) {
+      TRY(shared_.fs.remove_all(topic_path(id)));  // Its removal was interrupted.
+    } else {
+      here.insert(id);
+    }
+  }
+  // Those that were made just before a crash come in, too, and all of an older program's.
+  list_.replace(std::move(here)).ignore("the next start does it, when there is room");
   return {};
 }
 
