@@ -526,7 +526,7 @@ Result<std::unique_ptr<Journal>> Journal::open(FileSystem& fs, const std::string
                  "the journal in {} ends at entry {}, but entry {} was durable: files are missing "
                  "or of another time",
                  path, recovered->last, options.must_reach)
-        .with_hint("restore the data directory from a backup; nothing was changed");
+        .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
   }
   auto journal = std::make_unique<FileJournal>(fs, path, clock, metrics, options);
   TRY(journal->begin(std::move(*recovered)));

@@ -47,7 +47,7 @@ Error lost(const File& file, uint64_t position, EntryNumber last, EntryNumber pr
                "{} says so) and "
                "cannot be read",
                file.path(), position, last, proof)
-      .with_hint("restore the data directory from a backup; nothing was changed");
+      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
 }
 
 bool follows(const Frame& frame, EntryNumber last) {
@@ -59,7 +59,7 @@ bool follows(const Frame& frame, EntryNumber last) {
 Error damaged(const File& file, uint64_t position, std::string_view why) {
   return Error(Code::corrupt, "journal file {} is damaged at byte {}: {}", file.path(), position,
                why)
-      .with_hint("restore the data directory from a backup; nothing was changed");
+      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
 }
 
 /// The state of one pass over the newest file.
@@ -157,7 +157,7 @@ class TailScan {
                    "the journal, and "
                    "the files of the partition are damaged or cut before that",
                    id.partition, id.topic, end)
-          .with_hint("restore the data directory from a backup; nothing was changed");
+          .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
     }
     return {};
   }
@@ -197,8 +197,22 @@ class TailScan {
   std::map<PartitionId, Offset> ends_;  ///< Of the entries that have left the tail.
 };
 
-/// Opens the newest file that has a good header. One that a roll left without is removed: it holds
-/// nothing.
+/// Removes a file that a roll left without a header: it holds nothing. False: it has one.
+Result<bool> remove_unfinished(FileSystem& fs, const std::string& directory, EntryNumber number) {
+  std::string path = join_path(directory, journal_file_name(number));
+  std::shared_ptr<File> file = TRY(fs.open(path, OpenMode::read));
+  auto header = read_header(*file);
+  if (header) return false;
+  if (header.error().code() != Code::corrupt) return std::move(header).error().context(path);
+  EntryNumber before(number.value - 1);
+  if (auto proof = TRY(find_proof_of_loss(*file, 0, before))) return lost(*file, 0, before, *proof);
+  log_warn("journal", "a file that was being created is removed", "file={}", path);
+  file.reset();
+  TRY(fs.remove(path));
+  return true;
+}
+
+/// Opens the newest file that has a good header. Those that a roll left without are removed.
 Result<std::pair<JournalFile, FileHeader>> open_newest(FileSystem& fs, const std::string& directory,
                                                        std::vector<EntryNumber>& numbers) {
   while (!numbers.empty()) {
@@ -209,12 +223,8 @@ Result<std::pair<JournalFile, FileHeader>> open_newest(FileSystem& fs, const std
       header = Error(Code::corrupt, "{} was renamed", path);
     if (header) return std::pair(JournalFile{numbers.back(), header->previous_last, file}, *header);
     if (header.error().code() != Code::corrupt) return std::move(header).error().context(path);
-    EntryNumber before(numbers.back().value - 1);
-    if (auto proof = TRY(find_proof_of_loss(*file, 0, before)))
-      return lost(*file, 0, before, *proof);
-    log_warn("journal", "a file that was being created is removed", "file={}", path);
     file.reset();
-    TRY(fs.remove(path));
+    if (!TRY(remove_unfinished(fs, directory, numbers.back()))) return std::move(header).error();
     numbers.pop_back();
   }
   return Error(Code::not_found, "no journal in {}", directory);
@@ -226,9 +236,10 @@ Result<std::vector<JournalFile>> open_older(FileSystem& fs, const std::string& d
   std::vector<JournalFile> files;
   for (EntryNumber number : std::views::reverse(numbers)) {
     if (next.previous_first != number) {
+      if (number > next.previous_first && TRY(remove_unfinished(fs, directory, number))) continue;
       return Error(Code::corrupt, "journal file {} is missing in {}",
                    journal_file_name(next.previous_first), directory)
-          .with_hint("restore the data directory from a backup; nothing was changed");
+          .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
     }
     std::shared_ptr<File> file =
         TRY(fs.open(join_path(directory, journal_file_name(number)), OpenMode::read));
@@ -264,11 +275,17 @@ std::string journal_file_name(EntryNumber first) {
 Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& directory,
                                         const FileHeader& header) {
   std::string path = join_path(directory, journal_file_name(header.first));
-  std::shared_ptr<File> file = TRY(fs.open(path, OpenMode::truncate));
-  TRY(file->write_at(0, encode_file_header(header)));
-  TRY(file->sync());
-  TRY(fs.sync_dir(directory));
-  return JournalFile{header.first, header.previous_last, file};
+  std::shared_ptr<File> file;
+  Status made = [&]() -> Status {
+    file = TRY(fs.open(path, OpenMode::truncate));
+    TRY(file->write_at(0, encode_file_header(header)));
+    TRY(file->sync());
+    return fs.sync_dir(directory);
+  }();
+  if (made) return JournalFile{header.first, header.previous_last, file};
+  if (file != nullptr)
+    fs.remove(path).ignore("it holds nothing, and the next start passes it over");
+  return std::move(made).error();
 }
 
 Result<Recovered> recover_journal(FileSystem& fs, const std::string& directory,

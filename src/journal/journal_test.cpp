@@ -313,6 +313,38 @@ TEST_F(OlderFiles, AnEntryWithAnotherNumberIsNoticed) {
   expect_damage_noticed();
 }
 
+/// As after a roll that met a full disk, and went on under another name.
+TEST_F(OlderFiles, OneWithoutAHeaderBesideTheChainIsRemoved) {
+  const auto newest = std::stoull(names_.back().substr(0, 20));
+  const std::string unfinished = "data/journal/" + journal_file_name(EntryNumber(newest - 1));
+  for (size_t size : {size_t{0}, size_t{20}}) {
+    auto file = fs_.open(unfinished, OpenMode::truncate).value();
+    ASSERT_TRUE(file->truncate(size));
+    file.reset();
+    auto journal = open();
+    ASSERT_NE(journal, nullptr);
+    EXPECT_GT(all(*journal).size(), 500u);
+    EXPECT_FALSE(fs_.exists(unfinished));
+    ASSERT_TRUE(journal->close());
+  }
+}
+
+TEST_F(JournalTest, ARollThatFindsNoRoomLeavesNoFile) {
+  options_.segment_bytes = 2'000;
+  auto journal = open();
+  fs_.set_capacity(1);
+  for (int i = 0; i < 400; ++i) ASSERT_TRUE(journal->submit_and_wait(ClockTick{}, {}));
+  EXPECT_EQ(fs_.list("data/journal").value().size(), 1u);
+  fs_.set_capacity(0);
+  while (!journal->room()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 400; ++i) ASSERT_TRUE(journal->submit_and_wait(ClockTick{}, {}));
+  EXPECT_GT(fs_.list("data/journal").value().size(), 1u);
+  ASSERT_TRUE(journal->close());
+  journal = open();
+  ASSERT_NE(journal, nullptr);
+  EXPECT_GT(all(*journal).size(), 800u);
+}
+
 TEST_F(OlderFiles, OneThatIsMissingOrHasADamagedHeaderIsRefused) {
   auto refused = [&] {
     auto journal = try_open();
