@@ -93,7 +93,7 @@ def test_lost_acknowledged_writes_are_refused_and_nothing_is_removed(stopped, da
     before = files(server.data)
     for _ in range(2):  # The second start finds what the first one left.
         done = subprocess.run(server.command(), capture_output=True, text=True, timeout=60, env=server.environment())
-        assert done.returncode == 1 and "from a backup; nothing was changed" in done.stderr, done.stderr
+        assert done.returncode == 1 and "from a backup; nothing acknowledged was removed" in done.stderr, done.stderr
         assert files(server.data) == before
 
 

@@ -52,7 +52,8 @@ Result<DataDirectory> DataDirectory::open(FileSystem& fs, const std::string& pat
   if (fs.exists(directory.below("meta"))) {
     return Error(Code::corrupt, "{} is missing, though {} is there", version,
                  directory.below("meta"))
-        .with_hint("restore the whole data directory from a backup; nothing was changed");
+        .with_hint(
+            "restore the whole data directory from a backup; nothing acknowledged was removed");
   }
   if (foreign != entries.end()) {
     return Error(Code::invalid_argument, "{} holds \"{}\" and is no data directory of Ziwa", path,

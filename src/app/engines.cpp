@@ -16,7 +16,7 @@ constexpr const char* kJournalWitness = "journal";  ///< In state: an entry that
 constexpr const char* kStateWitness = "state";      ///< In meta: epoch of a checkpoint.
 
 constexpr const char* kRestore =
-    "restore the whole data directory from a backup; nothing was changed";
+    "restore the whole data directory from a backup; nothing acknowledged was removed";
 
 log::TopicConfig config_of(const catalog::TopicDefinition& topic) {
   return {.partitions = topic.partitions,
@@ -42,6 +42,12 @@ Result<uint64_t> witnessed(state::Store& store, const char* of) {
   uint64_t number = in.varint();
   TRY(in.status("a witness"));
   return number;
+}
+
+void warn_without(const Status& witness) {
+  if (witness) return;
+  log_warn("server", "a store has no witness: damage to its files might not be noticed", "error={}",
+           witness.error().to_string());
 }
 
 /// Folders of a comma-separated setting.
@@ -111,7 +117,9 @@ Result<std::unique_ptr<Engines>> Engines::open(const Environment& environment,
   TRY(check_parts(environment.fs, engines->directory_));
   TRY(with_advice(engines->open_stores()));
   TRY(with_advice(engines->open_log()));
-  engines->renew_witnesses();
+  // What a witness could not be told when it happened.
+  engines->renew_catalog_witness();
+  engines->renew_state_witness();
   TRY(with_advice(engines->open_duck(options)));
   TRY(with_advice(engines->open_streams()));
   TRY(engines->open_database());
@@ -159,19 +167,21 @@ Status Engines::check_witnesses() {
   return {};
 }
 
-void Engines::renew_witnesses() {
-  auto renew = [](state::Store& store, const char* of, uint64_t number) -> Status {
-    if (TRY(witnessed(store, of)) >= number) return {};
-    return testify(store, {{of, number}});
-  };
-  auto told = [&]() -> Status {
-    TRY(renew(*state_, kCatalogWitness, catalog_->snapshot()->version()));
+Status Engines::renew_witness(state::Store& store, const char* of, uint64_t number) {
+  if (TRY(witnessed(store, of)) >= number) return {};
+  return testify(store, {{of, number}});
+}
+
+void Engines::renew_catalog_witness() {
+  warn_without(renew_witness(*state_, kCatalogWitness, catalog_->snapshot()->version()));
+}
+
+void Engines::renew_state_witness() {
+  auto renewed = [&]() -> Status {
     auto epoch = TRY(stream::checkpointed_epoch(*state_));
-    return epoch ? renew(*meta_, kStateWitness, epoch->value) : Status();
+    return epoch ? renew_witness(*meta_, kStateWitness, epoch->value) : Status();
   }();
-  if (told) return;
-  log_warn("server", "the stores have no witness of each other: damage might not be noticed",
-           "error={}", told.error().to_string());
+  warn_without(renewed);
 }
 
 Status Engines::testify(state::Store& store,
@@ -190,11 +200,7 @@ Result<EntryNumber> Engines::enter_catalog(uint64_t version) {
   EntryNumber entry =
       TRY(journal_->submit_and_wait(journal::CatalogChange{.catalog_version = version}, {}));
   TRY(journal_->sync_through(entry));
-  Status told = testify(*state_, {{kCatalogWitness, version}, {kJournalWitness, entry.value}});
-  if (!told) {
-    log_warn("catalog", "a change has no witness: damage to its file would not be noticed",
-             "version={} error={}", version, told.error().to_string());
-  }
+  warn_without(testify(*state_, {{kCatalogWitness, version}, {kJournalWitness, entry.value}}));
   return entry;
 }
 
@@ -269,7 +275,7 @@ Status Engines::open_streams() {
        .log = *log_,
        .catalog = *catalog_,
        .table = [this](const catalog::Object& object) { return tables_->table(object); },
-       .witness = [this](Epoch epoch) { return testify(*meta_, {{kStateWitness, epoch.value}}); }},
+       .witness = [this] { renew_state_witness(); }},
       options));
   catalog_->watch(stream_watcher());
   return stream_->start();
@@ -319,6 +325,8 @@ catalog::Catalog::Watcher Engines::topic_watcher() {
             TRY(log_->drop_topic(change.before->id));
           } else if (is_topic(change.before)) {
             TRY(log_->alter_topic(change.after->id, config_of(change.after->topic())));
+          } else if (is_topic(change.after)) {
+            log_->keep_topic(change.after->id);
           }
         }
         return {};

@@ -68,8 +68,10 @@ class Engines {
   explicit Engines(const Environment& environment, DataDirectory directory);
   Status open_stores();
   Status check_witnesses();
-  /// What a witness could not be told when it happened is told at the next start.
-  void renew_witnesses();
+  /// Tells a witness what it does not know yet.
+  static Status renew_witness(state::Store& store, const char* of, uint64_t number);
+  void renew_catalog_witness();
+  void renew_state_witness();
   /// Notes facts in the table "witness" of `store`, durably.
   static Status testify(state::Store& store,
                         std::initializer_list<std::pair<const char*, uint64_t>> facts);

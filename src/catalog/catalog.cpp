@@ -137,7 +137,10 @@ class StoredCatalog final : public Catalog {
     TRY(prepare(changes));
     if (Status written = store_.write(batch, true); !written) {
       abort(changes, watchers_.size());
-      return std::move(written).error().context("the catalog was not changed");
+      const bool unknown = written.error().code() == Code::maybe_applied;
+      return std::move(written).error().context(
+          unknown ? "the next start tells whether the catalog was changed"
+                  : "the catalog was not changed");
     }
     {
       std::lock_guard lock(current_mutex_);

@@ -131,7 +131,7 @@ Status FileLog::recover_topic(ObjectId id) {
     if (!recovered && recovered.error().code() == Code::not_found) {
       return Error(Code::corrupt, "{} is missing, though topic {} has {} partitions", directory, id,
                    topic.config.partitions)
-          .with_hint("restore the data directory from a backup; nothing was changed");
+          .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
     }
     if (!recovered) return std::move(recovered).error().context(directory);
     topic.partitions.push_back(std::move(partition));
@@ -151,6 +151,8 @@ Status FileLog::start(journal::Journal& journal) {
   auto partitions = all();
   EntryNumber after = journal.durable();
   for (const auto& [id, partition] : partitions) after = std::min(after, partition->replay_after());
+  // The entry that a checkpoint ends with may go on behind it, in the next segment: once more.
+  if (after >= journal.first()) after = EntryNumber(after.value - 1);
   auto replays = TRY(read_journal(after));
   const auto ends = journal.take_recovered_ends();
   for (const auto& [id, partition] : partitions) {
@@ -181,8 +183,10 @@ Result<std::map<PartitionId, Partition::Replay>> FileLog::read_journal(EntryNumb
     if (!entries) {
       Error error = std::move(entries).error();
       if (error.code() == Code::not_found)
-        error = Error(Code::corrupt, "{}", error.message())
-                    .with_hint("restore the data directory from a backup; nothing was changed");
+        error =
+            Error(Code::corrupt, "{}", error.message())
+                .with_hint(
+                    "restore the data directory from a backup; nothing acknowledged was removed");
       return std::move(error).context("the log needs older journal entries");
     }
     if (entries->empty()) return replays;
@@ -190,7 +194,7 @@ Result<std::map<PartitionId, Partition::Replay>> FileLog::read_journal(EntryNumb
       if (const auto* ends = ends_of(entry.body)) {
         for (const auto& end : *ends) {
           auto known = from.find(end.id);
-          if (known != from.end() && entry.number <= known->second) continue;
+          if (known != from.end() && entry.number < known->second) continue;
           replays[end.id].ends.push_back({end.end, entry.number});
         }
       } else if (const auto* start = std::get_if<journal::LogStart>(&entry.body)) {
@@ -411,11 +415,11 @@ Result<uint64_t> FileLog::retain(PartitionId id, Partition& partition) {
   return partition.delete_below_start();
 }
 
-/// The journal keeps what the least advanced checkpoint would replay.
+/// The journal keeps what the least advanced checkpoint would replay: see start().
 void FileLog::hold_journal() {
   EntryNumber oldest(shared_.applied.load());
   for (auto& [id, partition] : all()) oldest = std::min(oldest, partition->replay_after());
-  shared_.journal->hold("log", oldest.next());
+  shared_.journal->hold("log", oldest);
 }
 
 std::shared_ptr<void> FileLog::when_past(std::vector<std::pair<PartitionId, Offset>> ids,

@@ -117,7 +117,11 @@ class Log {
   virtual Status create_topic(ObjectId topic, const TopicConfig& config) = 0;
   virtual Status drop_topic(ObjectId topic) = 0;
   virtual Status alter_topic(ObjectId topic, const TopicConfig& config) = 0;
-  /// Drops directories of topics that `exists` does not know (at start: catalog first).
+  /// The catalog has this topic: from now on a directory that is missing is damage, not a creation
+  /// that was interrupted.
+  virtual void keep_topic(ObjectId topic) = 0;
+  /// Drops directories of topics that `exists` does not know (at start: catalog first), and keeps
+  /// the others.
   virtual Status drop_unknown(const std::function<bool(ObjectId)>& exists) = 0;
 
   /// Appends one client batch (v2; CRC and records are checked here), assigns offsets, and calls

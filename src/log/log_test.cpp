@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <thread>
 
 namespace ziwa::log {
@@ -210,6 +212,48 @@ TEST_F(LogTest, ADamagedCheckpointOrIndexOnlyCostsTime) {
   }
   rig_.open();
   EXPECT_EQ(rig_.fetch_all(kP0, {}, 500).value(), before);
+}
+
+TEST_F(LogTest, ACheckpointAtTheEndOfASegmentClaimsNoEntryThatGoesOn) {
+  const PartitionId kX{ObjectId(9), 0};
+  const PartitionId kY{ObjectId(10), 0};
+  rig_.close();
+  rig_.log_options.checkpoint_bytes = 1;
+  rig_.open();
+  rig_.create(ObjectId(10), {});
+  rig_.create(ObjectId(9), {.segment_bytes = 1'024});
+  std::atomic<bool> hold = true;
+  std::atomic<bool> held = false;
+  auto listening = rig_.journal().listen([&](const std::vector<journal::Entry>&) {
+    held = true;
+    while (hold) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  std::atomic<int> done = 0;
+  auto send = [&](PartitionId id) {
+    rig_.log().append(id, rig_.batch({std::string(700, 'x')}),
+                      [&](Result<Appended> appended, AppendRefusal) {
+                        EXPECT_TRUE(appended);
+                        ++done;
+                      });
+  };
+  send(kY);
+  while (!held) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  send(kX);
+  std::thread care([&] { EXPECT_TRUE(rig_.log().enforce_retention()); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  send(kX);
+  std::thread release([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    hold = false;
+  });
+  care.join();
+  release.join();
+  while (done < 3) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  listening.reset();
+  rig_.kill();
+  auto opened = rig_.try_open();
+  ASSERT_TRUE(opened) << opened.error().to_string();
+  EXPECT_EQ(rig_.values(kX).size(), 2u);
 }
 
 /// Each is whole by itself: what a partition knows would take its records for never acknowledged.
@@ -610,6 +654,7 @@ class LostTopic : public LogTest {
     fill(kP0, 3);
     rig_.create(ObjectId(2), {});
     ASSERT_TRUE(rig_.log().enforce_retention());
+    rig_.log().keep_topic(ObjectId(1));
     rig_.close();
     ASSERT_TRUE(rig_.fs->remove_all(path));
     const bool folder = rig_.fs->exists("data/log/1/0");
@@ -639,6 +684,7 @@ TEST_F(LogTest, APartitionThatIsMissingIsRefused) {
 }
 
 TEST_F(LogTest, ADamagedListOfTopicsIsRefusedAndAMissingOneMade) {
+  rig_.log().keep_topic(ObjectId(1));
   rig_.close();
   const Bytes list = read_file(*rig_.fs, "data/log/topics").value();
   for (uint64_t bit = 0; bit < list.size() * 8; ++bit) {
@@ -655,6 +701,7 @@ TEST_F(LogTest, ADamagedListOfTopicsIsRefusedAndAMissingOneMade) {
 
 TEST_F(LogTest, AFullDiskStopsNoDrop) {
   fill(kP0, 3);
+  rig_.log().keep_topic(ObjectId(1));
   rig_.fs->set_capacity(1);
   EXPECT_TRUE(rig_.log().drop_topic(ObjectId(1)));
   rig_.fs->set_capacity(0);
@@ -662,6 +709,16 @@ TEST_F(LogTest, AFullDiskStopsNoDrop) {
   restart(true);
   ASSERT_TRUE(rig_.log().drop_unknown([](ObjectId) { return false; }));
   EXPECT_EQ(fetch_error(kP0, Offset(0)), Code::not_found);
+  restart(true);
+  rig_.create(ObjectId(1), {});
+}
+
+/// As when the catalog's write fails behind it: the topic may be in the catalog after a restart.
+TEST_F(LogTest, ATopicThatTheCatalogNeverHadIsMadeAnew) {
+  rig_.create(ObjectId(2), {});
+  ASSERT_TRUE(rig_.log().drop_topic(ObjectId(2)));
+  restart(false);
+  rig_.create(ObjectId(2), {});
 }
 
 TEST_F(LogTest, ANewerFormatIsRefusedByName) {

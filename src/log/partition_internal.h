@@ -62,7 +62,7 @@ class Partition {
   Status recover();
   /// End of the whole batches that recover() found.
   int64_t recovered_end() const { return recovered_end_; }
-  /// Journal entries after this one must be replayed.
+  /// Journal entries after this one must be replayed; it may be replayed, too.
   EntryNumber replay_after() const { return EntryNumber(checkpoint_entry_); }
   struct Replay {
     std::vector<Log::EntryEnd> ends;

@@ -1,5 +1,6 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
+#include "base/log.h"
 #include "log/topic_list_internal.h"
 
 // Layout: docs/formats/log.md.
@@ -27,7 +28,7 @@ Bytes encode(const std::set<ObjectId>& topics) {
 
 Error TopicList::damaged(std::string_view why) const {
   return Error(Code::corrupt, "{} is damaged: {}", path_, why)
-      .with_hint("restore the data directory from a backup; nothing was changed");
+      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
 }
 
 Status TopicList::load() {
@@ -49,26 +50,32 @@ Status TopicList::load() {
   }
   ByteReader in(rest);
   for (uint64_t count = in.varint(); count > 0 && in.ok(); --count) topics_.emplace(in.varint());
+  written_ = topics_;
   return in.status(path_);
 }
 
-Status TopicList::replace(std::set<ObjectId> topics) {
-  if (topics == topics_) return {};
-  TRY(write_file_atomically(fs_, path_, encode(topics)));
+void TopicList::add(ObjectId id) {
+  topics_.insert(id);
+  write();
+}
+
+void TopicList::remove(ObjectId id) {
+  topics_.erase(id);
+  write();
+}
+
+void TopicList::replace(std::set<ObjectId> topics) {
   topics_ = std::move(topics);
-  return {};
+  write();
 }
 
-Status TopicList::add(ObjectId id) {
-  auto topics = topics_;
-  topics.insert(id);
-  return replace(std::move(topics));
-}
-
-Status TopicList::remove(ObjectId id) {
-  auto topics = topics_;
-  topics.erase(id);
-  return replace(std::move(topics));
+void TopicList::write() {
+  if (topics_ == written_) return;
+  if (auto done = write_file_atomically(fs_, path_, encode(topics_)); !done) {
+    log_warn("log", "the list of topics is not written", "error={}", done.error().to_string());
+    return;
+  }
+  written_ = topics_;
 }
 
 }  // namespace ziwa::log

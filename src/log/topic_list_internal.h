@@ -10,7 +10,9 @@
 namespace ziwa::log {
 
 /// Which topics the folder of a log has, durably: one that the catalog knows, is listed and not
-/// there was lost. A topic is listed once it is whole, and until it is gone. One thread at a time.
+/// there was lost. A topic is listed once the catalog has it, and until it is gone. What a sick
+/// disk does not take is written with the next change, at the latest by the next start: a list that
+/// is behind accuses nobody. One thread at a time.
 class TopicList {
  public:
   TopicList(FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
@@ -18,17 +20,18 @@ class TopicList {
   /// newer format).
   Status load();
   const std::set<ObjectId>& topics() const { return topics_; }
-  /// Errors: io; nothing has changed.
-  Status add(ObjectId id);
-  Status remove(ObjectId id);
-  Status replace(std::set<ObjectId> topics);
+  void add(ObjectId id);
+  void remove(ObjectId id);
+  void replace(std::set<ObjectId> topics);
 
  private:
   Error damaged(std::string_view why) const;
+  void write();
 
   FileSystem& fs_;
   const std::string path_;
   std::set<ObjectId> topics_;
+  std::set<ObjectId> written_;
 };
 
 }  // namespace ziwa::log

@@ -133,7 +133,6 @@ Status FileLog::set_topic(ObjectId id, const TopicConfig& config, bool must_exis
   TRY(shared_.fs.sync_dir(topic_path(id)));
   TRY(write_config(id, config));
   if (!exists) TRY(shared_.fs.sync_dir(path_));
-  if (!exists) TRY(list_.add(id));
   topic.config = config;
   for (auto& partition : topic.partitions) partition->configure(config);
   std::unique_lock lock(topics_mutex_);
@@ -148,7 +147,7 @@ Status FileLog::check_new(ObjectId id) const {
   const std::string offset =
       lost == missing_.end() ? "" : fmt::format(", it had records up to offset {}", lost->second);
   return Error(Code::corrupt, "{} or its configuration is missing{}", topic_path(id), offset)
-      .with_hint("restore the data directory from a backup; nothing was changed");
+      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
 }
 
 Status FileLog::drop_topic(ObjectId id) {
@@ -174,8 +173,13 @@ Status FileLog::drop_topic(ObjectId id) {
   TRY(shared_.fs.sync_dir(topic_path(id)));
   TRY(shared_.fs.remove_all(topic_path(id)));
   TRY(shared_.fs.sync_dir(path_));
-  list_.remove(id).ignore("a full disk stops no DROP, and the next start forgets it");
+  list_.remove(id);
   return {};
+}
+
+void FileLog::keep_topic(ObjectId id) {
+  std::lock_guard change(change_mutex_);
+  list_.add(id);
 }
 
 Status FileLog::drop_unknown(const std::function<bool(ObjectId)>& exists) {
@@ -202,7 +206,7 @@ Status FileLog::drop_unknown(const std::function<bool(ObjectId)>& exists) {
     }
   }
   // Those that were made just before a crash come in, too, and all of an older program's.
-  list_.replace(std::move(here)).ignore("the next start does it, when there is room");
+  list_.replace(std::move(here));
   return {};
 }
 

@@ -104,7 +104,7 @@ Status check_manifest(FileSystem& fs, const std::string& directory) {
   return Error(Code::corrupt, "{} is damaged: its first {} bytes are not those that were written{}",
                *manifest, newest->bytes,
                size < newest->bytes ? fmt::format(", and it has {}", size) : "")
-      .with_hint("restore the data directory from a backup; nothing was changed");
+      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
 }
 
 }  // namespace ziwa::state

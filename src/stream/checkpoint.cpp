@@ -152,11 +152,13 @@ void Core::write_checkpoint(Checkpoint& checkpoint) {
     // With log.flush = interval or os a power cut could take back records, and leave what they did.
     TRY(deps_.journal.sync_through(checkpoint.epoch));
     if (!checkpoint.whole) TRY(add_rows(checkpoint));
-    TRY(deps_.store.write(checkpoint.batch, true));
-    // From now on a store that knows nothing of the new views has lost them.
-    return checkpoint.has_new_views && deps_.witness ? deps_.witness(checkpoint.epoch) : Status();
+    Status written = deps_.store.write(checkpoint.batch, true);
+    checkpoint.found_no_room = !written && written.error().cause() == Cause::disk_full;
+    return written;
   }();
   if (!checkpoint.outcome) return;
+  // From now on a store that knows nothing of the new views has lost them.
+  if (checkpoint.has_new_views && deps_.witness) deps_.witness();
   // Only now may the files become visible: after a crash the checkpoint knows of them.
   for (auto& commit : checkpoint.commits) commit.outcome = commit.sink->commit(commit.pending);
 }

@@ -309,6 +309,14 @@ std::vector<SinkStatus> Core::sink_status() const {
   return out;
 }
 
+/// Rows that are in memory because no checkpoint has them.
+size_t Core::unsaved_bytes() const {
+  size_t bytes = 0;
+  for (const auto& [id, view] : views_)
+    bytes += view->contents().memory_bytes() + view->late().memory_bytes();
+  return bytes;
+}
+
 size_t Core::state_bytes() const {
   size_t bytes = 0;
   for (const auto& [id, view] : views_) bytes += view->state_bytes();

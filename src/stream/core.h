@@ -57,6 +57,7 @@ struct Checkpoint {
   std::vector<std::pair<PartitionId, Offset>> positions;  ///< Of the main feeds, for holds.
   std::map<ObjectId, int64_t> tables;                     ///< Versions that it refers to.
   bool whole = false;  ///< The rows of `frozen` are in `batch`: it only needs to be written.
+  bool found_no_room = false;  ///< It can be written again as it is.
   Status outcome;
   int64_t begun_ns = 0;
   bool has_new_views = false;  ///< The first one with some view or sink.
@@ -112,6 +113,7 @@ class Core {
   bool sinks_hold(Epoch wanted) const;
 
   /// Whether there is something that a checkpoint would save.
+  size_t unsaved_bytes() const;
   bool dirty() const { return epoch_ != checkpoint_epoch_ || dirty_; }
   Result<std::unique_ptr<Checkpoint>> begin_checkpoint();
   /// Writes it durably, then puts pending files into their tables. Blocks. Any thread. One that

@@ -53,11 +53,13 @@ class ThreadedEngine final : public Engine {
     ++waiters_;
     wake_locked();
     bool reached = published_changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] {
-      return published_->epoch >= epoch || stopping_ || failed_for_room_;
+      return published_->epoch >= epoch || stopping_ || without_room_;
     });
     --waiters_;
     if (published_->epoch >= epoch) return {};
-    if (failed_for_room_) return no_room(fmt::format("epoch {} is not reached", epoch), failure_);
+    if (without_room_) {
+      return no_room(fmt::format("epoch {} is not reached", epoch), failed_ ? failure_ : refusal_);
+    }
     if (!reached) {
       return Error(Code::unavailable, "epoch {} was not reached within {} ms; it is {}", epoch,
                    timeout_ms, published_->epoch);
@@ -142,7 +144,7 @@ class ThreadedEngine final : public Engine {
     if (checkpoints_done_ >= wanted) return {};
     const std::string what = "a checkpoint cannot be written";
     if (checkpoints_refused_ >= wanted) return no_room(what, refusal_);
-    if (failed_for_room_) return no_room(what, failure_);
+    if (failed_ && without_room_) return no_room(what, failure_);
     if (failed_) return Error(Code::unavailable, "a checkpoint cannot be written: {}", failure_);
     return Error(Code::unavailable, "the stream engine is stopping");
   }
@@ -271,7 +273,7 @@ class ThreadedEngine final : public Engine {
       }
       if (command->exclusive && !failed_) finish_checkpoint(true);
       // What changes the views cannot wait until there is room.
-      if (command->exclusive && unwritten_) fail(checkpoint_->outcome.error());
+      if (command->exclusive && unwritten_ && !failed_) fail(checkpoint_->outcome.error());
       // What a failed step left can still be looked at, but not changed.
       Status outcome = command->exclusive && failed_
                            ? unavailable()
@@ -293,10 +295,9 @@ class ThreadedEngine final : public Engine {
       if (!written_) return;
       written_ = false;
     }
-    const Status& written = checkpoint_->outcome;
-    if (!written && lacks_room(written.error())) {
+    if (checkpoint_->found_no_room) {
       unwritten_ = true;
-      return refuse_checkpoint(written.error());
+      return refuse_checkpoint(checkpoint_->outcome.error());
     }
     uint64_t answers = checkpoint_answers_;
     // Checkpoints take a tenth of the time at most: large ones are also cheaper per row.
@@ -353,7 +354,7 @@ class ThreadedEngine final : public Engine {
               error.to_string());
     std::lock_guard lock(mutex_);
     failed_ = true;
-    failed_for_room_ = lacks_room(error);
+    without_room_ = lacks_room(error);
     failure_ = error.to_string();
     published_changed_.notify_all();
   }
@@ -396,7 +397,7 @@ class ThreadedEngine final : public Engine {
     });
     if (!reopened) {
       std::lock_guard lock(mutex_);
-      failed_for_room_ = lacks_room(reopened.error());
+      without_room_ = lacks_room(reopened.error());
       if (failure_ == reopened.error().to_string()) return;
       failure_ = reopened.error().to_string();
       log_error("stream", "the stream engine cannot open its state; it tries again", "error={}",
@@ -408,7 +409,7 @@ class ThreadedEngine final : public Engine {
     attach();
     std::lock_guard lock(mutex_);
     failed_ = false;
-    failed_for_room_ = false;
+    without_room_ = false;
     failure_.clear();
   }
 
@@ -435,6 +436,11 @@ class ThreadedEngine final : public Engine {
       finish_checkpoint(false);
       run_commands();
       if (failed_) continue;  // Nothing of a core that has failed may reach the disk.
+      if (stands_without_room()) {
+        maybe_checkpoint();
+        rest(begun, false, false);
+        continue;
+      }
       bool progress = false;
       auto stepped = duck::guarded_result([&] { return core_->step(options_.step_rows_max); });
       if (!stepped) {
@@ -484,7 +490,15 @@ class ThreadedEngine final : public Engine {
     refusal_.clear();
   }
 
-  /// Views go on in memory on a full disk, which takes no new records either.
+  /// What no checkpoint has is in memory, and that has a limit.
+  bool stands_without_room() {
+    std::lock_guard lock(mutex_);
+    without_room_ = !refusal_.empty() && core_->unsaved_bytes() >= options_.unsaved_bytes_max;
+    if (without_room_) published_changed_.notify_all();
+    return without_room_;
+  }
+
+  /// Views go on in memory: see stands_without_room().
   void refuse_checkpoint(const Error& error) {
     last_checkpoint_ = SteadyClock::now();
     std::lock_guard lock(mutex_);
@@ -625,7 +639,7 @@ class ThreadedEngine final : public Engine {
   bool stopping_ = false;
   bool stopped_ = false;
   std::atomic<bool> failed_ = false;
-  bool failed_for_room_ = false;
+  bool without_room_ = false;  ///< It stands still until there is room.
   std::string failure_;
   int waiters_ = 0;
   uint64_t checkpoints_wanted_ = 0;

@@ -96,6 +96,8 @@ class Engine {
     int64_t watermark_max_ahead_ms = 24LL * 3600 * 1000;
     size_t backfill_rows = 200'000;  ///< Of a private pipeline between steps of the main one.
     size_t spill_bytes = 64u << 20;  ///< Rows of a backfilling view kept in memory.
+    /// Rows that no checkpoint has, while there is no room for one: with more, views stand still.
+    size_t unsaved_bytes_max = 256u << 20;
     /// What a sink that does not get on may keep: of a topic, what would be past retention without
     /// it; of a view, its rows. With more it fails. 0: no limit.
     uint64_t sink_hold_bytes_max = 0;
@@ -111,9 +113,9 @@ class Engine {
     catalog::Catalog& catalog;
     /// Opens (and keeps) the Delta table of a catalog object.
     std::function<Result<std::shared_ptr<lake::Table>>(const catalog::Object&)> table;
-    /// Notes durably, outside of `store`, that a checkpoint of this epoch has been there: called
-    /// when it is the first one with a new view. May be empty.
-    std::function<Status(Epoch)> witness;
+    /// Notes durably, outside of `store`, that its newest checkpoint has been there: called when
+    /// that is the first one with a new view. May be empty.
+    std::function<void()> witness;
   };
   /// Loads plans and state of every view and sink in the catalog; serves the last checkpoint at
   /// once, then steps.

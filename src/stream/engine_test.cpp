@@ -248,6 +248,23 @@ TEST_F(WithoutRoom, AnEngineThatWaitsForRoomSleeps) {
   EXPECT_LT(cpu_seconds() - before, 0.05);
 }
 
+TEST_F(WithoutRoom, WhatIsKeptInMemoryHasALimit) {
+  rig_.options.unsaved_bytes_max = 1;
+  start();
+  expect_no_room(rig_.engine().checkpoint());
+  auto entry = rig_.produce(topic_, 0, {record(3, "b")});
+  expect_no_room(rig_.engine().wait(entry, 60'000));
+  EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}})) << "what was published stays";
+  double before = cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  EXPECT_LT(cpu_seconds() - before, 0.05) << "it sleeps";
+  full_ = false;
+  while (!rig_.engine().wait(entry, 10'000)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}, {"b|1", 1}}));
+}
+
 TEST_F(WithoutRoom, AStopDoesNotWait) {
   start();
   expect_no_room(rig_.engine().checkpoint());
