@@ -197,13 +197,21 @@ class TailScan {
   std::map<PartitionId, Offset> ends_;  ///< Of the entries that have left the tail.
 };
 
-/// Removes a file that a roll left without a header: it holds nothing. False: it has one.
-Result<bool> remove_unfinished(FileSystem& fs, const std::string& directory, EntryNumber number) {
+/// Removes a file that a roll left without a header, or without an entry beside `next`, which took
+/// its place: it holds nothing. False: it may hold something.
+Result<bool> remove_unfinished(FileSystem& fs, const std::string& directory, EntryNumber number,
+                               const FileHeader* next = nullptr) {
   std::string path = join_path(directory, journal_file_name(number));
   std::shared_ptr<File> file = TRY(fs.open(path, OpenMode::read));
   auto header = read_header(*file);
-  if (header) return false;
-  if (header.error().code() != Code::corrupt) return std::move(header).error().context(path);
+  if (header) {
+    Frame frame;
+    FrameReader reader(*file, kFileHeaderBytes);
+    const bool replaced = next != nullptr && header->previous_first == next->previous_first;
+    if (!replaced || TRY(reader.next(frame)) != FrameReader::Outcome::end) return false;
+  } else if (header.error().code() != Code::corrupt) {
+    return std::move(header).error().context(path);
+  }
   EntryNumber before(number.value - 1);
   if (auto proof = TRY(find_proof_of_loss(*file, 0, before))) return lost(*file, 0, before, *proof);
   log_warn("journal", "a file that was being created is removed", "file={}", path);
@@ -236,7 +244,8 @@ Result<std::vector<JournalFile>> open_older(FileSystem& fs, const std::string& d
   std::vector<JournalFile> files;
   for (EntryNumber number : std::views::reverse(numbers)) {
     if (next.previous_first != number) {
-      if (number > next.previous_first && TRY(remove_unfinished(fs, directory, number))) continue;
+      if (number > next.previous_first && TRY(remove_unfinished(fs, directory, number, &next)))
+        continue;
       return Error(Code::corrupt, "journal file {} is missing in {}",
                    journal_file_name(next.previous_first), directory)
           .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
@@ -283,8 +292,10 @@ Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& direc
     return fs.sync_dir(directory);
   }();
   if (made) return JournalFile{header.first, header.previous_last, file};
-  if (file != nullptr)
-    fs.remove(path).ignore("it holds nothing, and the next start passes it over");
+  if (file == nullptr) return std::move(made).error();
+  // It must not come back after a power cut: entries go on in the file before.
+  TRY(fs.remove(path));
+  TRY(fs.sync_dir(directory));
   return std::move(made).error();
 }
 

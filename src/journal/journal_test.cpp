@@ -317,9 +317,16 @@ TEST_F(OlderFiles, AnEntryWithAnotherNumberIsNoticed) {
 TEST_F(OlderFiles, OneWithoutAHeaderBesideTheChainIsRemoved) {
   const auto newest = std::stoull(names_.back().substr(0, 20));
   const std::string unfinished = "data/journal/" + journal_file_name(EntryNumber(newest - 1));
-  for (size_t size : {size_t{0}, size_t{20}}) {
+  const auto newest_header =
+      decode_file_header(read_file(fs_, "data/journal/" + names_.back()).value()).value();
+  for (size_t size : {size_t{0}, size_t{20}, kFileHeaderBytes}) {
     auto file = fs_.open(unfinished, OpenMode::truncate).value();
     ASSERT_TRUE(file->truncate(size));
+    if (size == kFileHeaderBytes) {
+      auto header = newest_header;
+      header.first = EntryNumber(newest - 1);
+      ASSERT_TRUE(file->write_at(0, encode_file_header(header)));
+    }
     file.reset();
     auto journal = open();
     ASSERT_NE(journal, nullptr);

@@ -716,7 +716,9 @@ TEST_F(LogTest, AFullDiskStopsNoDrop) {
 /// As when the catalog's write fails behind it: the topic may be in the catalog after a restart.
 TEST_F(LogTest, ATopicThatTheCatalogNeverHadIsMadeAnew) {
   rig_.create(ObjectId(2), {});
+  rig_.fs->set_capacity(1);
   ASSERT_TRUE(rig_.log().drop_topic(ObjectId(2)));
+  rig_.fs->set_capacity(0);
   restart(false);
   rig_.create(ObjectId(2), {});
 }

@@ -148,6 +148,7 @@ Status Core::add_rows(Checkpoint& checkpoint) {
 }
 
 void Core::write_checkpoint(Checkpoint& checkpoint) {
+  checkpoint.found_no_room = false;
   checkpoint.outcome = [&]() -> Status {
     // With log.flush = interval or os a power cut could take back records, and leave what they did.
     TRY(deps_.journal.sync_through(checkpoint.epoch));

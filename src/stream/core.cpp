@@ -311,9 +311,11 @@ std::vector<SinkStatus> Core::sink_status() const {
 
 /// Rows that are in memory because no checkpoint has them.
 size_t Core::unsaved_bytes() const {
-  size_t bytes = 0;
-  for (const auto& [id, view] : views_)
+  size_t bytes = dead_letters_->memory_bytes();
+  for (const auto& [id, view] : views_) {
+    if (view->state == View::State::failed) continue;  // No checkpoint takes them.
     bytes += view->contents().memory_bytes() + view->late().memory_bytes();
+  }
   return bytes;
 }
 

@@ -112,8 +112,8 @@ class Core {
   /// get those versions.
   bool sinks_hold(Epoch wanted) const;
 
-  /// Whether there is something that a checkpoint would save.
   size_t unsaved_bytes() const;
+  /// Whether there is something that a checkpoint would save.
   bool dirty() const { return epoch_ != checkpoint_epoch_ || dirty_; }
   Result<std::unique_ptr<Checkpoint>> begin_checkpoint();
   /// Writes it durably, then puts pending files into their tables. Blocks. Any thread. One that

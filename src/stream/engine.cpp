@@ -94,7 +94,7 @@ class ThreadedEngine final : public Engine {
     published_changed_.wait_until(lock, deadline, [&] {
       bool pending = false;
       for (ObjectId id : made) pending = pending || backfilling_.contains(id);
-      return stopping_ || (!pending && published_->epoch >= entry);
+      return stopping_ || without_room_ || (!pending && published_->epoch >= entry);
     });
     --waiters_;
     return {};
@@ -311,7 +311,7 @@ class ThreadedEngine final : public Engine {
     if (!ended) return fail(ended.error());
     std::lock_guard lock(mutex_);
     checkpoints_done_ = std::max(checkpoints_done_, answers);
-    refusal_.clear();
+    forget_refusal_locked();
     published_changed_.notify_all();
   }
 
@@ -438,7 +438,7 @@ class ThreadedEngine final : public Engine {
       if (failed_) continue;  // Nothing of a core that has failed may reach the disk.
       if (stands_without_room()) {
         maybe_checkpoint();
-        rest(begun, false, false);
+        rest_without_room();
         continue;
       }
       bool progress = false;
@@ -487,7 +487,11 @@ class ThreadedEngine final : public Engine {
 
   void forget_refusal() {
     std::lock_guard lock(mutex_);
+    forget_refusal_locked();
+  }
+  void forget_refusal_locked() {
     refusal_.clear();
+    without_room_ = false;
   }
 
   /// What no checkpoint has is in memory, and that has a limit.
@@ -496,6 +500,15 @@ class ThreadedEngine final : public Engine {
     without_room_ = !refusal_.empty() && core_->unsaved_bytes() >= options_.unsaved_bytes_max;
     if (without_room_) published_changed_.notify_all();
     return without_room_;
+  }
+
+  void rest_without_room() {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, kRetryWriteDelay, [&] {
+      const bool writing = checkpoint_ != nullptr && !unwritten_;
+      return stopping_ || !without_room_ || !commands_.empty() || written_ ||
+             (!writing && checkpoint_asked());
+    });
   }
 
   /// Views go on in memory: see stands_without_room().

@@ -177,6 +177,7 @@ class WithoutRoom : public ::testing::Test {
   WithoutRoom() {
     rig_.store_fault = [this](std::string_view call) -> Status {
       if (call != "write" || !full_) return {};
+      if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(400));
       ++refused_;
       return Error(Code::exhausted, "the disk is full").because(Cause::disk_full);
     };
@@ -206,6 +207,7 @@ class WithoutRoom : public ::testing::Test {
   StreamRig rig_;
   std::atomic<bool> full_ = false;
   std::atomic<int> refused_ = 0;
+  std::atomic<bool> slow_ = false;  ///< A disk that takes its time to say so.
   ObjectId topic_;
   ObjectId view_;
 };
@@ -255,9 +257,13 @@ TEST_F(WithoutRoom, WhatIsKeptInMemoryHasALimit) {
   auto entry = rig_.produce(topic_, 0, {record(3, "b")});
   expect_no_room(rig_.engine().wait(entry, 60'000));
   EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}})) << "what was published stays";
+  slow_ = true;
+  std::thread asks([&] { expect_no_room(rig_.engine().checkpoint()); });
   double before = cpu_seconds();
   std::this_thread::sleep_for(std::chrono::seconds(1));
   EXPECT_LT(cpu_seconds() - before, 0.05) << "it sleeps";
+  asks.join();
+  slow_ = false;
   full_ = false;
   while (!rig_.engine().wait(entry, 10'000)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
