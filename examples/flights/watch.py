@@ -121,30 +121,23 @@ class Watcher(threading.Thread):
 
 
 class KeyedReads:
-    """Reads of single hours of airports by key, prepared, one after another on one connection, in turn with statements
-    that read nothing: how fast the machine is changes within seconds, and those tell."""
+    """Reads of single hours of airports by key, prepared, one after another on one connection."""
 
     def __init__(self, server: Server, keys: list[tuple[str, datetime.datetime]]):
         self.server, self.keys = server, keys
 
-    def us(self, limit: float | None = None) -> tuple[float, float]:
-        """The least of the medians of batches, of reads and of statements that read nothing; measured again while the
-        first is above `limit`."""
-        reads: list[float] = []
-        idles: list[float] = []
+    def us(self, limit: float | None = None) -> float:
+        """The least of the medians of batches; measured again while it is above `limit`."""
+        medians: list[float] = []
         with self.server.connect() as connection:
             for _ in range(TRIES):
-                for _ in range(BATCHES):
-                    read, idle = self._batch_us(connection)
-                    reads.append(read)
-                    idles.append(idle)
-                if limit is None or min(reads) <= limit:
+                medians += [self._batch_us(connection) for _ in range(BATCHES)]
+                if limit is None or min(medians) <= limit:
                     break
-        return min(reads), min(idles)
+        return min(medians)
 
-    def _batch_us(self, connection: psycopg.Connection) -> tuple[float, float]:
+    def _batch_us(self, connection: psycopg.Connection) -> float:
         times = []
-        idle_times = []
         for number in range(READS):
             key = self.keys[number % len(self.keys)]
             begin = time.perf_counter()
@@ -155,7 +148,4 @@ class KeyedReads:
             ).fetchall()
             times.append(time.perf_counter() - begin)
             require(len(found) == 1, f"{len(found)} rows of {key}")
-            begin = time.perf_counter()
-            connection.execute("SELECT %s::INTEGER", (number,), prepare=True).fetchall()
-            idle_times.append(time.perf_counter() - begin)
-        return statistics.median(times) * 1e6, statistics.median(idle_times) * 1e6
+        return statistics.median(times) * 1e6
