@@ -499,6 +499,29 @@ def test_savepoints_belong_to_a_transaction(shared_server):
         connection.execute("ROLLBACK")
 
 
+def test_discard_all_makes_a_connection_as_new(shared_server):
+    def table():
+        return connection.execute("SELECT a FROM of_mine", prepare=True).fetchone()
+
+    with shared_server.connect(options="-c search_path=ziwa", autocommit=True) as connection:
+        connection.execute("SET search_path TO public")
+        connection.execute("CREATE TEMP TABLE of_mine AS SELECT 1 AS a")
+        assert table() == (1,)
+        connection.execute("RESET ALL")
+        assert connection.execute("SHOW search_path").fetchone() == ("ziwa",)
+        assert table() == (1,)
+        for reset in ("RESET search_path", "SET search_path TO DEFAULT", "SET search_path = DEFAULT"):
+            connection.execute("SET search_path TO public")
+            connection.execute(reset)
+            assert connection.execute("SHOW search_path").fetchone() == ("ziwa",), reset
+        connection.execute("SET search_path TO public")
+        connection.execute("DISCARD ALL")
+        assert connection.execute("SHOW search_path").fetchone() == ("ziwa",)
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            connection.execute("SELECT a FROM of_mine")
+        assert connection.execute("SELECT count(*) FROM ziwa.settings").fetchone()[0] > 0
+
+
 # -- options of the start-up
 
 

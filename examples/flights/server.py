@@ -15,6 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCES = pathlib.Path.home() / ".cache/ziwa/deps/vega-datasets-3.2.1"
 START_SECONDS_MAX = 120
 STOP_SECONDS_MAX = 60
+CATCH_UP_SECONDS_MAX = 120
 QUIET_SECONDS_MAX = 10
 QUIET_TICK_S = 0.2
 QUIET_SHARE = 0.05  # of a core
@@ -133,6 +134,17 @@ class Server:
             time.sleep(QUIET_TICK_S)
             now = self.cpu_ns()
             used, before = (now - before) / 1e9 / QUIET_TICK_S, now
+
+    def wait_for_views(self) -> None:
+        """Until readers see what the topics have now."""
+        end = self.rows("SELECT journal FROM ziwa.epoch")[0][0]
+        self.rows(f"CALL ziwa.wait({end}, {CATCH_UP_SECONDS_MAX * 1000})")
+
+    def settle(self) -> int:
+        """The CPU clock when everything is done, also what it puts off."""
+        self.rows("CALL ziwa.checkpoint()")
+        self.wait_until_quiet()
+        return self.cpu_ns()
 
     def peak_mib(self) -> int:
         """Memory, of the greatest of its processes."""

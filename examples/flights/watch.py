@@ -2,6 +2,8 @@
 
 import bisect
 import datetime
+import itertools
+import random
 import statistics
 import threading
 import time
@@ -14,8 +16,8 @@ TICK_S = 0.025  # how often the watcher looks at the end of the topic
 ANSWER_S = 0.2  # and asks the views
 DEAR_SHARE = 0.1  # of its time for the dear question, which adds up 400,000 groups
 READS = 100  # in a batch
-BATCHES = 15
-TRIES = 6  # of a measurement that seems too slow: noise only ever adds
+WARM_ROUNDS = 3
+ROUNDS = 41  # a batch of each server
 
 END_OF_TOPIC = "SELECT sum(high_watermark)::BIGINT FROM ziwa.partitions WHERE topic = 'flights'"
 
@@ -124,28 +126,40 @@ class KeyedReads:
     """Reads of single hours of airports by key, prepared, one after another on one connection."""
 
     def __init__(self, server: Server, keys: list[tuple[str, datetime.datetime]]):
-        self.server, self.keys = server, keys
+        self.keys, self.connection = itertools.cycle(keys), server.connect()
+        self.batches_us: list[float] = []  # median of a read, of each batch
 
-    def us(self, limit: float | None = None) -> float:
-        """The least of the medians of batches; measured again while it is above `limit`."""
-        medians: list[float] = []
-        with self.server.connect() as connection:
-            for _ in range(TRIES):
-                medians += [self._batch_us(connection) for _ in range(BATCHES)]
-                if limit is None or min(medians) <= limit:
-                    break
-        return min(medians)
-
-    def _batch_us(self, connection: psycopg.Connection) -> float:
+    def batch(self) -> None:
         times = []
-        for number in range(READS):
-            key = self.keys[number % len(self.keys)]
+        for key in itertools.islice(self.keys, READS):
             begin = time.perf_counter()
-            found = connection.execute(
+            found = self.connection.execute(
                 "SELECT departures FROM departures_per_hour WHERE origin = %s AND window_start = %s",
                 key,
                 prepare=True,
             ).fetchall()
             times.append(time.perf_counter() - begin)
             require(len(found) == 1, f"{len(found)} rows of {key}")
-        return statistics.median(times) * 1e6
+        self.batches_us.append(statistics.median(times) * 1e6)
+
+
+def compare_keyed_reads(small: Server, large: Server) -> tuple[float, float, float]:
+    """A read of each server in us, and how many times the small one's the large one's is.
+
+    They are read in turns, so that both meet the same machine: it is slower after it was busy, and
+    for longer than a batch takes. Each round compares its two batches; the median round counts.
+    """
+    # All that both have, one after another: what was read once helps no later read. After a kill an
+    # event may be late that is not without one, so an hour of one airport may be in one only.
+    hours = "SELECT origin, window_start FROM departures_per_hour"
+    last = small.rows("SELECT max(window_start) FROM departures_per_hour")[0][0]
+    of_large = set(large.rows(f"{hours} WHERE window_start <= TIMESTAMP '{last}'"))
+    keys = sorted(of_large.intersection(small.rows(hours)))
+    random.Random(len(keys)).shuffle(keys)
+    sides = KeyedReads(small, keys), KeyedReads(large, keys)
+    for round_ in range(WARM_ROUNDS + ROUNDS):
+        for side in sides if round_ % 2 else sides[::-1]:
+            side.batch()
+    of_small, of_large = (side.batches_us[WARM_ROUNDS:] for side in sides)
+    ratios = [large_us / small_us for small_us, large_us in zip(of_small, of_large)]
+    return statistics.median(of_small), statistics.median(of_large), statistics.median(ratios)

@@ -129,12 +129,12 @@ int run_up(const UpOptions& options) {
     return kExitUsage;
   }
   init_logging(level_of(settings.text("log.level")), settings.boolean("log.json"));
-  // Locations of tables are kept in the catalog, so they must not depend on where the program was
-  // started.
+  // What is said of files must not depend on where the program was started.
   Server::Options server_options{
       .data_directory = std::filesystem::absolute(options.data).lexically_normal().string(),
       .allow_drop = options.allow_drop,
-      .strict = options.strict};
+      .strict = options.strict,
+      .on_failure = [] { kill(getpid(), SIGTERM); }};
   if (!options.project.empty()) {
     std::unique_ptr<char, decltype(&std::free)> path(realpath(options.project.c_str(), nullptr),
                                                      &std::free);

@@ -1,5 +1,7 @@
 #include "app/data_directory.h"
 
+#include "base/advice.h"
+
 #include <algorithm>
 #include <charconv>
 
@@ -28,7 +30,7 @@ Status check_version(std::string_view text, const std::string& path) {
   if (format > kDataFormat) {
     return Error(Code::unsupported, "the data directory has format {}; this Ziwa knows up to {}",
                  format, kDataFormat)
-        .with_hint("start it with the Ziwa that wrote it, or a later one");
+        .with_hint(kNewerOrDamaged);
   }
   return {};
 }
@@ -52,8 +54,7 @@ Result<DataDirectory> DataDirectory::open(FileSystem& fs, const std::string& pat
   if (fs.exists(directory.below("meta"))) {
     return Error(Code::corrupt, "{} is missing, though {} is there", version,
                  directory.below("meta"))
-        .with_hint(
-            "restore the whole data directory from a backup; nothing acknowledged was removed");
+        .with_hint(kRestoreBackup);
   }
   if (foreign != entries.end()) {
     return Error(Code::invalid_argument, "{} holds \"{}\" and is no data directory of Ziwa", path,

@@ -39,6 +39,7 @@ TEST(DataDirectory, a_newer_format_is_refused_by_name) {
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().code(), Code::unsupported);
   EXPECT_NE(opened.error().message().find("999"), std::string::npos);
+  EXPECT_NE(opened.error().hint().find("backup"), std::string::npos) << opened.error().to_string();
   ASSERT_TRUE(write_file_atomically(fs, "/d/VERSION", as_bytes("nonsense")).has_value());
   EXPECT_EQ(DataDirectory::open(fs, "/d").error().code(), Code::corrupt);
 }

@@ -1,9 +1,11 @@
 #include "app/engines.h"
 
 #include "app/doors.h"
+#include "base/advice.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "protocol/postgres/pg_catalog.h"
+#include "sql/tumble_function.h"
 
 namespace ziwa::app {
 namespace {
@@ -14,9 +16,6 @@ constexpr int64_t kFollowTablesNs = 10'000'000'000;
 constexpr const char* kCatalogWitness = "catalog";  ///< In state: version of the catalog.
 constexpr const char* kJournalWitness = "journal";  ///< In state: an entry that was durable.
 constexpr const char* kStateWitness = "state";      ///< In meta: epoch of a checkpoint.
-
-constexpr const char* kRestore =
-    "restore the whole data directory from a backup; nothing acknowledged was removed";
 
 log::TopicConfig config_of(const catalog::TopicDefinition& topic) {
   return {.partitions = topic.partitions,
@@ -78,21 +77,25 @@ Status check_parts(FileSystem& fs, const DataDirectory& directory) {
     } else if (missing != nullptr) {
       return Error(Code::corrupt, "{} is missing or empty, though {} is there",
                    directory.below(missing), directory.below(part))
-          .with_hint(kRestore);
+          .with_hint(kRestoreBackup);
     }
   }
   return {};
 }
 
-/// What is left to do about a data directory that is not as it was written.
+/// What is left to do about a data directory that is not as it was written, or has no room.
 template <typename Outcome>
 Outcome with_advice(Outcome outcome) {
   if (outcome || !outcome.error().hint().empty()) return outcome;
   if (outcome.error().code() == Code::corrupt)
-    return std::move(outcome).error().with_hint(kRestore);
+    return std::move(outcome).error().with_hint(kRestoreBackup);
+  if (outcome.error().cause() == Cause::disk_full) {
+    return std::move(outcome).error().with_hint(
+        "free some space on the disk of the data directory and start again; nothing was lost");
+  }
   if (outcome.error().code() != Code::io) return outcome;
   return std::move(outcome).error().with_hint(
-      fmt::format("let this user read and write it; if it is gone, {}", kRestore));
+      fmt::format("let this user read and write it; if it is gone, {}", kRestoreBackup));
 }
 
 }  // namespace
@@ -122,7 +125,7 @@ Result<std::unique_ptr<Engines>> Engines::open(const Environment& environment,
   engines->renew_state_witness();
   TRY(with_advice(engines->open_duck(options)));
   TRY(with_advice(engines->open_streams()));
-  TRY(engines->open_database());
+  TRY(with_advice(engines->open_database()));
   return engines;
 }
 
@@ -151,7 +154,7 @@ Status Engines::open_stores() {
 Status Engines::check_witnesses() {
   auto lost = [&](const char* part, std::string what) {
     return Error(Code::corrupt, "{} lost acknowledged writes: {}", directory_.below(part), what)
-        .with_hint(kRestore);
+        .with_hint(kRestoreBackup);
   };
   uint64_t version = catalog_->snapshot()->version();
   if (uint64_t known = TRY(witnessed(*state_, kCatalogWitness)); known > version) {
@@ -209,7 +212,7 @@ Status Engines::open_log() {
   if (catalog_->snapshot()->version() > 0 && !environment_.fs.exists(directory_.below("journal"))) {
     return Error(Code::corrupt, "{} is missing, though the catalog has entries in it",
                  directory_.below("journal"))
-        .with_hint(kRestore);
+        .with_hint(kRestoreBackup);
   }
   log::Log::Options log_options;
   log_options.unpacked_bytes_max = static_cast<size_t>(settings.integer("log.batch.unpacked.max"));
@@ -249,7 +252,10 @@ Status Engines::open_duck(const Options& options) {
                         .threads = 1,
                         .temp_directory = temporary,
                         .temp_bytes_max = static_cast<uint64_t>(settings.integer("sql.temp.max")),
-                        .allowed_directories = std::move(folders)}));
+                        .allowed_directories = std::move(folders),
+                        .own_directory = directory_.path()}));
+  // Views that filter by the start of a window call it, and they are made before the database.
+  TRY(sql::register_tumble_function(*duck_));
   tables_ = std::make_unique<LakeTables>(environment_.fs, *duck_, environment_.clock,
                                          directory_.below("lake"));
   TRY(tables_->set_aside_unknown(*catalog_->snapshot()));
@@ -394,6 +400,14 @@ void Engines::follow_tables() {
                        [](Result<EntryNumber> entered) { entered.ignore("looked for again"); });
     }
   }
+}
+
+Status Engines::health() const {
+  std::string failure = duck_->failure();
+  if (failure.empty()) return {};
+  return Error(Code::internal, "SQL has stopped after an error inside DuckDB: {}", failure)
+      .with_hint(
+          "start the server again: nothing acknowledged is lost; please report the statement");
 }
 
 Status Engines::maintain() {

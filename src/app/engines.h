@@ -56,8 +56,12 @@ class Engines {
   /// lake, cleaning it up, trimming of the journal. Blocks on the disk. One thread.
   Status maintain();
 
+  /// Errors: internal when SQL answers nobody any more and only a new process helps. Any thread.
+  Status health() const;
+
   const std::string& data_directory() const { return directory_.path(); }
   state::Store& meta() { return *meta_; }
+  duck::Instance& duck() { return *duck_; }
   catalog::Catalog& catalog() { return *catalog_; }
   journal::Journal& journal() { return *journal_; }
   log::Log& log() { return *log_; }

@@ -23,8 +23,7 @@ std::string LakeTables::managed_path(ObjectId id) const {
 }
 
 std::string LakeTables::path_of(const catalog::Object& object) const {
-  const std::string& location = object.table().location;
-  return location.empty() ? managed_path(object.id) : location;
+  return catalog::table_directory(object, directory_);
 }
 
 Result<std::shared_ptr<lake::Table>> LakeTables::table(const catalog::Object& object) {

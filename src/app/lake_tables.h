@@ -19,8 +19,9 @@
 
 namespace ziwa::app {
 
-/// The open Delta tables of the catalog, each at its own path for ever. A table is managed if it
-/// lies at <directory>/<object id>: its folder goes with it, others are never removed. Any thread.
+/// The open Delta tables of the catalog, each at its own path below the data directory for ever. A
+/// table is managed if it lies at <directory>/<object id>: its folder goes with it, others are
+/// never removed. Any thread.
 class LakeTables {
  public:
   LakeTables(FileSystem& fs, duck::Instance& duck, const Clock& clock, std::string directory);

@@ -88,7 +88,8 @@ class LakeTablesTest : public testing::Test {
     EXPECT_TRUE(done.has_value()) << done.error().to_string();
   }
   std::string folder_of(const std::string& table) {
-    return engines_->catalog().snapshot()->find("public", table)->table().location;
+    return catalog::table_directory(*engines_->catalog().snapshot()->find("public", table),
+                                    "/data/lake");
   }
   size_t folders() { return fs_.list("/data/lake")->size(); }
   size_t log_objects(const std::string& folder) { return fs_.list(folder + "/_delta_log")->size(); }

@@ -18,9 +18,11 @@ constexpr int64_t kMaintainEveryMs = 2'000;
 /// A thread that does the housekeeping until it is stopped.
 class Housekeeping {
  public:
-  Housekeeping(Engines& engines, StatusReport& report, const Settings& settings)
+  Housekeeping(Engines& engines, StatusReport& report, const Settings& settings,
+               std::function<void()> on_failure)
       : engines_(engines),
         report_(report),
+        on_failure_(std::move(on_failure)),
         every_ms_(std::min(kMaintainEveryMs, settings.integer("log.retention.check"))),
         thread_([this] { run_vital_thread("housekeeping", [this] { run(); }); }) {}
   ~Housekeeping() {
@@ -41,6 +43,7 @@ class Housekeeping {
     while (!wake_.wait_for(lock, step, [this] { return stopping_; })) {
       lock.unlock();
       report_.sample();
+      check_health();
       passed_ms += step.count();
       if (passed_ms >= due_ms) {
         due_ms = passed_ms + every_ms_;
@@ -53,8 +56,17 @@ class Housekeeping {
     }
   }
 
+  void check_health() {
+    auto health = engines_.health();
+    if (health || std::exchange(failed_, true)) return;
+    log_error("app", "the server stops", "error={}", health.error().to_string());
+    on_failure_();
+  }
+
   Engines& engines_;
   StatusReport& report_;
+  std::function<void()> on_failure_;
+  bool failed_ = false;
   int64_t every_ms_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -78,7 +90,8 @@ class RunningServer final : public Server {
     if (!options.project_directory.empty())
       TRY(engines_->apply_project(options.project_directory, options.allow_drop));
     report_ = std::make_unique<StatusReport>(*engines_, clock_);
-    housekeeping_ = std::make_unique<Housekeeping>(*engines_, *report_, settings_);
+    housekeeping_ =
+        std::make_unique<Housekeeping>(*engines_, *report_, settings_, options.on_failure);
     doors_ = TRY(Doors::open(*engines_, metrics_, clock_, settings_,
                              [this](const auto& doors) { return report_->json(doors); }));
     show_gauges();
@@ -124,7 +137,9 @@ class RunningServer final : public Server {
     if (!engines_) return {};
     left_running_ = doors_ && !doors_->stop();
     housekeeping_.reset();
+    const Status health = engines_->health();
     Status stopped = engines_->stop();
+    if (stopped && !health) stopped = health;
     if (left_running_) {
       // The statement that does not end uses them: they stay until the process ends.
       [[maybe_unused]] auto* doors = doors_.release();

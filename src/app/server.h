@@ -19,6 +19,9 @@ class Server {
     std::string project_directory;  ///< Applied before the doors open; empty: none.
     bool allow_drop = false;
     bool strict = false;  ///< A blocked door is an error.
+    /// Called once, on a thread of the server's, when only a new process helps: call stop(), which
+    /// says why, from another.
+    std::function<void()> on_failure = [] {};
   };
   /// Recovers, applies the project, opens the doors. Blocks. `settings` must outlive the server.
   /// Errors: those of Engines::open and of the project; already_exists (strict, and a door is

@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "catalog/object_json_internal.h"
 #include "catalog/stored_json.h"
 
@@ -128,6 +129,15 @@ Result<Kind> parse_kind(std::string_view name) {
   return Error(Code::corrupt, "unknown kind \"{}\"", name);
 }
 
+/// Catalogs of before wrote the absolute directory of a managed table, <data>/lake/<id>, as it was
+/// when the table was made. Nobody could choose another, so a table whose location ends in its own
+/// id is managed, wherever the data directory is now.
+void forget_place_of_managed(Object& object) {
+  auto* table = std::get_if<TableDefinition>(&object.definition);
+  if (table == nullptr) return;
+  if (table->location.ends_with(fmt::format("/lake/{}", object.id))) table->location.clear();
+}
+
 Definition decode_definition(Kind kind, const nlohmann::json& json) {
   switch (kind) {
     case Kind::topic:
@@ -156,6 +166,11 @@ std::string_view kind_name(Kind kind) {
       return "sink";
   }
   return "object";
+}
+
+std::string table_directory(const Object& table, std::string_view lake) {
+  const std::string& location = table.table().location;
+  return location.empty() ? join_path(lake, fmt::format("{}", table.id)) : location;
 }
 
 Result<std::string> encode_object(const Object& object) {
@@ -199,6 +214,7 @@ Result<Object> decode_object(std::string_view text) {
     json.at("depends_on").get_to(object.depends_on);
     Kind kind = TRY(parse_kind(json.at("kind").get<std::string>()));
     object.definition = decode_definition(kind, json.at("definition"));
+    forget_place_of_managed(object);
     return object;
   } catch (const std::exception& problem) {
     return Error(Code::corrupt, "catalog object: {}", problem.what());

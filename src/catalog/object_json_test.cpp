@@ -38,6 +38,19 @@ void expect_round_trip(const Object& object) {
   EXPECT_EQ(*encode_object(*back), *text);
 }
 
+TEST(ObjectJson, AManagedTableOfAnOlderCatalogHasNoPlaceOfItsOwn) {
+  auto read = [](uint64_t id, const std::string& location) {
+    Object table = topic();
+    table.id = ObjectId(id);
+    table.definition = TableDefinition{.schema = {}, .location = location};
+    return table_directory(*decode_object(*encode_object(table)), "/now/lake");
+  };
+  EXPECT_EQ(read(7, "/then/lake/7"), "/now/lake/7");
+  EXPECT_EQ(read(7, ""), "/now/lake/7");
+  EXPECT_EQ(read(7, "/then/lake/17"), "/then/lake/17") << "not made for this table";
+  EXPECT_EQ(read(7, "/then/7"), "/then/7");
+}
+
 TEST(ObjectJson, EveryKindComesBack) {
   Object object = topic();
   expect_round_trip(object);

@@ -55,7 +55,9 @@ struct PendingLoad {
 struct TableDefinition {
   data::Schema schema;
   std::vector<PartitionField> partitioned_by;
-  std::string location;  ///< Directory of the Delta table, set at creation, never moved or reused.
+  /// Directory of a Delta table that lies elsewhere. Empty: the table is managed, see
+  /// table_directory(); so it moves with its data directory.
+  std::string location;
   std::string
       loaded_from_hash;     ///< Content hash of the file that a project loaded into it, or empty.
   std::string loaded_from;  ///< `file` option: path inside the project, or empty.
@@ -109,5 +111,9 @@ struct Object {
 
 /// "topic", "table", "view", "sink".
 std::string_view kind_name(Kind kind);
+
+/// Where the files of a table are: its location, or <lake>/<id>, which no other table ever has.
+/// `lake` is the folder of the managed tables of this data directory.
+std::string table_directory(const Object& table, std::string_view lake);
 
 }  // namespace ziwa::catalog

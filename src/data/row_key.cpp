@@ -1,6 +1,7 @@
 #include "data/row_key.h"
 
 #include "base/bytes.h"
+#include "data/normal_values.h"
 #include "data/sound_value_internal.h"
 
 #include <bit>
@@ -807,6 +808,16 @@ Status RowEncoder::decode_columns(std::string_view row_bytes, std::span<const Co
   if (in.remaining() != 0)
     return Error(Code::corrupt, "an encoded row has bytes after its last column");
   return {};
+}
+
+float normal_value(float value) {
+  return float_value<float, uint32_t>(float_bits<float, uint32_t>(value));
+}
+double normal_value(double value) {
+  return float_value<double, uint64_t>(float_bits<double, uint64_t>(value));
+}
+duckdb::interval_t normal_value(duckdb::interval_t value) {
+  return interval_of(interval_micros(value));
 }
 
 }  // namespace ziwa::data

@@ -134,6 +134,38 @@ class Globber {
   size_t visited_ = 0;
 };
 
+/// How many links that lead to nothing one path may have, as in the operating system.
+constexpr int kLinksMax = 40;
+
+/// The first link on the way to `path`; empty: none.
+std::filesystem::path first_link(const std::filesystem::path& path) {
+  std::filesystem::path walked;
+  std::error_code ignored;
+  for (const auto& part : path) {
+    walked /= part;
+    if (std::filesystem::is_symlink(walked, ignored)) return walked;
+  }
+  return {};
+}
+
+/// `path` with all links resolved, also those that lead to nothing: what is created by their name
+/// is created where they lead. weakly_canonical() leaves these.
+std::filesystem::path real_path(std::filesystem::path path, std::error_code& failed) {
+  for (int links = 0; links <= kLinksMax; ++links) {
+    path = std::filesystem::weakly_canonical(path, failed).lexically_normal();
+    if (failed || std::filesystem::exists(path, failed)) return path;
+    failed.clear();
+    const auto link = first_link(path);
+    if (link.empty()) return path;
+    auto target = link.parent_path() / std::filesystem::read_symlink(link, failed);
+    if (failed) return path;
+    const auto rest = path.lexically_relative(link);
+    path = rest == "." ? target : target / rest;
+  }
+  failed = std::make_error_code(std::errc::too_many_symbolic_link_levels);
+  return path;
+}
+
 class Adapter final : public duckdb::FileSystem {
  public:
   explicit Adapter(ziwa::FileSystem& fs) : fs_(fs) {}
@@ -233,11 +265,10 @@ class Adapter final : public duckdb::FileSystem {
   std::string PathSeparator(const std::string&) override { return "/"; }
   std::string CanonicalizePath(const std::string& path, optional_ptr<FileOpener>) override {
     std::error_code failed;
-    auto canonical =
-        std::filesystem::weakly_canonical(std::filesystem::absolute(path, failed), failed);
+    auto real = real_path(std::filesystem::absolute(path, failed), failed);
     if (failed)
       throw duckdb::IOException("path \"%s\" cannot be resolved: %s", path, failed.message());
-    return canonical.lexically_normal().string();
+    return real.string();
   }
 
  protected:

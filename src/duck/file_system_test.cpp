@@ -97,8 +97,105 @@ TEST_F(DuckFilesTest, SymbolicLinksDoNotLeadOut) {
   connection_ = (*instance)->connect();
   EXPECT_EQ(code("SELECT * FROM '" + root + "/in/link/secret.csv'"), Code::permission);
   EXPECT_EQ(code("SELECT * FROM '" + root + "/in/*/secret.csv'"), Code::permission);
+  // Writing to a link that leads to nothing would make what it leads to.
+  ASSERT_EQ(::symlink((root + "/out/new.csv").c_str(), (root + "/in/dangling.csv").c_str()), 0);
+  ASSERT_EQ(::symlink("dangling.csv", (root + "/in/twice.csv").c_str()), 0);
+  ASSERT_EQ(::symlink("../out/folder", (root + "/in/folder").c_str()), 0);
+  ASSERT_EQ(::symlink("loop", (root + "/in/loop").c_str()), 0);
+  for (const char* path : {"/in/dangling.csv", "/in/twice.csv", "/in/folder/x.csv"})
+    EXPECT_EQ(code("COPY (SELECT 1) TO '" + root + path + "'"), Code::permission) << path;
+  EXPECT_NE(ask("COPY (SELECT 1) TO '" + root + "/in/loop'"), "1");
+  EXPECT_EQ((*instance)->files().list(root + "/out").value().size(), 1u);
+  ASSERT_EQ(::symlink("made.csv", (root + "/in/inner.csv").c_str()), 0);
+  EXPECT_EQ(ask("COPY (SELECT 1) TO '" + root + "/in/inner.csv'"), "1");
+  EXPECT_TRUE((*instance)->files().exists(root + "/in/made.csv"));
   connection_.reset();
   ASSERT_TRUE(posix.remove_all(root).has_value());
+}
+
+/// The own directory lies in an allowed one, and links lead into it.
+class OwnDirectoryTest : public DuckFilesTest {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(posix_.remove_all(root_).has_value());
+    ASSERT_TRUE(posix_.make_dirs(root_ + "/own/lake/1").has_value());
+    for (const char* file : {"/own/lake/1/x.csv", "/own/VERSION", "/a.csv"})
+      ASSERT_TRUE(write_file_atomically(posix_, root_ + file, as_bytes("x\n1\n")).has_value());
+    ASSERT_EQ(::symlink((root_ + "/own").c_str(), (root_ + "/link").c_str()), 0);
+    ASSERT_EQ(::symlink((root_ + "/own/VERSION").c_str(), (root_ + "/link.csv").c_str()), 0);
+    open(512u << 20);
+  }
+  void open(uint64_t memory_bytes) {
+    connection_.reset();
+    auto instance = Instance::open(posix_, {.memory_bytes = memory_bytes,
+                                            .temp_directory = root_ + "/own/tmp",
+                                            .allowed_directories = {testing::TempDir()},
+                                            .own_directory = root_ + "/own"});
+    ASSERT_TRUE(instance.has_value());
+    instance_ = std::move(*instance);
+    ASSERT_TRUE(instance_->lock().has_value());
+    connection_ = instance_->connect_user();
+  }
+  void TearDown() override {
+    connection_.reset();
+    instance_.reset();
+    ASSERT_TRUE(posix_.remove_all(root_).has_value());
+  }
+  void expect_refused(const std::string& sql) {
+    auto result = connection_->Query(sql);
+    ASSERT_TRUE(result->HasError()) << sql;
+    Error error = to_error(result->GetErrorObject());
+    EXPECT_EQ(error.code(), Code::permission) << sql << ": " << error.to_string();
+    EXPECT_NE(error.message().find("is in the data directory"), std::string::npos)
+        << sql << ": " << error.to_string();
+  }
+  void expect_all_refused() {
+    for (const char* path :
+         {"/own/lake/1/x.csv", "/own/VERSION", "/own/lake/*/x.csv", "/own/**/*.csv", "/o*n/VERSION",
+          "/a/../own/VERSION", "/link/VERSION", "/link.csv", "/l*k/lake/1/*.csv"})
+      expect_refused("SELECT * FROM read_text('" + root_ + path + "')");
+  }
+
+  FileSystem& posix_ = posix_file_system();
+  const std::string root_ = testing::TempDir() + "duck_own_" + std::to_string(::getpid());
+};
+
+TEST_F(OwnDirectoryTest, IsNotReadByStatementsOfUsers) {
+  expect_all_refused();
+  EXPECT_EQ(instance_->readable_path("", root_ + "/own/VERSION").error().code(), Code::permission);
+  EXPECT_EQ(ask("SELECT count(*) FROM glob('" + root_ + "/**')"), "2") << "a.csv and link.csv";
+  EXPECT_EQ(ask("SELECT count(*) FROM '" + root_ + "/**/a*.csv'"), "1");
+  EXPECT_EQ(ask("SELECT count(*) FROM '" + root_ + "/a.csv'"), "1");
+  connection_ = instance_->connect_within(root_);
+  expect_all_refused();
+  expect_refused("SELECT * FROM read_text('own/VERSION')");
+  EXPECT_EQ(instance_->readable_path(root_, "own/VERSION").error().code(), Code::permission);
+  EXPECT_EQ(ask("SELECT count(*) FROM 'a.csv'"), "1");
+  connection_ = instance_->connect_trusted();
+  EXPECT_EQ(ask("SELECT count(*) FROM '" + root_ + "/own/lake/1/x.csv'"), "1");
+}
+
+TEST_F(OwnDirectoryTest, IsNotWrittenByStatementsOfUsers) {
+  ASSERT_EQ(::symlink((root_ + "/own/new.csv").c_str(), (root_ + "/dangling.csv").c_str()), 0);
+  for (const char* path :
+       {"/own/VERSION", "/own/new.csv", "/link/VERSION", "/link.csv", "/dangling.csv"})
+    expect_refused("COPY (SELECT 1) TO '" + root_ + path + "' (FORMAT csv)");
+  expect_refused("COPY (SELECT 1 AS p, 2 AS x) TO '" + root_ +
+                 "' (FORMAT parquet, PARTITION_BY (p), OVERWRITE)");
+  expect_refused("COPY (SELECT 1 AS p, 2 AS x) TO '" + root_ +
+                 "/own' (FORMAT parquet, PARTITION_BY (p))");
+  EXPECT_EQ(as_text(read_file(posix_, root_ + "/own/VERSION").value()), "x\n1\n");
+  EXPECT_EQ(as_text(read_file(posix_, root_ + "/a.csv").value()), "x\n1\n");
+  EXPECT_EQ(posix_.list(root_ + "/own").value().size(), 2u);
+  EXPECT_EQ(ask("COPY (SELECT 1) TO '" + root_ + "/owner.csv' (FORMAT csv)"), "1");
+}
+
+TEST_F(OwnDirectoryTest, TakesWhatIsSpilt) {
+  open(20u << 20);
+  EXPECT_EQ(ask("SELECT count(*) FROM (SELECT DISTINCT range * 7 + range % 3, range::VARCHAR || "
+                "'xxxxxxxxxxxxxxxxxxxxxxxx' s FROM range(1200000))"),
+            "1200000");
+  EXPECT_TRUE(posix_.exists(root_ + "/own/tmp"));
 }
 
 TEST_F(DuckFilesTest, FullDiskIsExhausted) {

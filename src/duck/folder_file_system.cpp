@@ -1,8 +1,10 @@
 #include "duck/folder_file_system.h"
 
+#include "base/file.h"
 #include "duck/file_system.h"
 #include "duck/instance.h"
 
+#include <duckdb/common/multi_file/multi_file_list.hpp>
 #include <duckdb/common/opener_file_system.hpp>
 #include <duckdb/main/client_data.hpp>
 #include <duckdb/main/config.hpp>
@@ -26,13 +28,22 @@ bool is_inside(duckdb::FileSystem& files, const std::string& real, const std::st
   return real.starts_with(inside) || real + "/" == inside;
 }
 
-/// `folder` may be empty: then only the allowed directories count.
-std::string resolve(duckdb::DatabaseInstance& database, const std::string& folder,
+[[noreturn]] void refuse_own(const std::string& path) {
+  throw_error(
+      Error(Code::permission, "file \"{}\" is in the data directory of this server", path)
+          .with_hint(
+              "statements read no files there and write none, whatever folder holds it: name "
+              "the table, topic or view instead, or a file elsewhere"));
+}
+
+std::string resolve(duckdb::DatabaseInstance& database, const FolderLimits& limits,
                     const std::string& path) {
   auto& files = unchecked(database);
+  const std::string& folder = limits.folder;
   auto& config = duckdb::DBConfig::GetConfig(database);
   std::string absolute = folder.empty() || path.starts_with('/') ? path : join_path(folder, path);
   std::string real = files.CanonicalizePath(absolute);
+  if (is_inside(files, real, limits.own_directory)) refuse_own(path);
   // DuckDB allows its own directory for spilling to everybody: there lies what others have spilt.
   bool allowed = !is_inside(files, real, config.options.temporary_directory) &&
                  (is_inside(files, real, folder) ||
@@ -53,8 +64,8 @@ std::string resolve(duckdb::DatabaseInstance& database, const std::string& folde
 
 class FolderFileSystem final : public duckdb::OpenerFileSystem {
  public:
-  FolderFileSystem(duckdb::ClientContext& context, std::string folder)
-      : context_(context), database_(*context.db), folder_(std::move(folder)) {}
+  FolderFileSystem(duckdb::ClientContext& context, FolderLimits limits)
+      : context_(context), database_(*context.db), limits_(std::move(limits)) {}
 
   duckdb::FileSystem& GetFileSystem() const override { return unchecked(database_); }
   /// None, so that what the base class checks by it is left to us.
@@ -68,17 +79,17 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
   }
   bool IsPipe(const std::string&, optional_ptr<FileOpener>) override { return false; }
   duckdb::vector<duckdb::OpenFileInfo> Glob(const std::string& path, FileOpener*) override {
-    return GetFileSystem().Glob(resolved(path), opener().get());
+    return without_own(path, GetFileSystem().Glob(resolved(path), opener().get()));
   }
 
   void CreateDirectory(const std::string& path, optional_ptr<FileOpener>) override {
     GetFileSystem().CreateDirectory(written(path), opener());
   }
   void RemoveDirectory(const std::string& path, optional_ptr<FileOpener>) override {
-    GetFileSystem().RemoveDirectory(written(path), opener());
+    GetFileSystem().RemoveDirectory(taken(path), opener());
   }
   void MoveFile(const std::string& from, const std::string& to, optional_ptr<FileOpener>) override {
-    GetFileSystem().MoveFile(written(from), written(to), opener());
+    GetFileSystem().MoveFile(taken(from), taken(to), opener());
   }
   void RemoveFile(const std::string& path, optional_ptr<FileOpener>) override {
     GetFileSystem().RemoveFile(written(path), opener());
@@ -107,14 +118,43 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
   duckdb::unique_ptr<duckdb::MultiFileList> GlobFilesExtended(const std::string& path,
                                                               const duckdb::FileGlobInput& input,
                                                               optional_ptr<FileOpener>) override {
-    return GetFileSystem().Glob(resolved(path), input, opener());
+    auto found = GetFileSystem().Glob(resolved(path), input, opener());
+    return duckdb::make_uniq<duckdb::SimpleMultiFileList>(without_own(path, found->GetAllFiles()));
   }
 
  private:
-  std::string resolved(const std::string& path) const { return resolve(database_, folder_, path); }
+  std::string resolved(const std::string& path) const { return resolve(database_, limits_, path); }
   std::string written(const std::string& path) const {
-    if (!folder_.empty()) refuse_write(path);
+    if (!limits_.folder.empty()) refuse_write(path);
     return resolved(path);
+  }
+  /// As written(), for what takes along all that is below.
+  std::string taken(const std::string& path) const {
+    std::string absolute = written(path);
+    const std::string& own = limits_.own_directory;
+    auto& files = GetFileSystem();
+    if (!own.empty() && is_inside(files, files.CanonicalizePath(own), absolute)) refuse_own(path);
+    return absolute;
+  }
+
+  /// What a pattern found, less what is the server's. Errors: when nothing else is left.
+  duckdb::vector<duckdb::OpenFileInfo> without_own(
+      const std::string& pattern, duckdb::vector<duckdb::OpenFileInfo> found) const {
+    if (limits_.own_directory.empty() || found.empty()) return found;
+    std::string last;  // Neighbours mostly lie in one directory.
+    bool last_is_own = false;
+    auto is_own = [&](const duckdb::OpenFileInfo& file) {
+      std::string directory = parent_path(file.path);
+      if (last != directory) {
+        auto& files = GetFileSystem();
+        last_is_own = is_inside(files, files.CanonicalizePath(directory), limits_.own_directory);
+        last = std::move(directory);
+      }
+      return last_is_own;
+    };
+    std::erase_if(found, is_own);
+    if (found.empty()) refuse_own(pattern);
+    return found;
   }
 
   /// The connection's, for what the instance's file systems look up by it.
@@ -124,19 +164,19 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
 
   duckdb::ClientContext& context_;
   duckdb::DatabaseInstance& database_;
-  const std::string folder_;
+  const FolderLimits limits_;
 };
 
 }  // namespace
 
 duckdb::unique_ptr<duckdb::FileSystem> make_folder_file_system(duckdb::ClientContext& context,
-                                                               const std::string& folder) {
-  return duckdb::make_uniq<FolderFileSystem>(context, folder);
+                                                               FolderLimits limits) {
+  return duckdb::make_uniq<FolderFileSystem>(context, std::move(limits));
 }
 
-Result<std::string> folder_path(duckdb::DatabaseInstance& database, const std::string& folder,
+Result<std::string> folder_path(duckdb::DatabaseInstance& database, const FolderLimits& limits,
                                 const std::string& path) {
-  return guarded([&] { return resolve(database, folder, path); });
+  return guarded([&] { return resolve(database, limits, path); });
 }
 
 }  // namespace ziwa::duck

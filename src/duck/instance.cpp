@@ -10,11 +10,13 @@
 #include <duckdb/common/virtual_file_system.hpp>
 #include <duckdb/main/client_data.hpp>
 #include <duckdb/main/config.hpp>
+#include <duckdb/main/valid_checker.hpp>
 
 namespace ziwa::duck {
 
 struct Instance::State {
   FileSystem* files = nullptr;
+  std::string own_directory;
   std::unique_ptr<duckdb::DuckDB> database;
 };
 
@@ -66,6 +68,7 @@ Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options
 
     std::unique_ptr<Instance> instance(new Instance());
     instance->state_->files = &fs;
+    instance->state_->own_directory = options.own_directory;
     instance->state_->database = std::make_unique<duckdb::DuckDB>(nullptr, &config);
     duckdb::Connection connection(*instance->state_->database);
     guard_json_functions(*instance->state_->database->instance);
@@ -101,13 +104,19 @@ std::unique_ptr<duckdb::Connection> Instance::connect_user() { return connect_wi
 
 std::unique_ptr<duckdb::Connection> Instance::connect_within(const std::string& folder) {
   auto connection = connect();
-  connection->context->client_data->client_file_system =
-      make_folder_file_system(*connection->context, folder);
+  connection->context->client_data->client_file_system = make_folder_file_system(
+      *connection->context, {.folder = folder, .own_directory = state_->own_directory});
   return connection;
 }
 
 Result<std::string> Instance::readable_path(const std::string& folder, const std::string& path) {
-  return folder_path(*state_->database->instance, folder, path);
+  return folder_path(*state_->database->instance,
+                     {.folder = folder, .own_directory = state_->own_directory}, path);
+}
+
+std::string Instance::failure() const {
+  auto& checker = duckdb::ValidChecker::Get(*state_->database->instance);
+  return checker.IsInvalidated() ? checker.InvalidatedMessage() : std::string();
 }
 
 FileSystem& Instance::files() { return *state_->files; }

@@ -19,7 +19,9 @@ class Instance {
     std::string temp_directory;   ///< For spilling; empty: none.
     uint64_t temp_bytes_max = 0;  ///< Bytes spilt at once; 0: what DuckDB thinks.
     std::vector<std::string>
-        allowed_directories;  ///< What file functions, COPY and ATTACH may touch.
+        allowed_directories;    ///< What file functions, COPY and ATTACH may touch.
+    std::string own_directory;  ///< What statements of users never touch, also where it lies in an
+                                ///< allowed directory; empty: none.
   };
   static Result<std::unique_ptr<Instance>> open(FileSystem& fs, Options options);
   ~Instance();
@@ -29,15 +31,19 @@ class Instance {
   /// As connect(), but its file access is not limited to the allowed directories: for files of
   /// ours, never for a statement of a user.
   std::unique_ptr<duckdb::Connection> connect_trusted();
-  /// As connect(), for statements of users: they see the allowed directories only, not where others
-  /// spill.
+  /// As connect(), for statements of users: they see the allowed directories only, not the own
+  /// directory nor where others spill.
   std::unique_ptr<duckdb::Connection> connect_user();
   /// As connect_user(), but its statements read the files of `folder` too, and paths that are not
   /// absolute start there. They write no files.
   std::unique_ptr<duckdb::Connection> connect_within(const std::string& folder);
   /// The absolute path of what a statement of connect_within() calls `path`. Errors: permission
-  /// when it lies, symbolic links resolved, neither in `folder` nor in an allowed directory.
+  /// when it lies, symbolic links resolved, neither in `folder` nor in an allowed directory, or in
+  /// the own directory.
   Result<std::string> readable_path(const std::string& folder, const std::string& path);
+  /// Why DuckDB refuses every statement from now on, after an error inside it; empty: it does not.
+  /// Only a new process helps. Any thread.
+  std::string failure() const;
   /// The file layer everything goes through.
   FileSystem& files();
   /// From here on LOAD, INSTALL, engine settings and paths outside the allowed directories are

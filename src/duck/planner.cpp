@@ -1,5 +1,6 @@
 #include "duck/planner.h"
 
+#include "duck/aggregate.h"
 #include "duck/instance.h"
 
 #include <duckdb/function/function_binder.hpp>
@@ -18,6 +19,7 @@
 #include <duckdb/parser/parser.hpp>
 #include <duckdb/planner/expression/bound_aggregate_expression.hpp>
 #include <duckdb/planner/expression/bound_function_expression.hpp>
+#include <duckdb/planner/expression/bound_window_expression.hpp>
 #include <duckdb/planner/expression_iterator.hpp>
 #include <duckdb/planner/operator/logical_get.hpp>
 #include <duckdb/planner/planner.hpp>
@@ -122,6 +124,12 @@ void collect_untold(duckdb::ClientContext& context, const duckdb::Expression& ex
   if (expression.GetExpressionClass() == duckdb::ExpressionClass::BOUND_FUNCTION) {
     const auto& call = expression.Cast<duckdb::BoundFunctionExpression>();
     if (!text_says_all(context, call)) names.push_back(call.function.name);
+  } else if (expression.GetExpressionClass() == duckdb::ExpressionClass::BOUND_AGGREGATE) {
+    const auto& call = expression.Cast<duckdb::BoundAggregateExpression>();
+    if (!call_says_all(context, call)) names.push_back(call.function.name);
+  } else if (expression.GetExpressionClass() == duckdb::ExpressionClass::BOUND_WINDOW) {
+    const auto& call = expression.Cast<duckdb::BoundWindowExpression>();
+    if (!call_says_all(context, call)) names.push_back(call.aggregate->name);
   }
   duckdb::ExpressionIterator::EnumerateChildren(
       expression, [&](const duckdb::Expression& child) { collect_untold(context, child, names); });
@@ -151,6 +159,11 @@ void collect_unstable_functions(const duckdb::Expression& expression,
     const auto& call = expression.Cast<duckdb::BoundAggregateExpression>();
     if (call.function.GetStability() != duckdb::FunctionStability::CONSISTENT)
       add(call.function.name);
+  } else if (expression.GetExpressionClass() == duckdb::ExpressionClass::BOUND_WINDOW) {
+    const auto& call = expression.Cast<duckdb::BoundWindowExpression>();
+    if (call.aggregate && call.aggregate->GetStability() != duckdb::FunctionStability::CONSISTENT) {
+      add(call.aggregate->name);
+    }
   }
   duckdb::ExpressionIterator::EnumerateChildren(expression, [&](const duckdb::Expression& child) {
     collect_unstable_functions(child, names);

@@ -1,3 +1,4 @@
+#include "base/advice.h"
 #include "base/checksum.h"
 #include "base/overloaded.h"
 #include "journal/frame_internal.h"
@@ -209,13 +210,15 @@ Result<FileHeader> decode_file_header(ByteView bytes) {
   }
   ByteReader reader(bytes.subspan(4));
   auto version = reader.le<uint32_t>();
+  // A newer header may have its checksum elsewhere.
+  const bool sound = crc32c(bytes.subspan(0, kCrcAt)) == load_le<uint32_t>(bytes.data() + kCrcAt);
   if (version > kFormatVersion) {
     return Error(Code::unsupported,
                  "the journal has format {}, written by a newer Ziwa; this one reads up to {}",
                  version, kFormatVersion)
-        .with_hint("start the newer version again");
+        .with_hint(sound ? "start the newer version again" : kNewerOrDamaged);
   }
-  if (crc32c(bytes.subspan(0, kCrcAt)) != load_le<uint32_t>(bytes.data() + kCrcAt)) {
+  if (!sound) {
     return Error(Code::corrupt, "journal file header has a wrong CRC");
   }
   FileHeader header;

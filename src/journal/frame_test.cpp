@@ -1,3 +1,4 @@
+#include "base/checksum.h"
 #include "base/sim_file.h"
 #include "journal/frame_internal.h"
 
@@ -78,6 +79,14 @@ TEST(Frame, HeaderOfANewerFormatIsRefusedByName) {
   auto newer = decode_file_header(header);
   ASSERT_FALSE(newer);
   EXPECT_EQ(newer.error().code(), Code::unsupported);
+  EXPECT_NE(newer.error().hint().find("backup"), std::string::npos) << "its checksum is another";
+  constexpr size_t kCrcAt = kFileHeaderBytes - 8;
+  store_le(header.data() + kCrcAt, crc32c(ByteView(header).subspan(0, kCrcAt)));
+  newer = decode_file_header(header);
+  ASSERT_FALSE(newer);
+  EXPECT_EQ(newer.error().code(), Code::unsupported);
+  EXPECT_NE(newer.error().hint(), "");
+  EXPECT_EQ(newer.error().hint().find("backup"), std::string::npos) << "it is sound";
 }
 
 TEST(Frame, ReaderStopsAtZeroesAndAtDamage) {

@@ -1,5 +1,6 @@
 #include "journal/journal.h"
 
+#include "base/advice.h"
 #include "base/log.h"
 #include "base/metric_table.h"
 #include "base/vital_thread.h"
@@ -526,7 +527,7 @@ Result<std::unique_ptr<Journal>> Journal::open(FileSystem& fs, const std::string
                  "the journal in {} ends at entry {}, but entry {} was durable: files are missing "
                  "or of another time",
                  path, recovered->last, options.must_reach)
-        .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+        .with_hint(kRestoreBackup);
   }
   auto journal = std::make_unique<FileJournal>(fs, path, clock, metrics, options);
   TRY(journal->begin(std::move(*recovered)));

@@ -1,3 +1,4 @@
+#include "base/advice.h"
 #include "base/log.h"
 #include "journal/journal_files_internal.h"
 
@@ -47,7 +48,7 @@ Error lost(const File& file, uint64_t position, EntryNumber last, EntryNumber pr
                "{} says so) and "
                "cannot be read",
                file.path(), position, last, proof)
-      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+      .with_hint(kRestoreBackup);
 }
 
 bool follows(const Frame& frame, EntryNumber last) {
@@ -59,7 +60,7 @@ bool follows(const Frame& frame, EntryNumber last) {
 Error damaged(const File& file, uint64_t position, std::string_view why) {
   return Error(Code::corrupt, "journal file {} is damaged at byte {}: {}", file.path(), position,
                why)
-      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+      .with_hint(kRestoreBackup);
 }
 
 /// The state of one pass over the newest file.
@@ -157,7 +158,7 @@ class TailScan {
                    "the journal, and "
                    "the files of the partition are damaged or cut before that",
                    id.partition, id.topic, end)
-          .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+          .with_hint(kRestoreBackup);
     }
     return {};
   }
@@ -248,7 +249,7 @@ Result<std::vector<JournalFile>> open_older(FileSystem& fs, const std::string& d
         continue;
       return Error(Code::corrupt, "journal file {} is missing in {}",
                    journal_file_name(next.previous_first), directory)
-          .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+          .with_hint(kRestoreBackup);
     }
     std::shared_ptr<File> file =
         TRY(fs.open(join_path(directory, journal_file_name(number)), OpenMode::read));
@@ -293,9 +294,11 @@ Result<JournalFile> create_journal_file(FileSystem& fs, const std::string& direc
   }();
   if (made) return JournalFile{header.first, header.previous_last, file};
   if (file == nullptr) return std::move(made).error();
-  // It must not come back after a power cut: entries go on in the file before.
-  TRY(fs.remove(path));
-  TRY(fs.sync_dir(directory));
+  // It must not come back after a power cut: entries go on in the file before. Whatever keeps it,
+  // be it a lack of room, ends the journal.
+  Status gone = fs.remove(path);
+  if (gone) gone = fs.sync_dir(directory);
+  if (!gone) return Error(Code::io, "{} cannot be removed: {}", path, gone.error().message());
   return std::move(made).error();
 }
 

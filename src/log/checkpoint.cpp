@@ -1,3 +1,4 @@
+#include "base/advice.h"
 #include "base/checksum.h"
 #include "log/checkpoint_internal.h"
 
@@ -46,7 +47,8 @@ Result<Checkpoint> decode_checkpoint(ByteView bytes) {
   if (auto version = load_le<uint32_t>(bytes.data() + 4); version > kVersion) {
     return Error(Code::unsupported,
                  "partition checkpoint has format {}, written by a newer Ziwa; this one reads {}",
-                 version, kVersion);
+                 version, kVersion)
+        .with_hint(kNewerOrDamaged);
   }
   if (crc32c(bytes.subspan(kHeaderBytes)) != load_le<uint32_t>(bytes.data() + 8)) {
     return Error(Code::corrupt, "partition checkpoint has a wrong CRC");

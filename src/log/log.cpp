@@ -1,5 +1,6 @@
 #include "log/log.h"
 
+#include "base/advice.h"
 #include "base/checksum.h"
 #include "base/log.h"
 #include "base/metric_table.h"
@@ -86,7 +87,7 @@ Status FileLog::check_format() {
     return Error(Code::unsupported,
                  "{} has log format {}, written by a newer Ziwa; this one reads up to {}", path_,
                  *version, kFormatVersion)
-        .with_hint("start the newer version again");
+        .with_hint(kNewerOrDamaged);
   }
   return {};
 }
@@ -122,7 +123,9 @@ Status FileLog::recover_topic(ObjectId id) {
     return shared_.fs.remove_all(topic_path(id));
   }
   if (!bytes) return std::move(bytes).error();
-  Topic topic{TRY(decode_topic_config(*bytes)), {}};
+  auto config = decode_topic_config(*bytes);
+  if (!config) return std::move(config).error().context(topic_path(id));
+  Topic topic{*config, {}};
   for (int32_t p = 0; p < topic.config.partitions; ++p) {
     auto directory = join_path(topic_path(id), std::to_string(p));
     auto partition =
@@ -131,7 +134,7 @@ Status FileLog::recover_topic(ObjectId id) {
     if (!recovered && recovered.error().code() == Code::not_found) {
       return Error(Code::corrupt, "{} is missing, though topic {} has {} partitions", directory, id,
                    topic.config.partitions)
-          .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+          .with_hint(kRestoreBackup);
     }
     if (!recovered) return std::move(recovered).error().context(directory);
     topic.partitions.push_back(std::move(partition));
@@ -183,10 +186,7 @@ Result<std::map<PartitionId, Partition::Replay>> FileLog::read_journal(EntryNumb
     if (!entries) {
       Error error = std::move(entries).error();
       if (error.code() == Code::not_found)
-        error =
-            Error(Code::corrupt, "{}", error.message())
-                .with_hint(
-                    "restore the data directory from a backup; nothing acknowledged was removed");
+        error = Error(Code::corrupt, "{}", error.message()).with_hint(kRestoreBackup);
       return std::move(error).context("the log needs older journal entries");
     }
     if (entries->empty()) return replays;

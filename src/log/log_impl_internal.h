@@ -26,7 +26,7 @@ class FileLog final : public Log {
   Status create_topic(ObjectId topic, const TopicConfig& config) override;
   Status drop_topic(ObjectId id) override;
   Status alter_topic(ObjectId topic, const TopicConfig& config) override;
-  void keep_topic(ObjectId topic) override;
+  void keep_topic(ObjectId id) override;
   Status drop_unknown(const std::function<bool(ObjectId)>& exists) override;
   void append(PartitionId id, ByteView batch, AppendDone done) override;
   void append_together(std::vector<PartitionBatches> parts, journal::Journal::Done done) override;

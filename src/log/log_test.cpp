@@ -689,7 +689,9 @@ TEST_F(LogTest, ADamagedListOfTopicsIsRefusedAndAMissingOneMade) {
   const Bytes list = read_file(*rig_.fs, "data/log/topics").value();
   for (uint64_t bit = 0; bit < list.size() * 8; ++bit) {
     ASSERT_TRUE(rig_.fs->flip_bit("data/log/topics", bit));
-    EXPECT_FALSE(rig_.try_open()) << "bit " << bit;
+    auto opened = rig_.try_open();
+    ASSERT_FALSE(opened) << "bit " << bit;
+    EXPECT_NE(opened.error().hint().find("backup"), std::string::npos) << "bit " << bit;
     rig_.kill();
     ASSERT_TRUE(rig_.fs->flip_bit("data/log/topics", bit));
   }
@@ -730,6 +732,25 @@ TEST_F(LogTest, ANewerFormatIsRefusedByName) {
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Code::unsupported);
   EXPECT_NE(opened.error().message().find("format 2"), std::string::npos);
+  EXPECT_NE(opened.error().hint().find("backup"), std::string::npos);
+}
+
+/// One more bit in the number of a format: what reads it cannot tell that from a newer Ziwa.
+TEST_F(LogTest, ADamagedFormatMayBeDamageAndSaysWhatToDo) {
+  fill(kP0, 60);
+  rig_.close();
+  for (const char* name : {"topic", "0/checkpoint"}) {
+    const std::string path = std::string("data/log/1/") + name;
+    ASSERT_TRUE(rig_.fs->flip_bit(path, 4 * 8 + 3)) << path;
+    auto opened = rig_.try_open();
+    ASSERT_FALSE(opened) << path;
+    EXPECT_EQ(opened.error().code(), Code::unsupported);
+    EXPECT_NE(opened.error().message().find("data/log/1"), std::string::npos) << path;
+    EXPECT_NE(opened.error().hint().find("a later one"), std::string::npos) << path;
+    EXPECT_NE(opened.error().hint().find("backup"), std::string::npos) << path;
+    rig_.kill();
+    ASSERT_TRUE(rig_.fs->flip_bit(path, 4 * 8 + 3));
+  }
 }
 
 TEST_F(LogTest, EndsThatGoBackAreDamaged) {

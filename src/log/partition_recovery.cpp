@@ -1,3 +1,4 @@
+#include "base/advice.h"
 #include "base/log.h"
 #include "log/partition_internal.h"
 
@@ -140,7 +141,7 @@ Result<bool> Partition::verify_segment(Segment& segment, uint64_t position, int6
 Error Partition::not_of_one_time(std::string_view why) const {
   return Error(Code::corrupt, "partition {} of topic {} and the journal are not of one time: {}",
                id_.partition, id_.topic, why)
-      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+      .with_hint(kRestoreBackup);
 }
 
 Status Partition::start(const Replay& replay) {
@@ -155,7 +156,7 @@ Status Partition::start(const Replay& replay) {
                  "and {} is whole up "
                  "to {}",
                  id_.partition, id_.topic, journal_end, directory_, recovered_end_)
-        .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+        .with_hint(kRestoreBackup);
   }
   if (replay.end_min > journal_end || replay_after() > replay.newest) {
     return not_of_one_time(fmt::format(

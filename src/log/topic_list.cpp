@@ -1,3 +1,4 @@
+#include "base/advice.h"
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/log.h"
@@ -27,8 +28,7 @@ Bytes encode(const std::set<ObjectId>& topics) {
 }  // namespace
 
 Error TopicList::damaged(std::string_view why) const {
-  return Error(Code::corrupt, "{} is damaged: {}", path_, why)
-      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+  return Error(Code::corrupt, "{} is damaged: {}", path_, why).with_hint(kRestoreBackup);
 }
 
 Status TopicList::load() {
@@ -41,7 +41,8 @@ Status TopicList::load() {
   const auto version = load_le<uint32_t>(bytes->data() + 4);
   if (version > kVersion) {
     return Error(Code::unsupported, "{} has format {}, written by a newer Ziwa; this one reads {}",
-                 path_, version, kVersion);
+                 path_, version, kVersion)
+        .with_hint(kNewerOrDamaged);
   }
   if (version == 0) return damaged("no format");
   ByteView rest = ByteView(*bytes).subspan(kHeaderBytes);

@@ -1,3 +1,4 @@
+#include "base/advice.h"
 #include "base/checksum.h"
 #include "base/log.h"
 #include "log/log_impl_internal.h"
@@ -61,7 +62,8 @@ Result<TopicConfig> decode_topic_config(ByteView bytes) {
   if (auto version = load_le<uint32_t>(bytes.data() + 4); version > kVersion) {
     return Error(Code::unsupported,
                  "topic configuration has format {}, written by a newer Ziwa; this one reads {}",
-                 version, kVersion);
+                 version, kVersion)
+        .with_hint(kNewerOrDamaged);
   }
   if (crc32c(bytes.subspan(kHeaderBytes)) != load_le<uint32_t>(bytes.data() + 8)) {
     return Error(Code::corrupt, "topic configuration has a wrong CRC");
@@ -147,7 +149,7 @@ Status FileLog::check_new(ObjectId id) const {
   const std::string offset =
       lost == missing_.end() ? "" : fmt::format(", it had records up to offset {}", lost->second);
   return Error(Code::corrupt, "{} or its configuration is missing{}", topic_path(id), offset)
-      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+      .with_hint(kRestoreBackup);
 }
 
 Status FileLog::drop_topic(ObjectId id) {
@@ -196,7 +198,10 @@ Status FileLog::drop_unknown(const std::function<bool(ObjectId)>& exists) {
   }
   std::lock_guard change(change_mutex_);
   std::set<ObjectId> here;
-  for (const auto& [id, topic] : topics_) here.insert(id);
+  {
+    std::shared_lock lock(topics_mutex_);
+    for (const auto& [id, topic] : topics_) here.insert(id);
+  }
   for (ObjectId id : list_.topics()) {
     if (here.contains(id)) continue;
     if (!exists(id)) {

@@ -59,6 +59,8 @@ struct Example {
 
 constexpr Example kExamples[] = {
     {"SELEC 1", "42601"},
+    {"SET", "42601"},
+    {"RESET", "42601"},
     {"SELECT 1 +", "42601"},
     {"SELECT 'x", "42601"},
     {"SELECT 1 /* x", "42601"},

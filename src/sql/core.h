@@ -48,6 +48,11 @@ class Core {
   void wrote(EntryNumber entry);
   Epoch must_see() const { return Epoch(must_see_.load(std::memory_order_acquire)); }
 
+  /// Where the files of a table are.
+  std::string directory_of(const catalog::Object& table) const {
+    return catalog::table_directory(table, deps.lake_directory);
+  }
+
   int64_t read_timeout_ms() const { return deps.settings.integer("sql.read.timeout"); }
 
   uint64_t statement_started(uint64_t session, std::string_view text);

@@ -7,7 +7,6 @@
 #include "sql/scan_function.h"
 #include "sql/session.h"
 #include "sql/session_functions.h"
-#include "sql/tumble_function.h"
 
 namespace ziwa::sql {
 namespace {
@@ -34,7 +33,6 @@ class DatabaseImpl final : public Database {
 Result<std::unique_ptr<Database>> Database::open(Dependencies dependencies) {
   auto core = std::make_shared<Core>(std::move(dependencies));
   TRY(attach_catalog(core));
-  TRY(register_tumble_function(core->deps.duck));
   TRY(register_scan_function(core->deps.duck));
   TRY(register_session_functions(core->deps.duck, core->deps.version));
   if (Status finished = finish_loads(*core); !finished) {

@@ -20,10 +20,11 @@ Result<std::shared_ptr<lake::Table>> create_table_files(Core& core,
                                                         const catalog::ObjectPtr& object,
                                                         const RowSource& rows) {
   const auto& definition = object->table();
-  auto table = TRY(lake::Table::create(
-      lake::make_local_store(core.deps.fs, definition.location), core.deps.duck, core.deps.clock,
-      {.schema = catalog::stored_schema(definition),
-       .partition_columns = catalog::stored_partition_columns(definition)}));
+  auto table = TRY(
+      lake::Table::create(lake::make_local_store(core.deps.fs, core.directory_of(*object)),
+                          core.deps.duck, core.deps.clock,
+                          {.schema = catalog::stored_schema(definition),
+                           .partition_columns = catalog::stored_partition_columns(definition)}));
   if (rows) TRY(fill_table(core, object, table, rows));
   return table;
 }
@@ -57,17 +58,6 @@ Status drop_in(catalog::Transaction& transaction, const BindContext& context, co
 
 }  // namespace
 
-Result<catalog::ObjectPtr> create_in(Core& core, catalog::Transaction& transaction,
-                                     catalog::Object object) {
-  catalog::ObjectPtr created = TRY(transaction.create(std::move(object)));
-  if (created->kind() != catalog::Kind::table) return created;
-  // A new id names a directory that nobody used before.
-  catalog::Object located = *created;
-  std::get<catalog::TableDefinition>(located.definition).location =
-      join_path(core.deps.lake_directory, std::to_string(created->id.value));
-  return TRY(transaction.replace(std::move(located)));
-}
-
 Result<std::shared_ptr<lake::Table>> make_table(Core& core, const catalog::ObjectPtr& object,
                                                 const RowSource& rows) {
   auto table = create_table_files(core, object, rows);
@@ -76,16 +66,18 @@ Result<std::shared_ptr<lake::Table>> make_table(Core& core, const catalog::Objec
 }
 
 void discard_table(Core& core, const catalog::Object& object) {
-  if (object.kind() != catalog::Kind::table || object.table().location.empty()) return;
-  Status removed = core.deps.fs.remove_all(object.table().location);
+  if (object.kind() != catalog::Kind::table) return;
+  const std::string directory = core.directory_of(object);
+  Status removed = core.deps.fs.remove_all(directory);
   if (!removed)
-    log_warn("sql", "files of a table that was not created stay", "path={} error={}",
-             object.table().location, removed.error().to_string());
+    log_warn("sql", "files of a table that was not created stay", "path={} error={}", directory,
+             removed.error().to_string());
 }
 
 Result<EntryNumber> run_create(const BindContext& context, const CreateStatement& create,
                                std::string_view sql, const RowSource& rows) {
   Core& core = *context.core;
+  TRY(core.deps.engine.room_to_change());
   ObjectName name = TRY(resolve_name(name_of(create), context.schema()));
   auto claim = core.schema_names.claim(name.schema, SchemaNames::Use::schema);
   if (!claim) return std::move(claim.error()).at(name_of(create).position);
@@ -108,7 +100,7 @@ Result<EntryNumber> run_create(const BindContext& context, const CreateStatement
                        .catalog = snapshot,
                        .path = context.path,
                        .query_columns = context.query_columns};
-    created = TRY(create_in(core, transaction, TRY(define(inside, create, sql))));
+    created = TRY(transaction.create(TRY(define(inside, create, sql))));
     if (created->kind() == catalog::Kind::table) TRY(make_table(core, created, rows));
     return {};
   };

@@ -19,12 +19,8 @@ using RowSource = std::function<Result<duckdb::DataChunk*>()>;
 Result<EntryNumber> run_create(const BindContext& context, const CreateStatement& create,
                                std::string_view sql, const RowSource& rows);
 
-/// Adds one defined object inside a catalog transaction; a lake table gets its location, nothing is
-/// made there yet.
-Result<catalog::ObjectPtr> create_in(Core& core, catalog::Transaction& transaction,
-                                     catalog::Object object);
-/// Makes the Delta table of an object that create_in() gave, and fills it from `rows`, if set. On
-/// failure its files are gone; if the commit fails, call discard_table().
+/// Makes the Delta table of an object that a catalog transaction has created, and fills it from
+/// `rows`, if set. On failure its files are gone; if the commit fails, call discard_table().
 Result<std::shared_ptr<lake::Table>> make_table(Core& core, const catalog::ObjectPtr& object,
                                                 const RowSource& rows);
 /// Removes the files of a table whose commit failed.

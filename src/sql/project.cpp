@@ -166,6 +166,10 @@ Result<std::vector<ProjectChange>> commit_project(const std::shared_ptr<Core>& c
     ProjectPlan plan = TRY(plan_project(core, *project.files, project.declared, transaction));
     changes = changes_of(plan);
     if (!allow_drop) TRY(check_losses(changes));
+    auto lets_be = [](const ProjectChange& change) {
+      return change.action == ProjectAction::keep || change.action == ProjectAction::drop;
+    };
+    if (!std::ranges::all_of(changes, lets_be)) TRY(core->deps.engine.room_to_change());
     writer.emplace(core, *project.files, transaction);
     return writer->run(plan);
   };

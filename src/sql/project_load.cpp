@@ -334,7 +334,7 @@ Result<StagedLoad> stage_load(Core& core, const catalog::ObjectPtr& table, const
 
 void discard_load(Core& core, const catalog::Object& table, const StagedLoad& staged) {
   for (const auto& file : staged.files) {
-    core.deps.fs.remove(join_path(table.table().location, file.path))
+    core.deps.fs.remove(join_path(core.directory_of(table), file.path))
         .ignore("a file that no commit names harms nobody");
   }
 }

@@ -266,7 +266,7 @@ class Planner {
 
   /// Creates what is not there, or not any more.
   Status make(const Declared& declared, catalog::Object wanted) {
-    auto object = TRY(create_in(*core_, transaction_, std::move(wanted)));
+    auto object = TRY(transaction_.create(std::move(wanted)));
     auto old = displaced_.find(declared.key());
     bool again = old != displaced_.end();
     bool loses = again && TRY(loses_data(*old->second.object));

@@ -471,9 +471,11 @@ class PromisedLoadTest : public ProjectTest {
   catalog::ObjectPtr object() { return catalog().snapshot()->find("public", "d"); }
   /// As another engine sees it.
   std::shared_ptr<lake::Table> open() {
-    auto opened =
-        lake::Table::open(lake::make_local_store(posix_file_system(), object()->table().location),
-                          *project_.rig().duck(), project_.rig().clock());
+    auto opened = lake::Table::open(
+        lake::make_local_store(
+            posix_file_system(),
+            catalog::table_directory(*object(), project_.rig().directory() + "/lake")),
+        *project_.rig().duck(), project_.rig().clock());
     EXPECT_TRUE(opened);
     return *opened;
   }

@@ -42,7 +42,9 @@ Result<std::string> render_struct(const duckdb::BoundFunctionExpression& call,
 Result<std::string> render_call(const duckdb::BoundFunctionExpression& call,
                                 const NameColumn& name) {
   const std::string& function = call.function.name;
-  if (call.function.GetStability() != duckdb::FunctionStability::CONSISTENT) {
+  // error() is volatile only so that DuckDB does not fold it.
+  if (call.function.GetStability() != duckdb::FunctionStability::CONSISTENT &&
+      function != "error") {
     return Error(Code::unsupported,
                  "{}() gives another value each time, so a view that uses it has no exact answer",
                  function)

@@ -88,6 +88,20 @@ bool resets(const duckdb::PreparedStatement& set) {
   return statement.set_type == duckdb::SetType::RESET;
 }
 
+/// Whether DuckDB can run its plan of a statement again and again. That of CREATE gives what it
+/// makes away: a second run would make a table without columns, or end DuckDB for everybody.
+bool runs_again(duckdb::StatementType type) {
+  switch (type) {
+    case duckdb::StatementType::SELECT_STATEMENT:
+    case duckdb::StatementType::INSERT_STATEMENT:
+    case duckdb::StatementType::UPDATE_STATEMENT:
+    case duckdb::StatementType::DELETE_STATEMENT:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool writes(const Statement& statement) {
   if (const auto* call = std::get_if<Call>(&statement)) {
     auto function = find_call(*call);
@@ -276,12 +290,12 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
       parse_permitted(core_->deps.duck, *connection_, prepared.rewritten_.text, foreign.verb);
   if (!parsed) return relocate(parsed.error(), &prepared.rewritten_, 0);
   prepared.attached_as_ = attached_name(**parsed);
-  prepared.duck_ = TRY(duck::guarded([&] { return connection_->Prepare(std::move(*parsed)); }));
-  if (prepared.duck_->HasError()) {
-    return with_advice(foreign.verb,
-                       relocate(error_of(prepared.duck_->error), &prepared.rewritten_, 0));
+  auto made = TRY(duck::guarded([&] { return connection_->Prepare(std::move(*parsed)); }));
+  if (made->HasError()) {
+    return with_advice(foreign.verb, relocate(error_of(made->error), &prepared.rewritten_, 0));
   }
-  TRY(check_modified(prepared.duck_->GetStatementProperties()));
+  TRY(check_modified(made->GetStatementProperties()));
+  prepared.duck_ = std::move(made);
   prepared.command_ = command_of(foreign.verb, prepared.duck_->GetStatementType());
   // DuckDB stands in one column of type UNKNOWN for a query it could not bind without values.
   const auto& types = prepared.duck_->GetTypes();
@@ -375,6 +389,10 @@ Result<std::unique_ptr<Rows>> SessionImpl::control_transaction(const Transaction
 
 Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
     PreparedStatement& prepared, const std::vector<duckdb::Value>& parameters) {
+  const bool again = std::exchange(prepared.executed_, true);
+  if (again && !runs_again(prepared.duck_->GetStatementType())) TRY(prepare_foreign(prepared));
+  const auto& modified = prepared.duck_->GetStatementProperties().modified_databases;
+  if (modified.contains(std::string(kDatabaseName))) TRY(core_->deps.engine.room_to_write());
   TRY(settle());
   SchemaNames::Claim name;  // Until the name is there for all.
   if (!prepared.attached_as_.empty()) name = TRY(claim_file_name(*core_, prepared.attached_as_));

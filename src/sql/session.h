@@ -28,6 +28,7 @@ class PreparedStatement final : public Prepared {
   Rewritten rewritten_;                                 ///< What DuckDB prepared.
   duckdb::unique_ptr<duckdb::PreparedStatement> duck_;  ///< Null for statements of ours.
   std::string command_;
+  bool executed_ = false;
   std::string attached_as_;  ///< Of ATTACH: the file's name.
   std::vector<duck::NamedType> columns_;
   bool columns_known_ = true;

@@ -100,6 +100,86 @@ TEST_F(SessionTest, PreparedStatementsTakeParameters) {
   EXPECT_EQ(session_->execute(**select, {}).error().code(), Code::invalid_argument);
 }
 
+/// DuckDB's plans of some statements can run once only; those who prepare one do not know.
+TEST_F(SessionTest, EveryPreparedStatementRunsAgainAndAgain) {
+  make_topic();
+  rows("CREATE TEMP TABLE kept (a INTEGER)");
+  const std::pair<const char*, std::vector<duckdb::Value>> statements[] = {
+      {"CREATE TEMP TABLE IF NOT EXISTS made AS SELECT 1 AS a", {}},
+      {"CREATE TEMP TABLE IF NOT EXISTS given AS SELECT $1::INTEGER AS a", {duckdb::Value(7)}},
+      {"CREATE OR REPLACE TEMP TABLE replaced AS SELECT range AS a, 'x' AS b FROM range(3)", {}},
+      {"CREATE TEMP TABLE IF NOT EXISTS plain (a INTEGER DEFAULT 4, CHECK (a > 1))", {}},
+      {"CREATE OR REPLACE TEMP VIEW seen AS SELECT 1 AS a", {}},
+      {"CREATE OR REPLACE TEMP MACRO plus_one(x) AS x + 1", {}},
+      {"CREATE TEMP MACRO IF NOT EXISTS plus_two(x) AS x + 2", {}},
+      {"CREATE TEMP SEQUENCE IF NOT EXISTS numbers", {}},
+      {"DROP TABLE IF EXISTS nothing", {}},
+      {"INSERT INTO kept VALUES ($1)", {duckdb::Value(3)}},
+      {"UPDATE kept SET a = a + 1", {}},
+      {"DELETE FROM kept WHERE a = $1", {duckdb::Value(5)}},
+      {"INSERT INTO t VALUES (9, 'nine')", {}},
+      {"EXPLAIN SELECT * FROM kept", {}},
+      {"EXPLAIN ANALYZE SELECT * FROM kept", {}},
+      {"SET search_path = 'public'", {}},
+      {"RESET search_path", {}},
+      {"SET VARIABLE v = 1", {}},
+      {"SHOW search_path", {}},
+      {"PRAGMA show_tables", {}},
+      {"SHOW TABLES", {}},
+      {"DESCRIBE t", {}},
+      {"SUMMARIZE t", {}},
+      {"FROM t", {}},
+      {"VALUES (1), (2)", {}},
+      {"EXPLAIN STREAM SELECT id FROM t", {}},
+      {"CALL ziwa.checkpoint()", {}},
+      {"BEGIN", {}},
+      {"COMMIT", {}},
+  };
+  std::vector<std::unique_ptr<Prepared>> prepared;
+  for (const auto& [text, values] : statements) {
+    auto made = session_->prepare(text);
+    ASSERT_TRUE(made.has_value()) << text << ": " << made.error().to_string();
+    prepared.push_back(std::move(*made));
+  }
+  for (int round = 1; round <= 3; ++round) {
+    for (size_t i = 0; i < prepared.size(); ++i) {
+      auto answer = session_->execute(*prepared[i], statements[i].second);
+      ASSERT_TRUE(answer.has_value())
+          << statements[i].first << ": " << answer.error().to_string() << ", round " << round;
+      while (auto chunk = (*answer)->next()) {
+        if (*chunk == nullptr) break;
+      }
+    }
+    EXPECT_EQ(rows("SELECT * FROM made"), (TextRows{{"1"}}));
+    EXPECT_EQ(rows("SELECT * FROM given"), (TextRows{{"7"}}));
+    EXPECT_EQ(rows("SELECT count(a), max(b) FROM replaced"), (TextRows{{"3", "x"}}));
+    EXPECT_EQ(rows("SELECT * FROM seen"), (TextRows{{"1"}}));
+    EXPECT_EQ(rows("SELECT plus_one(1), plus_two(1)"), (TextRows{{"2", "3"}}));
+    EXPECT_EQ(error("INSERT INTO plain VALUES (1)").code(), Code::invalid_argument);
+    rows("SELECT count(*) FROM duckdb_views()");
+    EXPECT_EQ(rig_.duck()->failure(), "");
+  }
+  EXPECT_EQ(rows("SELECT count(*) FROM t WHERE id = 9"), (TextRows{{"3"}}));
+}
+
+TEST_F(SessionTest, WritesAreRefusedWhileViewsStandStillForWantOfRoom) {
+  make_topic();
+  rows("CREATE TABLE l (a INTEGER)");
+  const auto entries = rig_.journal().durable();
+  rig_.fake_engine().room = Error(Code::exhausted, "no room").because(Cause::disk_full);
+  for (const char* write : {"INSERT INTO t VALUES (4, 'four')", "INSERT INTO l VALUES (1)",
+                            "CREATE TOPIC u (a INTEGER)", "CREATE TABLE m AS SELECT 1 AS a",
+                            "CREATE MATERIALIZED VIEW v AS SELECT id FROM t"}) {
+    EXPECT_EQ(error(write).cause(), Cause::disk_full) << write;
+  }
+  EXPECT_EQ(rig_.journal().durable(), entries);
+  EXPECT_EQ(rows("SELECT count(*) FROM t"), (TextRows{{"3"}}));
+  rows("CREATE TEMP TABLE mine AS SELECT 1 AS a");
+  rows("DROP TABLE l");
+  rig_.fake_engine().room = {};
+  rows("INSERT INTO t VALUES (4, 'four')");
+}
+
 TEST_F(SessionTest, AGapInTheParametersIsNamed) {
   auto gap = session_->prepare("SELECT $2");
   ASSERT_FALSE(gap);

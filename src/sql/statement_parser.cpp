@@ -83,6 +83,7 @@ Status check_setting(TokenCursor cursor, bool reset) {
         .with_hint("RESET search_path")
         .at(cursor.peek().position);
   }
+  if (cursor.done()) return cursor.unexpected("a setting");
   std::string name = upper(cursor.peek().value());
   if (is_session_setting(name)) return {};
   return Error(Code::permission, "setting \"{}\" is for the administrator", cursor.peek().value())

@@ -101,7 +101,7 @@ Result<SystemRows> table_rows(const SystemContext& context) {
                     big(snapshot ? snapshot->files().size() : 0),
                     known ? big(count) : Value(duckdb::LogicalType::BIGINT), big(bytes),
                     optional_text(partitioning(object->table())),
-                    text_value(object->table().location), time_value(object->created),
+                    text_value(context.core.directory_of(*object)), time_value(object->created),
                     optional_text(object->project), text_value(object->sql)});
   }
   return rows;

@@ -1,135 +1,7 @@
-#include "sql/translate.h"
-
-#include "sql/render.h"
-
-#include <map>
-#include <optional>
-#include <set>
-#include <string_view>
-#include <vector>
+#include "duck/aggregate.h"
+#include "sql/translator.h"
 
 namespace ziwa::sql {
-namespace {
-
-using duckdb::ColumnBinding;
-using duckdb::Expression;
-using duckdb::ExpressionClass;
-using duckdb::ExpressionType;
-using duckdb::LogicalOperator;
-using duckdb::LogicalOperatorType;
-
-struct BindingLess {
-  bool operator()(const ColumnBinding& a, const ColumnBinding& b) const {
-    return std::pair(a.table_index, a.column_index) < std::pair(b.table_index, b.column_index);
-  }
-};
-
-/// A translated operator: its node, and which DuckDB binding each of its columns answers to.
-struct Part {
-  uint32_t node = 0;
-  std::vector<stream::PlanColumn> columns;
-  std::vector<ColumnBinding> bindings;  ///< As `columns`.
-  std::set<uint32_t> key;  ///< Column ids that identify a row, empty if none are known.
-};
-
-Error cannot(std::string_view what, std::string hint = {}) {
-  auto error = Error(Code::unsupported, "a materialized view cannot keep {} yet", what);
-  return hint.empty() ? std::move(error) : std::move(error).with_hint(std::move(hint));
-}
-
-std::optional<size_t> position_of(const Expression& expression) {
-  auto location = expression.GetQueryLocation();
-  return location.IsValid() ? std::optional<size_t>(location.GetIndex()) : std::nullopt;
-}
-
-/// A join that is not kept, in the words that ask for one, and where they stand.
-struct JoinWords {
-  std::string_view what;
-  std::string_view hint;
-  std::vector<std::string_view> keywords;
-};
-
-JoinWords words_of(duckdb::JoinType type) {
-  using duckdb::JoinType;
-  constexpr std::string_view kInner = "inner joins are kept";
-  constexpr std::string_view kExists = "a join with (SELECT DISTINCT ...) keeps the same rows";
-  switch (type) {
-    case JoinType::LEFT:
-      return {"a LEFT join", kInner, {"LEFT"}};
-    case JoinType::RIGHT:
-      return {"a RIGHT join", kInner, {"RIGHT"}};
-    case JoinType::OUTER:
-      return {"a FULL join", kInner, {"FULL"}};
-    case JoinType::SEMI:
-    case JoinType::RIGHT_SEMI:
-      return {"IN (SELECT ...), EXISTS or a SEMI join", kExists, {"SEMI", "EXISTS", "IN"}};
-    case JoinType::ANTI:
-    case JoinType::RIGHT_ANTI:
-      return {"NOT IN (SELECT ...), NOT EXISTS or an ANTI join", kInner, {"ANTI", "EXISTS", "IN"}};
-    case JoinType::MARK:
-      return {"[NOT] IN (SELECT ...) or EXISTS", kInner, {"EXISTS", "IN"}};
-    case JoinType::SINGLE:
-      return {"a subquery that stands for one value", "write it as a join with an aggregate", {}};
-    default:
-      return {"this join", kInner, {"JOIN"}};
-  }
-}
-
-class Translator {
- public:
-  Translator(const ResolveScan& resolve, const QueryWords& words)
-      : resolve_(resolve), words_(words) {}
-
-  Result<stream::Plan> run(LogicalOperator& root, const std::vector<std::string>& names);
-
- private:
-  Result<Part> visit(LogicalOperator& op);
-  /// Why an operator without a visit of its own is not kept.
-  Error refuse(const LogicalOperator& op) const;
-  Result<Part> visit_get(duckdb::LogicalGet& get);
-  Result<Part> visit_filter(duckdb::LogicalFilter& filter);
-  Result<Part> visit_ranked_filter(duckdb::LogicalFilter& filter, duckdb::LogicalWindow& window);
-  Result<Part> visit_projection(duckdb::LogicalProjection& projection);
-  Result<Part> visit_aggregate(duckdb::LogicalAggregate& aggregate);
-  Result<Part> visit_join(duckdb::LogicalComparisonJoin& join);
-  Result<Part> visit_top_n(duckdb::LogicalTopN& top_n);
-  Result<Part> visit_distinct(duckdb::LogicalDistinct& distinct);
-  Result<Part> visit_union(duckdb::LogicalSetOperation& operation);
-
-  Result<std::string> text(const Expression& expression, const Part& input) const;
-  Result<stream::AggregateNode::Call> aggregate_call(const Expression& expression,
-                                                     const Part& input) const;
-  Result<std::vector<stream::TopNNode::Order>> order(
-      const duckdb::vector<duckdb::BoundOrderByNode>& nodes, const Part& input) const;
-  /// Puts a tumble node below an operator whose expressions use the window start, and names its
-  /// result.
-  Result<Part> with_windows(Part input, const std::vector<const Expression*>& expressions);
-  Part keep(Part part, const duckdb::vector<ColumnBinding>& wanted);
-
-  uint32_t add_node(std::vector<uint32_t> inputs, const std::vector<stream::PlanColumn>& output,
-                    stream::Operator op);
-  stream::PlanColumn new_column(std::string name, const duckdb::LogicalType& type);
-
-  /// As cannot(), at the only word of the query that asks for it.
-  Error cannot_at(const std::vector<std::string_view>& keywords, std::string_view what,
-                  std::string hint = {}) const {
-    return at_position(cannot(what, std::move(hint)), words_.only(keywords));
-  }
-  /// As cannot(), at the only call of the aggregate: DuckDB drops where aggregates stood.
-  Error cannot_call(const duckdb::BoundAggregateExpression& call, std::string_view what,
-                    std::string hint = {}) const {
-    return at_position(cannot(what, std::move(hint)), words_.only_call(call.function.name));
-  }
-
-  const ResolveScan& resolve_;
-  const QueryWords& words_;
-  stream::Plan plan_;
-  uint32_t next_column_ = 1;
-  std::map<std::string, std::string>
-      window_starts_;  ///< Rendered call -> column text, for the operator being visited.
-};
-
-std::string column_text(uint32_t id) { return fmt::format("c{}", id); }
 
 Result<std::string> Translator::text(const Expression& expression, const Part& input) const {
   NameColumn name = [&](const ColumnBinding& binding) -> Result<std::string> {
@@ -178,7 +50,25 @@ Result<Part> Translator::visit(LogicalOperator& op) {
     case LogicalOperatorType::LOGICAL_DISTINCT:
       return visit_distinct(op.Cast<duckdb::LogicalDistinct>());
     case LogicalOperatorType::LOGICAL_UNION:
-      return visit_union(op.Cast<duckdb::LogicalSetOperation>());
+    case LogicalOperatorType::LOGICAL_EXCEPT:
+    case LogicalOperatorType::LOGICAL_INTERSECT:
+      return visit_set_operation(op.Cast<duckdb::LogicalSetOperation>());
+    case LogicalOperatorType::LOGICAL_DELIM_JOIN:
+      return visit_delim_join(op.Cast<duckdb::LogicalComparisonJoin>());
+    case LogicalOperatorType::LOGICAL_DELIM_GET:
+      return visit_delim_get(op.Cast<duckdb::LogicalDelimGet>());
+    case LogicalOperatorType::LOGICAL_ANY_JOIN:
+      return visit_any_join(op.Cast<duckdb::LogicalAnyJoin>());
+    case LogicalOperatorType::LOGICAL_CROSS_PRODUCT:
+      return visit_cross_product(op);
+    case LogicalOperatorType::LOGICAL_MATERIALIZED_CTE:
+      return visit_cte(op.Cast<duckdb::LogicalMaterializedCTE>());
+    case LogicalOperatorType::LOGICAL_CTE_REF:
+      return visit_cte_ref(op.Cast<duckdb::LogicalCTERef>());
+    case LogicalOperatorType::LOGICAL_WINDOW:
+      return visit_window(op.Cast<duckdb::LogicalWindow>());
+    case LogicalOperatorType::LOGICAL_UNNEST:
+      return visit_unnest(op.Cast<duckdb::LogicalUnnest>());
     case LogicalOperatorType::LOGICAL_ORDER_BY:
       return visit(*op.children.at(0));  // a set has no order
     default:
@@ -195,33 +85,16 @@ Error Translator::refuse(const LogicalOperator& op) const {
       }
       return cannot_at({"LIMIT", "FETCH", "OFFSET"},
                        "LIMIT without ORDER BY, which has no defined answer", "add ORDER BY");
-    case LogicalOperatorType::LOGICAL_WINDOW:
-      return cannot_at({"OVER"}, "OVER (...)",
-                       "row_number() OVER (...) <= k in WHERE or QUALIFY is kept");
-    case LogicalOperatorType::LOGICAL_ANY_JOIN:
-    case LogicalOperatorType::LOGICAL_CROSS_PRODUCT:
-      return cannot_at({"CROSS", "JOIN"}, "a join without an equality", "join ON a = b");
     case LogicalOperatorType::LOGICAL_ASOF_JOIN:
       return cannot_at({"ASOF"}, "an ASOF join", "join ON a = b");
     case LogicalOperatorType::LOGICAL_POSITIONAL_JOIN:
       return cannot_at({"POSITIONAL"}, "a POSITIONAL join", "join ON a = b");
-    case LogicalOperatorType::LOGICAL_DELIM_JOIN:
     case LogicalOperatorType::LOGICAL_DEPENDENT_JOIN:
       return cannot("a correlated subquery", "write it as a join with an aggregate");
-    case LogicalOperatorType::LOGICAL_EXCEPT:
-      return cannot_at({"EXCEPT"}, "EXCEPT");
-    case LogicalOperatorType::LOGICAL_INTERSECT:
-      return cannot_at({"INTERSECT"}, "INTERSECT",
-                       "join ON a IS NOT DISTINCT FROM b, then select DISTINCT");
-    case LogicalOperatorType::LOGICAL_UNNEST:
-      return cannot_at({"UNNEST"}, "UNNEST");
     case LogicalOperatorType::LOGICAL_RECURSIVE_CTE:
       return cannot_at(
           {"RECURSIVE"}, "WITH RECURSIVE",
           "write a fixed number of steps as joins, or recurse in the queries of a view");
-    case LogicalOperatorType::LOGICAL_MATERIALIZED_CTE:
-    case LogicalOperatorType::LOGICAL_CTE_REF:
-      return cannot_at({"WITH"}, "a CTE that is used more than once", "make it a view of its own");
     case LogicalOperatorType::LOGICAL_SAMPLE:
       return cannot_at({"TABLESAMPLE", "SAMPLE"}, "a sample of rows");
     case LogicalOperatorType::LOGICAL_EMPTY_RESULT:
@@ -282,88 +155,63 @@ Part Translator::keep(Part part, const duckdb::vector<ColumnBinding>& wanted) {
     if (part.key.contains(from)) kept.key.insert(column.id);
   }
   if (kept.key.size() != part.key.size()) kept.key.clear();
+  kept.single = part.single;
   kept.node = add_node({part.node}, kept.columns, std::move(project));
   return kept;
 }
 
+namespace {
+
+/// Columns that are only there to be sorted: DuckDB makes list(x ORDER BY x) a list_sort(list(x)).
+void find_sorted_lists(const Expression& expression, std::vector<ColumnBinding>& sorted,
+                       std::vector<ColumnBinding>& other) {
+  static const std::set<std::string_view> kSorts = {"list_sort", "array_sort", "list_reverse_sort",
+                                                    "array_reverse_sort"};
+  if (expression.GetExpressionClass() == ExpressionClass::BOUND_COLUMN_REF) {
+    other.push_back(expression.Cast<duckdb::BoundColumnRefExpression>().binding);
+    return;
+  }
+  const Expression* sorted_list = nullptr;
+  if (expression.GetExpressionClass() == ExpressionClass::BOUND_FUNCTION) {
+    const auto& call = expression.Cast<duckdb::BoundFunctionExpression>();
+    if (kSorts.contains(call.function.name)) sorted_list = call.children.at(0).get();
+  }
+  duckdb::ExpressionIterator::EnumerateChildren(expression, [&](const Expression& child) {
+    const bool column = child.GetExpressionClass() == ExpressionClass::BOUND_COLUMN_REF;
+    if (&child == sorted_list && column) {
+      sorted.push_back(child.Cast<duckdb::BoundColumnRefExpression>().binding);
+    } else {
+      find_sorted_lists(child, sorted, other);
+    }
+  });
+}
+
+}  // namespace
+
 Result<Part> Translator::visit_filter(duckdb::LogicalFilter& filter) {
   LogicalOperator& child = *filter.children.at(0);
-  if (child.type == LogicalOperatorType::LOGICAL_WINDOW) {
-    return visit_ranked_filter(filter, child.Cast<duckdb::LogicalWindow>());
-  }
-  Part part = TRY(visit(child));
+  std::vector<ColumnBinding> read;
+  for (const auto& expression : filter.expressions) find_sorted_lists(*expression, read, read);
+  std::erase_if(sorted_lists_,
+                [&](const auto& list) { return std::ranges::find(read, list) != read.end(); });
+  auto ranked = child.type == LogicalOperatorType::LOGICAL_WINDOW
+                    ? ranked_by(filter, child.Cast<duckdb::LogicalWindow>())
+                    : std::nullopt;
+  Part part =
+      ranked ? TRY(visit_ranked(child.Cast<duckdb::LogicalWindow>(), *ranked)) : TRY(visit(child));
   std::string predicate;
   for (const auto& expression : filter.expressions) {
     if (!predicate.empty()) predicate += " AND ";
     predicate += TRY(text(*expression, part));
   }
-  part.node = add_node({part.node}, part.columns, stream::FilterNode{predicate});
+  // DuckDB leaves a filter without a condition where a join took it.
+  if (!predicate.empty()) {
+    part.node = add_node({part.node}, part.columns, stream::FilterNode{predicate});
+  }
   return keep(std::move(part), filter.GetColumnBindings());
 }
 
-/// The k of `column <= k`, `column < k` or `column = k` for the given column; nullopt for anything
-/// else.
-std::optional<uint64_t> rank_bound(const Expression& expression, const ColumnBinding& rank) {
-  if (expression.GetExpressionClass() != ExpressionClass::BOUND_COMPARISON) return std::nullopt;
-  const auto& comparison = expression.Cast<duckdb::BoundComparisonExpression>();
-  if (comparison.left->GetExpressionClass() != ExpressionClass::BOUND_COLUMN_REF ||
-      comparison.right->GetExpressionClass() != ExpressionClass::BOUND_CONSTANT ||
-      comparison.left->Cast<duckdb::BoundColumnRefExpression>().binding != rank) {
-    return std::nullopt;
-  }
-  const auto& value = comparison.right->Cast<duckdb::BoundConstantExpression>().value;
-  if (value.IsNull() || !value.type().IsIntegral()) return std::nullopt;
-  auto bound = value.GetValue<int64_t>();
-  if (comparison.GetExpressionType() == ExpressionType::COMPARE_LESSTHAN)
-    --bound;
-  else if (comparison.GetExpressionType() != ExpressionType::COMPARE_LESSTHANOREQUALTO &&
-           comparison.GetExpressionType() != ExpressionType::COMPARE_EQUAL) {
-    return std::nullopt;
-  }
-  return bound < 0 ? 0 : static_cast<uint64_t>(bound);
-}
-
-Result<Part> Translator::visit_ranked_filter(duckdb::LogicalFilter& filter,
-                                             duckdb::LogicalWindow& window) {
-  constexpr std::string_view kHint =
-      "row_number() OVER (PARTITION BY ... ORDER BY ...) <= k is kept";
-  if (window.expressions.size() != 1 ||
-      window.expressions[0]->GetExpressionType() != ExpressionType::WINDOW_ROW_NUMBER) {
-    return cannot_at({"OVER"}, "this window function", std::string(kHint));
-  }
-  const auto& call = window.expressions[0]->Cast<duckdb::BoundWindowExpression>();
-  ColumnBinding rank(window.window_index, 0);
-  std::optional<uint64_t> limit;
-  for (const auto& expression : filter.expressions) {
-    if (auto bound = rank_bound(*expression, rank))
-      limit = limit ? std::min(*limit, *bound) : *bound;
-  }
-  if (!limit) return cannot_at({"OVER"}, "row_number() without a bound", std::string(kHint));
-  if (call.orders.empty()) {
-    return cannot_at({"OVER"}, "row_number() without ORDER BY, which has no defined answer",
-                     "add ORDER BY");
-  }
-
-  Part part = TRY(visit(*window.children.at(0)));
-  stream::TopNNode node{.partition_by = {},
-                        .order = TRY(order(call.orders, part)),
-                        .limit = *limit,
-                        .offset = 0,
-                        .with_rank = true};
-  for (const auto& expression : call.partitions)
-    node.partition_by.push_back(TRY(text(*expression, part)));
-  part.columns.push_back(new_column("row_number", duckdb::LogicalType::BIGINT));
-  part.bindings.push_back(rank);
-  part.node = add_node({part.node}, part.columns, std::move(node));
-
-  std::string predicate;
-  for (const auto& expression : filter.expressions) {
-    if (!predicate.empty()) predicate += " AND ";
-    predicate += TRY(text(*expression, part));
-  }
-  part.node = add_node({part.node}, part.columns, stream::FilterNode{predicate});
-  return keep(std::move(part), filter.GetColumnBindings());
-}
+namespace {
 
 void find_window_calls(const Expression& expression,
                        std::vector<const duckdb::BoundFunctionExpression*>& out) {
@@ -377,6 +225,8 @@ void find_window_calls(const Expression& expression,
   duckdb::ExpressionIterator::EnumerateChildren(
       expression, [&](const Expression& child) { find_window_calls(child, out); });
 }
+
+}  // namespace
 
 Result<Part> Translator::with_windows(Part input,
                                       const std::vector<const Expression*>& expressions) {
@@ -409,12 +259,20 @@ Result<Part> Translator::with_windows(Part input,
 }
 
 Result<Part> Translator::visit_projection(duckdb::LogicalProjection& projection) {
+  std::vector<ColumnBinding> read;
+  sorted_lists_.clear();
+  for (const auto& expression : projection.expressions) {
+    find_sorted_lists(*expression, sorted_lists_, read);
+  }
+  std::erase_if(sorted_lists_,
+                [&](const auto& list) { return std::ranges::find(read, list) != read.end(); });
   Part input = TRY(visit(*projection.children.at(0)));
   std::vector<const Expression*> all;
   for (const auto& expression : projection.expressions) all.push_back(expression.get());
   input = TRY(with_windows(std::move(input), all));
 
   Part part;
+  part.single = input.single;
   stream::ProjectNode node;
   std::set<uint32_t> key_seen;
   for (size_t i = 0; i < projection.expressions.size(); ++i) {
@@ -433,41 +291,111 @@ Result<Part> Translator::visit_projection(duckdb::LogicalProjection& projection)
   return part;
 }
 
+bool collated(const duckdb::LogicalType& type) {
+  return type.id() == duckdb::LogicalTypeId::VARCHAR &&
+         !duckdb::StringType::GetCollation(type).empty();
+}
+
 Result<stream::AggregateNode::Call> Translator::aggregate_call(const Expression& expression,
-                                                               const Part& input) const {
-  static const std::set<std::string> kKnown = {"count_star", "count", "sum", "avg", "min", "max"};
+                                                               const Part& input,
+                                                               bool sorted) const {
   const auto& call = expression.Cast<duckdb::BoundAggregateExpression>();
-  std::string function = call.function.name == "mean" ? "avg" : call.function.name;
-  if (!kKnown.contains(function)) {
-    return cannot_call(call, fmt::format("the aggregate {}()", function),
-                       "count, sum, avg, min and max are kept");
+  stream::AggregateNode::Call out{.function =
+                                      call.function.name == "mean" ? "avg" : call.function.name};
+  // DuckDB writes first() where a subquery stands for one value.
+  if (out.function == "first" && input.single) out.function = "max";
+  bool ordered = call.order_bys && !call.order_bys->orders.empty();
+  if (stream::never_defined(out.function)) {
+    return cannot_call(call, fmt::format("the aggregate {}()", out.function),
+                       "its answer is not decided by the rows alone");
   }
-  if (call.IsDistinct() && function != "min" && function != "max") {
-    return cannot_call(call, fmt::format("{}(DISTINCT ...)", function),
-                       "select DISTINCT in a subquery, then aggregate");
+  if (stream::needs_order(out.function, call.IsDistinct()) && !ordered && !sorted) {
+    return cannot_call(
+        call, fmt::format("{}() without ORDER BY, which has no defined answer", out.function),
+        fmt::format("write {0}(... ORDER BY ...) by columns that are not those of GROUP BY",
+                    out.function));
   }
-  if (call.order_bys && !call.order_bys->orders.empty())
-    return cannot_call(call, "ORDER BY inside an aggregate");
-  if (call.children.size() > 1)
-    return cannot_call(call, fmt::format("{}() with {} arguments", function, call.children.size()));
-  stream::AggregateNode::Call out{
-      .function = function, .argument = {}, .filter = {}, .distinct = false};
-  if (!call.children.empty()) out.argument = TRY(text(*call.children[0], input));
+  out.distinct = call.IsDistinct();
+  for (const auto& child : call.children) {
+    if (out.distinct && collated(child->return_type)) {
+      return cannot_call(
+          call, fmt::format("{}(DISTINCT ...) over a column with a collation", out.function),
+          "take lower(...) or another text that is equal by itself");
+    }
+    out.arguments.push_back(TRY(text(*child, input)));
+  }
+  for (const auto& constant : duck::constants_of(call)) {
+    out.constants.push_back(render_constant(constant));
+  }
+  if (ordered) out.order_by = TRY(order(call.order_bys->orders, input));
+  if (sorted && !out.distinct) out.order_by.push_back({.expression = out.arguments.at(0)});
   if (call.filter) out.filter = TRY(text(*call.filter, input));
   return out;
 }
 
+namespace {
+
+/// count(*) of the first rows: how DuckDB asks whether a subquery has any. The limit, if it is
+/// that.
+std::optional<uint64_t> counted_limit(const duckdb::LogicalAggregate& aggregate) {
+  const LogicalOperator& child = *aggregate.children.at(0);
+  if (child.type != LogicalOperatorType::LOGICAL_LIMIT || !aggregate.groups.empty() ||
+      aggregate.grouping_sets.size() > 1 || !aggregate.grouping_functions.empty()) {
+    return std::nullopt;
+  }
+  for (const auto& expression : aggregate.expressions) {
+    const auto& call = expression->Cast<duckdb::BoundAggregateExpression>();
+    if (call.function.name != "count_star" || call.filter) return std::nullopt;
+  }
+  const auto& limit = child.Cast<duckdb::LogicalLimit>();
+  const bool plain = limit.limit_val.Type() == duckdb::LimitNodeType::CONSTANT_VALUE &&
+                     limit.offset_val.Type() == duckdb::LimitNodeType::UNSET;
+  return plain ? std::optional<uint64_t>(limit.limit_val.GetConstantValue()) : std::nullopt;
+}
+
+}  // namespace
+
+Result<Part> Translator::visit_counted_limit(duckdb::LogicalAggregate& aggregate, uint64_t limit) {
+  Part input = TRY(visit(*aggregate.children.at(0)->children.at(0)));
+  Part counted;
+  counted.single = true;
+  counted.columns.push_back(new_column("count_star()", duckdb::LogicalType::BIGINT));
+  counted.node =
+      add_node({input.node}, counted.columns,
+               stream::AggregateNode{.groups = {}, .calls = {{.function = "count_star"}}});
+  std::vector<Given> given;
+  for (const auto& expression : aggregate.expressions) {
+    given.push_back(
+        {fmt::format("least({}, CAST({} AS BIGINT))", column_text(counted.columns[0].id), limit),
+         expression->GetName(), expression->return_type});
+  }
+  Part part = project(counted, given);
+  for (size_t i = 0; i < given.size(); ++i) {
+    part.bindings.emplace_back(aggregate.aggregate_index, i);
+  }
+  return part;
+}
+
 Result<Part> Translator::visit_aggregate(duckdb::LogicalAggregate& aggregate) {
-  if (aggregate.grouping_sets.size() > 1 || !aggregate.grouping_functions.empty()) {
-    return cannot_at({"ROLLUP", "CUBE", "GROUPING"}, "GROUPING SETS, ROLLUP or CUBE",
-                     "make one view per grouping");
+  if (auto limit = counted_limit(aggregate)) return visit_counted_limit(aggregate, *limit);
+  std::vector<bool> sorted;
+  for (size_t i = 0; i < aggregate.expressions.size(); ++i) {
+    const auto& name =
+        aggregate.expressions[i]->Cast<duckdb::BoundAggregateExpression>().function.name;
+    sorted.push_back((name == "list" || name == "array_agg") &&
+                     std::ranges::find(sorted_lists_, ColumnBinding(aggregate.aggregate_index,
+                                                                    i)) != sorted_lists_.end());
   }
   Part input = TRY(visit(*aggregate.children.at(0)));
   std::vector<const Expression*> groups;
   for (const auto& group : aggregate.groups) groups.push_back(group.get());
   input = TRY(with_windows(std::move(input), groups));
+  if (aggregate.grouping_sets.size() > 1 || !aggregate.grouping_functions.empty()) {
+    return visit_grouping_sets(aggregate, std::move(input), sorted);
+  }
 
   Part part;
+  part.single = aggregate.groups.empty();
   stream::AggregateNode node;
   for (size_t i = 0; i < aggregate.groups.size(); ++i) {
     node.groups.push_back(TRY(text(*aggregate.groups[i], input)));
@@ -477,7 +405,7 @@ Result<Part> Translator::visit_aggregate(duckdb::LogicalAggregate& aggregate) {
     part.key.insert(part.columns.back().id);
   }
   for (size_t i = 0; i < aggregate.expressions.size(); ++i) {
-    node.calls.push_back(TRY(aggregate_call(*aggregate.expressions[i], input)));
+    node.calls.push_back(TRY(aggregate_call(*aggregate.expressions[i], input, sorted[i])));
     part.columns.push_back(
         new_column(aggregate.expressions[i]->GetName(), aggregate.expressions[i]->return_type));
     part.bindings.emplace_back(aggregate.aggregate_index, i);
@@ -487,47 +415,61 @@ Result<Part> Translator::visit_aggregate(duckdb::LogicalAggregate& aggregate) {
   return part;
 }
 
-Result<Part> Translator::visit_join(duckdb::LogicalComparisonJoin& join) {
-  if (join.join_type != duckdb::JoinType::INNER) {
-    const JoinWords words = words_of(join.join_type);
-    return cannot_at(words.keywords, words.what, std::string(words.hint));
-  }
-  Part left = TRY(visit(*join.children.at(0)));
-  Part right = TRY(visit(*join.children.at(1)));
+/// One aggregate per grouping set, their rows put together: a group that a set does not have is
+/// NULL.
+Result<Part> Translator::visit_grouping_sets(duckdb::LogicalAggregate& aggregate, Part input,
+                                             const std::vector<bool>& sorted) {
   Part part;
-  part.columns = left.columns;
-  part.columns.insert(part.columns.end(), right.columns.begin(), right.columns.end());
-  part.bindings = left.bindings;
-  part.bindings.insert(part.bindings.end(), right.bindings.begin(), right.bindings.end());
-  if (!left.key.empty() && !right.key.empty()) {
-    part.key = left.key;
-    part.key.insert(right.key.begin(), right.key.end());
-  }
-
-  stream::JoinNode node;
-  std::string residual;
-  auto and_also = [&](std::string predicate) {
-    residual += residual.empty() ? std::move(predicate) : " AND " + std::move(predicate);
-  };
-  for (const auto& condition : join.conditions) {
-    std::string left_key = TRY(text(*condition.left, left));
-    std::string right_key = TRY(text(*condition.right, right));
-    bool null_safe = condition.comparison == ExpressionType::COMPARE_NOT_DISTINCT_FROM;
-    if (condition.comparison == ExpressionType::COMPARE_EQUAL || null_safe) {
-      node.left_keys.push_back(std::move(left_key));
-      node.right_keys.push_back(std::move(right_key));
-      node.null_safe.push_back(null_safe);
-      continue;
+  std::vector<uint32_t> parts;
+  for (const auto& set : aggregate.grouping_sets) {
+    stream::AggregateNode node;
+    std::vector<stream::PlanColumn> columns;
+    std::vector<Given> given;
+    for (size_t i = 0; i < aggregate.groups.size(); ++i) {
+      const auto& group = *aggregate.groups[i];
+      if (set.contains(i)) {
+        node.groups.push_back(TRY(text(group, input)));
+        columns.push_back(new_column(group.GetName(), group.return_type));
+      }
+      given.push_back({set.contains(i) ? column_text(columns.back().id)
+                                       : render_constant(duckdb::Value(group.return_type)),
+                       group.GetName(), group.return_type});
     }
-    and_also(fmt::format("({} {} {})", left_key,
-                         duckdb::ExpressionTypeToOperator(condition.comparison), right_key));
+    for (size_t i = 0; i < aggregate.expressions.size(); ++i) {
+      const auto& call = *aggregate.expressions[i];
+      node.calls.push_back(TRY(aggregate_call(call, input, sorted[i])));
+      columns.push_back(new_column(call.GetName(), call.return_type));
+      given.push_back({column_text(columns.back().id), call.GetName(), call.return_type});
+    }
+    if (columns.empty()) {  // The row of all, when nothing of it is asked for.
+      node.calls.push_back({.function = "count_star"});
+      columns.push_back(new_column("count_star()", duckdb::LogicalType::BIGINT));
+    }
+    for (const auto& function : aggregate.grouping_functions) {
+      int64_t mask = 0;
+      for (auto group : function) mask = mask * 2 + (set.contains(group) ? 0 : 1);
+      given.push_back(
+          {render_constant(duckdb::Value::BIGINT(mask)), "grouping", duckdb::LogicalType::BIGINT});
+    }
+    Part grouped;
+    grouped.node = add_node({input.node}, columns, std::move(node));
+    Part whole = project(grouped, given);
+    parts.push_back(whole.node);
+    if (part.columns.empty()) part.columns = whole.columns;
   }
-  if (join.predicate) and_also(TRY(text(*join.predicate, part)));
-  if (node.left_keys.empty())
-    return cannot_at({"CROSS", "JOIN"}, "a join without an equality", "join ON a = b");
-  if (!residual.empty()) node.residual = residual;
-  part.node = add_node({left.node, right.node}, part.columns, std::move(node));
-  return keep(std::move(part), join.GetColumnBindings());
+  window_starts_.clear();
+  for (auto& column : part.columns) column.id = next_column_++;
+  for (size_t i = 0; i < aggregate.groups.size(); ++i) {
+    part.bindings.emplace_back(aggregate.group_index, i);
+  }
+  for (size_t i = 0; i < aggregate.expressions.size(); ++i) {
+    part.bindings.emplace_back(aggregate.aggregate_index, i);
+  }
+  for (size_t i = 0; i < aggregate.grouping_functions.size(); ++i) {
+    part.bindings.emplace_back(aggregate.groupings_index, i);
+  }
+  part.node = add_node(std::move(parts), part.columns, stream::UnionAllNode{});
+  return part;
 }
 
 Result<std::vector<stream::TopNNode::Order>> Translator::order(
@@ -552,11 +494,11 @@ Result<Part> Translator::visit_top_n(duckdb::LogicalTopN& top_n) {
   return part;
 }
 
-/// Columns that are equal in another way than byte by byte.
+namespace {
+
 Status check_collations(const duckdb::vector<duckdb::LogicalType>& types) {
   for (const auto& type : types) {
-    if (type.id() == duckdb::LogicalTypeId::VARCHAR &&
-        !duckdb::StringType::GetCollation(type).empty()) {
+    if (collated(type)) {
       return cannot("DISTINCT or UNION over a column with a collation",
                     "select lower(...) or another text that is equal by itself");
     }
@@ -564,21 +506,37 @@ Status check_collations(const duckdb::vector<duckdb::LogicalType>& types) {
   return {};
 }
 
+}  // namespace
+
 Result<Part> Translator::visit_distinct(duckdb::LogicalDistinct& distinct) {
   if (distinct.distinct_type != duckdb::DistinctType::DISTINCT) {
-    return cannot_at({"DISTINCT"}, "DISTINCT ON",
-                     "row_number() OVER (PARTITION BY ... ORDER BY ...) = 1 is kept");
+    if (!distinct.order_by || distinct.order_by->orders.empty()) {
+      return cannot_at({"DISTINCT"}, "DISTINCT ON without ORDER BY, which has no defined answer",
+                       "add ORDER BY");
+    }
+    Part part = TRY(visit(*distinct.children.at(0)));
+    stream::TopNNode node{.partition_by = {},
+                          .order = TRY(order(distinct.order_by->orders, part)),
+                          .limit = 1,
+                          .offset = 0,
+                          .with_rank = false};
+    for (const auto& target : distinct.distinct_targets) {
+      node.partition_by.push_back(TRY(text(*target, part)));
+    }
+    part.node = add_node({part.node}, part.columns, std::move(node));
+    return part;
   }
   TRY(check_collations(distinct.types));
   Part part = TRY(visit(*distinct.children.at(0)));
-  if (std::holds_alternative<stream::DistinctNode>(plan_.nodes.back().op)) return part;  // UNION
+  const auto& last = plan_.nodes.back();
+  if (last.id == part.node && std::holds_alternative<stream::DistinctNode>(last.op)) return part;
   part.key.clear();
   for (const auto& column : part.columns) part.key.insert(column.id);
   part.node = add_node({part.node}, part.columns, stream::DistinctNode{});
   return part;
 }
 
-Result<Part> Translator::visit_union(duckdb::LogicalSetOperation& operation) {
+Result<Part> Translator::visit_set_operation(duckdb::LogicalSetOperation& operation) {
   Part part;
   std::vector<uint32_t> inputs;
   for (auto& child : operation.children) {
@@ -593,12 +551,93 @@ Result<Part> Translator::visit_union(duckdb::LogicalSetOperation& operation) {
     }
     inputs.push_back(input.node);
   }
-  part.node = add_node(std::move(inputs), part.columns, stream::UnionAllNode{});
-  if (operation.setop_all) return part;
-  TRY(check_collations(operation.types));
-  for (const auto& column : part.columns) part.key.insert(column.id);
-  part.node = add_node({part.node}, part.columns, stream::DistinctNode{});
+  const bool is_union = operation.type == LogicalOperatorType::LOGICAL_UNION;
+  if (!is_union || !operation.setop_all) TRY(check_collations(operation.types));
+  if (!operation.setop_all) {
+    for (const auto& column : part.columns) part.key.insert(column.id);
+  }
+  if (is_union) {
+    part.node = add_node(std::move(inputs), part.columns, stream::UnionAllNode{});
+    if (!operation.setop_all) {
+      part.node = add_node({part.node}, part.columns, stream::DistinctNode{});
+    }
+    return part;
+  }
+  const stream::SetOperationNode node{
+      .intersect = operation.type == LogicalOperatorType::LOGICAL_INTERSECT,
+      .all = operation.setop_all};
+  uint32_t left = inputs.at(0);
+  for (size_t i = 1; i < inputs.size(); ++i) left = add_node({left, inputs[i]}, part.columns, node);
+  part.node = left;
   return part;
+}
+
+Result<Part> Translator::visit_cte(duckdb::LogicalMaterializedCTE& cte) {
+  shared_[cte.table_index] = TRY(visit(*cte.children.at(0)));
+  return visit(*cte.children.at(1));
+}
+
+Result<Part> Translator::visit_cte_ref(const duckdb::LogicalCTERef& ref) {
+  auto found = shared_.find(ref.cte_index);
+  if (found == shared_.end()) return Error(Code::internal, "a CTE without its query");
+  return renamed(found->second, ref.table_index);
+}
+
+Result<Part> Translator::visit_unnest(duckdb::LogicalUnnest& unnest) {
+  Part part = TRY(visit(*unnest.children.at(0)));
+  stream::UnnestNode node;
+  for (size_t i = 0; i < unnest.expressions.size(); ++i) {
+    const auto& call = unnest.expressions[i]->Cast<duckdb::BoundUnnestExpression>();
+    if (call.child->return_type.id() != duckdb::LogicalTypeId::LIST) {
+      return cannot_at({"UNNEST"}, "UNNEST of a " + call.child->return_type.ToString(),
+                       "cast it to a list");
+    }
+    node.lists.push_back(TRY(text(*call.child, part)));
+  }
+  for (size_t i = 0; i < unnest.expressions.size(); ++i) {
+    part.columns.push_back(
+        new_column(unnest.expressions[i]->GetName(), unnest.expressions[i]->return_type));
+    part.bindings.emplace_back(unnest.unnest_index, i);
+  }
+  part.key.clear();
+  part.single = false;
+  part.node = add_node({part.node}, part.columns, std::move(node));
+  return part;
+}
+
+Part Translator::project(const Part& input, const std::vector<Given>& columns) {
+  Part part;
+  stream::ProjectNode node;
+  for (const auto& column : columns) {
+    node.expressions.push_back(column.expression);
+    part.columns.push_back(new_column(column.name, column.type));
+  }
+  part.single = input.single;
+  part.node = add_node({input.node}, part.columns, std::move(node));
+  return part;
+}
+
+Part Translator::distinct(const Part& input) {
+  Part part = input;
+  for (const auto& column : part.columns) part.key.insert(column.id);
+  part.node = add_node({input.node}, part.columns, stream::DistinctNode{});
+  return part;
+}
+
+Part Translator::renamed(const Part& part, duckdb::idx_t table_index) {
+  Part out;
+  stream::ProjectNode node;
+  for (size_t i = 0; i < part.columns.size(); ++i) {
+    node.expressions.push_back(column_text(part.columns[i].id));
+    stream::PlanColumn column = part.columns[i];
+    column.id = next_column_++;
+    if (part.key.contains(part.columns[i].id)) out.key.insert(column.id);
+    out.columns.push_back(std::move(column));
+    out.bindings.emplace_back(table_index, i);
+  }
+  out.single = part.single;
+  out.node = add_node({part.node}, out.columns, std::move(node));
+  return out;
 }
 
 Result<stream::Plan> Translator::run(LogicalOperator& root, const std::vector<std::string>& names) {
@@ -615,8 +654,6 @@ Result<stream::Plan> Translator::run(LogicalOperator& root, const std::vector<st
   }
   return std::move(plan_);
 }
-
-}  // namespace
 
 Result<stream::Plan> translate(LogicalOperator& root, const std::vector<std::string>& names,
                                const ResolveScan& resolve, const QueryWords& words) {

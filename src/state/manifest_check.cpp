@@ -1,3 +1,4 @@
+#include "base/advice.h"
 #include "base/checksum.h"
 #include "base/text.h"
 #include "state/manifest_check_internal.h"
@@ -104,7 +105,7 @@ Status check_manifest(FileSystem& fs, const std::string& directory) {
   return Error(Code::corrupt, "{} is damaged: its first {} bytes are not those that were written{}",
                *manifest, newest->bytes,
                size < newest->bytes ? fmt::format(", and it has {}", size) : "")
-      .with_hint("restore the data directory from a backup; nothing acknowledged was removed");
+      .with_hint(kRestoreBackup);
 }
 
 }  // namespace ziwa::state

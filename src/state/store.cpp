@@ -278,10 +278,12 @@ class RocksStore final : public Store {
 
   /// RocksDB takes a full disk badly: it never gets to see one, unless others are faster.
   Status room(uint64_t bytes) const {
-    uint64_t reserve = std::min(options_.write_buffer_bytes, kReserveBytesMax);
-    if (TRY(fs_.free_bytes(path_)) >= reserve + 2 * bytes) return {};
-    return Error(Code::exhausted, "the disk of {} is full: less than {} bytes are free", path_,
-                 reserve + 2 * bytes)
+    const uint64_t wanted = std::min(options_.write_buffer_bytes, kReserveBytesMax) + 2 * bytes;
+    const uint64_t free = TRY(fs_.free_bytes(path_));
+    if (free >= wanted) return {};
+    return Error(Code::exhausted,
+                 "too little room on the disk of {}: {} bytes are wanted, {} are free", path_,
+                 wanted, free)
         .because(Cause::disk_full)
         .with_hint("free some space; nothing was written and writes work again by themselves");
   }

@@ -4,7 +4,6 @@
 #include "stream/exact_sum.h"
 
 #include <cmath>
-#include <map>
 
 namespace ziwa::stream {
 namespace {
@@ -59,7 +58,7 @@ class CountStar final : public Accumulator {
       as<int64_t>(rows.groups[row]) += weight_of(rows, row);
     }
   }
-  bool result(const std::byte* state, duckdb::Vector& out, size_t row) const override {
+  bool result(const std::byte* state, duckdb::Vector& out, size_t row) override {
     put(out, row, as<int64_t>(state));
     return true;
   }
@@ -82,7 +81,7 @@ class Count final : public Accumulator {
     for_valid(format, rows,
               [&](size_t row, size_t) { as<int64_t>(rows.groups[row]) += weight_of(rows, row); });
   }
-  bool result(const std::byte* state, duckdb::Vector& out, size_t row) const override {
+  bool result(const std::byte* state, duckdb::Vector& out, size_t row) override {
     put(out, row, as<int64_t>(state));
     return true;
   }
@@ -180,7 +179,7 @@ class ExactNumberSum final : public Accumulator {
       as<State>(rows.groups[row]).add(data[index], weight_of(rows, row));
     });
   }
-  bool result(const std::byte* state, duckdb::Vector& out, size_t row) const override {
+  bool result(const std::byte* state, duckdb::Vector& out, size_t row) override {
     const auto& sum = as<State>(state);
     if (sum.count == 0) {
       put_null(out, row);
@@ -235,7 +234,7 @@ class FloatSum final : public Accumulator {
       state.sum.add(static_cast<double>(data[index]), weight);
     });
   }
-  bool result(const std::byte* bytes, duckdb::Vector& out, size_t row) const override {
+  bool result(const std::byte* bytes, duckdb::Vector& out, size_t row) override {
     const auto& state = as<State>(bytes);
     if (state.count == 0) {
       put_null(out, row);
@@ -262,49 +261,16 @@ class FloatSum final : public Accumulator {
   bool average_;
 };
 
-/// min and max of anything that has an order, by its row key.
-class Extreme : public Accumulator {
+/// min and max of anything that has an order, by its row key, for rows that are never taken back:
+/// one value per group.
+class LastingExtreme final : public Accumulator {
  public:
-  Extreme(LogicalType type, bool greatest, data::RowKeyEncoder encoder)
+  LastingExtreme(LogicalType type, bool greatest, data::RowKeyEncoder encoder)
       : type_(std::move(type)), greatest_(greatest), encoder_(std::move(encoder)) {
     argument_.InitializeEmpty({type_});
+    value_.Initialize(duckdb::Allocator::DefaultAllocator(), {type_});
   }
   LogicalType result_type() const override { return type_; }
-
- protected:
-  /// The keys of the argument, and where it is valid.
-  void encode(duckdb::Vector& argument, size_t count, duckdb::UnifiedVectorFormat& format) {
-    argument_.data[0].Reference(argument);
-    argument_.SetCardinality(count);
-    static constexpr size_t kFirst[] = {0};
-    encoder_.encode(argument_, kFirst, keys_);
-    argument_.data[0].ToUnifiedFormat(count, format);
-  }
-  bool decode(std::string_view key, duckdb::Vector& out, size_t row) const {
-    if (key.empty()) {
-      put_null(out, row);
-      return true;
-    }
-    duckdb::DataChunk one;
-    one.InitializeEmpty({type_});
-    one.data[0].Reference(out);
-    static constexpr data::ColumnTarget kFirst[] = {0};
-    FlatVector::Validity(out).SetValid(row);
-    return encoder_.decode_columns(key, kFirst, one, row).has_value();
-  }
-  bool better(std::string_view a, std::string_view b) const { return greatest_ ? a > b : a < b; }
-
-  LogicalType type_;
-  bool greatest_;
-  data::RowKeyEncoder encoder_;
-  duckdb::DataChunk argument_;
-  data::ByteBlock keys_;
-};
-
-/// For rows that are never taken back: one value per group.
-class LastingExtreme final : public Extreme {
- public:
-  using Extreme::Extreme;
   size_t state_bytes() const override { return sizeof(std::string); }
   void begin(std::byte* state) const override { new (state) std::string(); }
   void end(std::byte* state) const override { as<std::string>(state).~basic_string(); }
@@ -313,16 +279,29 @@ class LastingExtreme final : public Extreme {
     return capacity > 15 ? capacity : 0;
   }
   void update(duckdb::Vector* argument, const Rows& rows) override {
+    argument_.data[0].Reference(*argument);
+    argument_.SetCardinality(rows.count);
+    static constexpr size_t kFirst[] = {0};
+    encoder_.encode(argument_, kFirst, keys_);
     duckdb::UnifiedVectorFormat format;
-    encode(*argument, rows.count, format);
+    argument_.data[0].ToUnifiedFormat(rows.count, format);
     for_valid(format, rows, [&](size_t row, size_t) {
       auto& best = as<std::string>(rows.groups[row]);
       std::string_view key = keys_[row];
-      if (best.empty() || better(key, best)) best = key;
+      if (best.empty() || (greatest_ ? key > best : key < best)) best = key;
     });
   }
-  bool result(const std::byte* state, duckdb::Vector& out, size_t row) const override {
-    return decode(as<std::string>(state), out, row);
+  bool result(const std::byte* state, duckdb::Vector& out, size_t row) override {
+    std::string_view key = as<std::string>(state);
+    if (key.empty()) {
+      put_null(out, row);
+      return true;
+    }
+    static constexpr data::ColumnTarget kFirst[] = {0};
+    reset_chunk(value_);
+    if (!encoder_.decode_columns(key, kFirst, value_, 0).has_value()) return false;
+    copy_value(value_.data[0], 0, out, row);
+    return true;
   }
   void save(const std::byte* state, ByteWriter& out) const override {
     out.sized(as<std::string>(state));
@@ -331,55 +310,14 @@ class LastingExtreme final : public Extreme {
     as<std::string>(state) = in.sized();
     return {};
   }
-};
 
-/// For rows that may be taken back: all values of the group in order, with their weights.
-class RevocableExtreme final : public Extreme {
- public:
-  using Extreme::Extreme;
-  using Values = std::map<std::string, Weight, std::less<>>;
-  size_t state_bytes() const override { return sizeof(Values*); }
-  void begin(std::byte* state) const override { as<Values*>(state) = new Values(); }
-  void end(std::byte* state) const override { delete as<Values*>(state); }
-  size_t owned_bytes(const std::byte* state) const override {
-    return as<Values*>(state)->size() * (sizeof(Values::value_type) + 48);
-  }
-  void update(duckdb::Vector* argument, const Rows& rows) override {
-    duckdb::UnifiedVectorFormat format;
-    encode(*argument, rows.count, format);
-    for_valid(format, rows, [&](size_t row, size_t) {
-      Values& values = *as<Values*>(rows.groups[row]);
-      auto at = values.lower_bound(keys_[row]);
-      if (at == values.end() || at->first != keys_[row]) {
-        at = values.emplace_hint(at, keys_[row], 0);
-      }
-      at->second += weight_of(rows, row);
-      if (at->second == 0) values.erase(at);
-    });
-  }
-  bool result(const std::byte* state, duckdb::Vector& out, size_t row) const override {
-    const Values& values = *as<Values*>(state);
-    if (values.empty()) return decode({}, out, row);
-    return decode(greatest_ ? values.rbegin()->first : values.begin()->first, out, row);
-  }
-  void save(const std::byte* state, ByteWriter& out) const override {
-    const Values& values = *as<Values*>(state);
-    out.varint(values.size());
-    for (const auto& [key, weight] : values) {
-      out.sized(key);
-      out.svarint(weight);
-    }
-  }
-  Status load(std::byte* state, ByteReader& in) const override {
-    Values& values = *as<Values*>(state);
-    auto count = in.varint();
-    for (uint64_t i = 0; i < count && in.ok(); ++i) {
-      auto key = in.sized();
-      auto weight = in.svarint();
-      values.emplace_hint(values.end(), key, weight);
-    }
-    return {};
-  }
+ private:
+  LogicalType type_;
+  bool greatest_;
+  data::RowKeyEncoder encoder_;
+  duckdb::DataChunk argument_;
+  duckdb::DataChunk value_;
+  data::ByteBlock keys_;
 };
 
 template <typename State>
@@ -450,17 +388,11 @@ Result<std::unique_ptr<Accumulator>> Accumulator::create(const std::string& func
   if (function == "count") return std::make_unique<Count>();
   if (function == "sum" || function == "avg") {
     if (auto sum = make_number_sum(argument, function == "avg")) return sum;
-  } else if (function == "min" || function == "max") {
-    bool greatest = function == "max";
+  } else if (append_only && (function == "min" || function == "max")) {
     auto encoder = TRY(data::RowKeyEncoder::create({argument}));
-    if (append_only) {
-      return std::make_unique<LastingExtreme>(argument, greatest, std::move(encoder));
-    }
-    return std::make_unique<RevocableExtreme>(argument, greatest, std::move(encoder));
+    return std::make_unique<LastingExtreme>(argument, function == "max", std::move(encoder));
   }
-  return Error(Code::unsupported, "{}({}) cannot be kept incrementally yet", function,
-               argument.ToString())
-      .with_hint("count, sum, avg of numbers, min and max are kept");
+  return Error(Code::unsupported, "{}({}) has no accumulator", function, argument.ToString());
 }
 
 }  // namespace ziwa::stream

@@ -22,8 +22,8 @@ class Accumulator {
     std::span<std::byte* const> groups;  ///< Per row: this call's state.
   };
 
-  /// `argument` is INVALID for count_star. `append_only`: rows are never taken back.
-  /// Errors: unsupported naming the function and type.
+  /// count_star, count, sum, avg; min and max of rows that are never taken back (`append_only`).
+  /// `argument` is INVALID for count_star. Errors: unsupported naming the function and type.
   static Result<std::unique_ptr<Accumulator>> create(const std::string& function,
                                                      const duckdb::LogicalType& argument,
                                                      bool append_only);
@@ -40,7 +40,7 @@ class Accumulator {
   /// `argument` is null for count_star.
   virtual void update(duckdb::Vector* argument, const Rows& rows) = 0;
   /// Writes the result into row `row` of the flat vector `out`; false when it is out of range.
-  virtual bool result(const std::byte* state, duckdb::Vector& out, size_t row) const = 0;
+  virtual bool result(const std::byte* state, duckdb::Vector& out, size_t row) = 0;
   virtual void save(const std::byte* state, ByteWriter& out) const = 0;
   virtual Status load(std::byte* state, ByteReader& in) const = 0;
 };

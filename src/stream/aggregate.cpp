@@ -1,6 +1,8 @@
 #include "stream/aggregate.h"
 
+#include <algorithm>
 #include <limits>
+#include <map>
 
 namespace ziwa::stream {
 namespace {
@@ -8,6 +10,27 @@ namespace {
 constexpr size_t kPageRows = 2048;
 constexpr int64_t kNeverCloses = std::numeric_limits<int64_t>::max();
 constexpr char kGroupTag = 'g';
+constexpr char kIndexedGroupTag = 'h';  // Of a node with indexes: min and max are not in it.
+constexpr char kEntryTag = 'i';
+
+size_t round_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
+
+/// One name for functions that have several.
+std::string plain_name(const std::string& function) {
+  static const std::map<std::string, std::string, std::less<>> kNames = {
+      {"mean", "avg"},       {"argmin", "arg_min"},  {"min_by", "arg_min"},
+      {"argmax", "arg_max"}, {"max_by", "arg_max"},  {"bool_and", "min"},
+      {"bool_or", "max"},    {"arbitrary", "first"}, {"quantile", "quantile_disc"}};
+  auto at = kNames.find(function);
+  return at == kNames.end() ? function : at->second;
+}
+
+std::string entry_prefix(std::string_view group, size_t index) {
+  ByteWriter head;
+  head.sized(group);
+  head.varint(index);
+  return std::string(as_text(head.view()));
+}
 
 }  // namespace
 
@@ -38,9 +61,28 @@ Result<std::unique_ptr<Aggregate>> Aggregate::create(StageContext& context,
                                                      const std::vector<PlanColumn>& output,
                                                      Options options) {
   std::vector<Expression> expressions = node.groups;
+  auto column_of = [&](const Expression& expression) {
+    auto at = std::find(expressions.begin(), expressions.end(), expression);
+    if (at == expressions.end()) at = expressions.insert(at, expression);
+    return static_cast<size_t>(at - expressions.begin());
+  };
+  std::vector<size_t> filters;
+  std::vector<Bound> calls;
   for (const auto& call : node.calls) {
-    if (call.argument) expressions.push_back(*call.argument);
-    if (call.filter) expressions.push_back(*call.filter);
+    Bound bound{.call = call, .function = plain_name(call.function)};
+    for (const auto& argument : call.arguments) bound.arguments.push_back(column_of(argument));
+    for (const auto& order : call.order_by) {
+      bound.order.push_back({.column = column_of(order.expression),
+                             .descending = order.descending,
+                             .nulls_first = order.nulls_first});
+    }
+    if (call.filter) {
+      size_t column = column_of(*call.filter);
+      auto at = std::find(filters.begin(), filters.end(), column);
+      bound.filter = static_cast<size_t>(at - filters.begin());
+      if (at == filters.end()) filters.push_back(column);
+    }
+    calls.push_back(std::move(bound));
   }
   auto evaluator = TRY(Evaluator::compile(context.instance, input, expressions));
   duckdb::vector<duckdb::LogicalType> group_types;
@@ -48,45 +90,34 @@ Result<std::unique_ptr<Aggregate>> Aggregate::create(StageContext& context,
   auto encoder = TRY(data::RowKeyEncoder::create(group_types));
   std::unique_ptr<Aggregate> aggregate(new Aggregate(context, std::move(encoder), options));
   aggregate->evaluator_ = std::move(evaluator);
+  aggregate->filters_ = std::move(filters);
   aggregate->group_count_ = node.groups.size();
   for (size_t i = 0; i < node.groups.size(); ++i) {
     aggregate->group_columns_.push_back(i);
     aggregate->key_targets_.push_back(static_cast<data::ColumnTarget>(i));
   }
-  TRY(aggregate->plan_calls(node, output));
+  TRY(aggregate->plan_calls(calls, output));
   return aggregate;
 }
 
-Status Aggregate::plan_calls(const AggregateNode& node, const std::vector<PlanColumn>& output) {
+Status Aggregate::plan_calls(const std::vector<Bound>& calls,
+                             const std::vector<PlanColumn>& output) {
   auto types = TRY(parse_types(output));
-  size_t column = group_count_;
-  size_t offset = (sizeof(Group) + 15) / 16 * 16;
-  for (size_t i = 0; i < node.calls.size(); ++i) {
-    const auto& call = node.calls[i];
-    bool set_semantics = call.function == "min" || call.function == "max";
-    if (call.distinct && !set_semantics) {
-      return Error(Code::unsupported, "{}(DISTINCT ...) cannot be kept incrementally yet",
-                   call.function)
-          .with_hint("select DISTINCT in a subquery, then aggregate");
-    }
-    Call planned;
-    duckdb::LogicalType argument(duckdb::LogicalTypeId::INVALID);
-    if (call.argument) {
-      planned.argument = column++;
-      argument = evaluator_->types()[*planned.argument];
-    }
-    if (call.filter) planned.filter = column++;
-    planned.accumulator = TRY(Accumulator::create(call.function, argument, options_.append_only));
+  passes_.resize(filters_.size());
+  size_t offset = round_up(sizeof(Group));
+  for (size_t i = 0; i < calls.size(); ++i) {
     const auto& wanted = types[group_count_ + i];
-    if (planned.accumulator->result_type() != wanted) {
-      return Error(Code::unsupported, "{}({}) gives {}, but the plan says {}", call.function,
-                   argument.ToString(), planned.accumulator->result_type().ToString(),
-                   wanted.ToString());
+    Call planned = TRY(plan_call(calls[i], wanted));
+    if (planned.accumulator) {
+      planned.offset = offset;
+      offset += round_up(planned.accumulator->state_bytes());
     }
-    planned.offset = offset;
-    offset += (planned.accumulator->state_bytes() + 15) / 16 * 16;
     result_types_.push_back(wanted);
     calls_.push_back(std::move(planned));
+  }
+  for (auto& index : indexes_) {
+    index.offset = offset;
+    offset += round_up(GroupIndex::kStateBytes);
   }
   table_ = std::make_unique<KeyTable>(offset);
   // A grouping without results (SELECT DISTINCT as GROUP BY) still needs a chunk to hold rows.
@@ -97,13 +128,141 @@ Status Aggregate::plan_calls(const AggregateNode& node, const std::vector<PlanCo
   return {};
 }
 
+Result<Aggregate::Call> Aggregate::plan_call(const Bound& bound,
+                                             const duckdb::LogicalType& wanted) {
+  const std::string& function = bound.function;
+  if (never_defined(function) ||
+      (needs_order(function, bound.call.distinct) && bound.order.empty())) {
+    return Error(Code::unsupported, "{}() has no defined answer here", bound.call.function);
+  }
+  Call planned;
+  planned.filter = bound.filter;
+  if (!TRY(plan_accumulator(bound, planned)) && !TRY(plan_end(bound, planned))) {
+    TRY(plan_program(bound, planned));
+  }
+  auto given =
+      planned.accumulator ? planned.accumulator->result_type() : planned.reader->result_type();
+  if (given == wanted) return planned;
+  return Error(Code::unsupported, "{}() gives {}, but the plan says {}", bound.call.function,
+               given.ToString(), wanted.ToString());
+}
+
+/// In which order a call sees its rows: arg_min's by its second argument, ...
+std::vector<CallIndex::Order> Aggregate::row_order(const Bound& bound) {
+  auto order = bound.order;
+  if (bound.function.starts_with("arg_m") && bound.arguments.size() > 1) {
+    order.insert(order.begin(), {.column = bound.arguments[1],
+                                 .descending = bound.function.starts_with("arg_max")});
+  }
+  if (bound.function == "last") {
+    for (auto& one : order) {
+      one.descending = !one.descending;
+      one.nulls_first = !one.nulls_first;
+    }
+  }
+  return order;
+}
+
+/// count, sum and avg; min and max of what only grows.
+Result<bool> Aggregate::plan_accumulator(const Bound& bound, Call& planned) {
+  if (bound.arguments.size() > 1 || !bound.call.constants.empty()) return false;
+  duckdb::LogicalType type(duckdb::LogicalTypeId::INVALID);
+  if (!bound.arguments.empty()) type = evaluator_->types()[bound.arguments[0]];
+  if (bound.arguments.empty() != (bound.function == "count_star")) return false;
+  auto made = Accumulator::create(bound.function, type, options_.append_only);
+  if (!made.has_value()) return false;
+  planned.accumulator = std::move(*made);
+  if (!bound.arguments.empty()) planned.argument = bound.arguments[0];
+  bool each_once = bound.call.distinct && bound.function != "min" && bound.function != "max";
+  if (!each_once) return true;
+  TRY(use_index({.order = {}, .arguments = bound.arguments, .skip_null_arguments = true},
+                bound.filter, planned));
+  return true;
+}
+
+/// Calls whose answer is the first argument of one row: the first or the last of an order.
+Result<bool> Aggregate::plan_end(const Bound& bound, Call& planned) {
+  const std::string& function = bound.function;
+  CallIndex::Spec spec{.order = {}, .arguments = bound.arguments};
+  bool last = function == "max";
+  if (function == "min" || function == "max") {
+    if (bound.arguments.size() != 1) return false;
+    spec.skip_null_arguments = true;
+  } else if (function.starts_with("arg_m")) {
+    if (bound.arguments.size() != 2 || function.ends_with("_nulls_last")) return false;
+    spec.arguments.pop_back();
+    spec.order = row_order(bound);
+    spec.exact = true;
+    spec.skip_null_order = true;
+    spec.skip_null_arguments = !function.ends_with("_null");
+  } else if (function == "first" || function == "any_value" || function == "last") {
+    if (bound.arguments.size() != 1) return false;
+    spec.order = row_order(bound);
+    spec.exact = true;
+    spec.skip_null_arguments = function == "any_value";
+  } else {
+    return false;
+  }
+  if (!last && options_.append_only) {
+    spec.first_only = true;
+    spec.first_filter = bound.filter;
+  }
+  if (spec.order.empty() && !data::RowKeyEncoder::create({evaluator_->types()[spec.arguments[0]]}))
+    return false;
+  TRY(use_index(std::move(spec), bound.filter, planned));
+  planned.reader = IndexReader::end_of(indexes_[*planned.index].rows, last);
+  return true;
+}
+
+/// Every other function: DuckDB's own over the rows of a touched group.
+Status Aggregate::plan_program(const Bound& bound, Call& planned) {
+  duck::AggregateProgram::Call call{
+      .function = bound.function, .columns = {}, .constants = bound.call.constants};
+  for (size_t column : bound.arguments) call.columns.push_back(evaluator_->types()[column]);
+  if (bound.arguments.empty()) {
+    return Error(Code::unsupported, "{}() without an argument cannot be kept", bound.call.function);
+  }
+  auto program = TRY(duck::AggregateProgram::create(context_.instance, call));
+  bool quantile = bound.function == "median" || bound.function.starts_with("quantile");
+  bool nested = !data::RowKeyEncoder::create(call.columns).has_value();
+  CallIndex::Spec spec{.order = quantile ? std::vector<CallIndex::Order>() : row_order(bound),
+                       .arguments = bound.arguments,
+                       .exact = !bound.call.distinct && (nested || !bound.order.empty()),
+                       .skip_null_arguments = quantile};
+  TRY(use_index(std::move(spec), bound.filter, planned));
+  const CallIndex& index = indexes_[*planned.index].rows;
+  if (!bound.call.distinct) {
+    planned.reader = IndexReader::quantile(program, bound.function, index);
+  }
+  if (!planned.reader) {
+    planned.reader = IndexReader::whole(std::move(program), index, bound.call.distinct);
+  }
+  return {};
+}
+
+Status Aggregate::use_index(CallIndex::Spec spec, std::optional<size_t> filter, Call& planned) {
+  size_t at = 0;
+  while (at < indexes_.size() && indexes_[at].rows.spec() != spec) ++at;
+  if (at == indexes_.size()) {
+    indexes_.push_back({.rows = TRY(CallIndex::create(std::move(spec), evaluator_->types()))});
+  }
+  planned.index = at;
+  planned.lane = indexes_[at].rows.lane(filter);
+  return {};
+}
+
 void Aggregate::begin_group(KeyTable::Slot slot, int64_t close_us) {
   group(slot).close_us = close_us;
-  for (const auto& call : calls_) call.accumulator->begin(table_->payload(slot) + call.offset);
+  for (const auto& call : calls_) {
+    if (call.accumulator) call.accumulator->begin(table_->payload(slot) + call.offset);
+  }
 }
 
 void Aggregate::end_group(KeyTable::Slot slot) {
-  for (const auto& call : calls_) call.accumulator->end(table_->payload(slot) + call.offset);
+  for (const auto& call : calls_) {
+    if (call.accumulator) call.accumulator->end(table_->payload(slot) + call.offset);
+  }
+  for (auto& index : indexes_) index.rows.groups().end(table_->payload(slot) + index.offset);
 }
 
 int64_t Aggregate::close_time(size_t row) {
@@ -151,7 +310,9 @@ void Aggregate::touch(KeyTable::Slot slot, bool inserted) {
   Group& head = group(slot);
   head.touched = static_cast<uint32_t>(index + 1);
   if (inserted) head.shown = false;
-  if (head.shown) head.shown = results(slot, *before_[index / kPageRows], index % kPageRows);
+  if (head.shown) {
+    head.shown = results(slot, *before_[index / kPageRows], index % kPageRows).has_value();
+  }
   if (!head.unsaved) {
     head.unsaved = true;
     unsaved_.push_back(slot);
@@ -159,37 +320,64 @@ void Aggregate::touch(KeyTable::Slot slot, bool inserted) {
   touched_.push_back(slot);
 }
 
+void Aggregate::find_passes() {
+  auto& columns = evaluator_->output();
+  for (size_t i = 0; i < filters_.size(); ++i) {
+    duckdb::UnifiedVectorFormat format;
+    columns.data[filters_[i]].ToUnifiedFormat(columns.size(), format);
+    passes_[i].resize(columns.size());
+    for (size_t row = 0; row < columns.size(); ++row) {
+      auto index = format.sel->get_index(row);
+      passes_[i][row] = format.validity.RowIsValid(index) && format.data[index] != 0 ? 1 : 0;
+    }
+  }
+}
+
 void Aggregate::update(const Delta& delta) {
   size_t count = delta.size();
   for (size_t row = 0; row < count; ++row) group(slots_[row]).rows += delta.weight(row);
   states_.resize(count);
-  auto& columns = evaluator_->output();
+  find_passes();
   for (const auto& call : calls_) {
+    if (call.accumulator && !call.index) update_call(call, delta.weights, call.filter);
+  }
+  for (auto& index : indexes_) {
     for (size_t row = 0; row < count; ++row) {
-      states_[row] = table_->payload(slots_[row]) + call.offset;
+      states_[row] = table_->payload(slots_[row]) + index.offset;
     }
-    Accumulator::Rows rows{.count = count, .weights = delta.weights, .groups = states_};
-    if (call.filter) {
-      duckdb::UnifiedVectorFormat format;
-      columns.data[*call.filter].ToUnifiedFormat(count, format);
-      passes_.resize(count);
-      for (size_t row = 0; row < count; ++row) {
-        auto index = format.sel->get_index(row);
-        passes_[row] = format.validity.RowIsValid(index) && format.data[index] != 0 ? 1 : 0;
-      }
-      rows.passes = passes_.data();
-    }
-    call.accumulator->update(call.argument ? &columns.data[*call.argument] : nullptr, rows);
+    index.rows.update({.columns = evaluator_->output(),
+                       .weights = delta.weights,
+                       .passes = passes_,
+                       .groups = states_});
+  }
+  for (const auto& call : calls_) {  // Of each value once: what came and what went.
+    if (!call.accumulator || !call.index) continue;
+    update_call(call, indexes_[*call.index].rows.crossings(call.lane), std::nullopt);
   }
 }
 
-bool Aggregate::results(KeyTable::Slot slot, duckdb::DataChunk& out, size_t row) {
-  for (size_t i = 0; i < calls_.size(); ++i) {
-    const auto* state = table_->payload(slot) + calls_[i].offset;
-    if (calls_[i].accumulator->result(state, out.data[i], row)) continue;
-    return false;
+void Aggregate::update_call(const Call& call, const Weight* weights, std::optional<size_t> filter) {
+  auto& columns = evaluator_->output();
+  for (size_t row = 0; row < columns.size(); ++row) {
+    states_[row] = table_->payload(slots_[row]) + call.offset;
   }
-  return true;
+  Accumulator::Rows rows{.count = columns.size(), .weights = weights, .groups = states_};
+  if (filter) rows.passes = passes_[*filter].data();
+  call.accumulator->update(call.argument ? &columns.data[*call.argument] : nullptr, rows);
+}
+
+Status Aggregate::results(KeyTable::Slot slot, duckdb::DataChunk& out, size_t row) {
+  for (size_t i = 0; i < calls_.size(); ++i) {
+    const Call& call = calls_[i];
+    if (call.reader) {
+      const Index& index = indexes_[*call.index];
+      TRY(call.reader->result(index.rows, table_->payload(slot) + index.offset, call.lane,
+                              out.data[i], row));
+    } else if (!call.accumulator->result(table_->payload(slot) + call.offset, out.data[i], row)) {
+      return Error(Code::invalid_argument, "a sum is out of the range of its type");
+    }
+  }
+  return {};
 }
 
 Status Aggregate::finish() {
@@ -218,9 +406,10 @@ Status Aggregate::finish_page(size_t page, size_t count) {
     head.touched = 0;
     bool was = head.shown;
     bool is = head.rows > 0 || group_count_ == 0;
-    if (is && !results(slot, after_, row)) {
-      context_.errors.add("a sum is out of the range of its type");
-      is = false;
+    if (is) {
+      Status done = results(slot, after_, row);
+      if (!done.has_value()) context_.errors.add(done.error().message());
+      is = done.has_value();
     }
     head.shown = is;
     bool changed = was != is;
@@ -263,37 +452,72 @@ Status Aggregate::flush_output() {
   return done;
 }
 
+char Aggregate::group_tag() const { return indexes_.empty() ? kGroupTag : kIndexedGroupTag; }
+
 // A stored group: key -> varint flags (1: shown), svarint rows, svarint close_us, accumulators.
+// An entry of its indexes: sized key of the group, varint number of the index, entry -> svarint
+// weight per lane.
+void Aggregate::save_group(KeyTable::Slot slot, StateWriter& writer) {
+  Group& head = group(slot);
+  ByteWriter value;
+  value.varint(head.shown ? 1 : 0);
+  value.svarint(head.rows);
+  value.svarint(head.close_us);
+  for (const auto& call : calls_) {
+    if (call.accumulator) {
+      call.accumulator->save(table_->payload(slot) + call.offset, value);
+    }
+  }
+  writer.put(group_tag(), table_->key(slot), as_text(value.view()));
+  head.stored = true;
+  for (size_t i = 0; i < indexes_.size(); ++i) {
+    auto& groups = indexes_[i].rows.groups();
+    std::string stored = entry_prefix(table_->key(slot), i);
+    size_t prefix = stored.size();
+    auto full = [&](std::string_view entry) -> std::string_view {
+      stored.resize(prefix);
+      return stored.append(entry);
+    };
+    groups.save(
+        table_->payload(slot) + indexes_[i].offset,
+        [&](std::string_view entry, const Weight* weights) {
+          ByteWriter lanes;
+          for (size_t lane = 0; lane < groups.lanes(); ++lane) lanes.svarint(weights[lane]);
+          writer.put(kEntryTag, full(entry), as_text(lanes.view()));
+        },
+        [&](std::string_view entry) { writer.remove(kEntryTag, full(entry)); });
+  }
+}
+
+void Aggregate::erase_group(KeyTable::Slot slot, StateWriter& writer) {
+  if (group(slot).stored) {
+    writer.remove(group_tag(), table_->key(slot));
+    for (size_t i = 0; i < indexes_.size(); ++i) {
+      std::string prefix = entry_prefix(table_->key(slot), i);
+      indexes_[i].rows.groups().visit_stored(
+          table_->payload(slot) + indexes_[i].offset,
+          [&](std::string_view entry) { writer.remove(kEntryTag, prefix + std::string(entry)); });
+    }
+  }
+  end_group(slot);
+  table_->erase(slot);
+}
+
 Status Aggregate::save(StateWriter& writer) {
+  int64_t watermark = options_.closing ? context_.watermark(options_.closing->topic) : kNoWatermark;
+  auto over = [&](const Group& head) {
+    bool dead = head.rows == 0 && group_count_ > 0;
+    return dead || (head.close_us != kNeverCloses && head.close_us <= watermark);
+  };
   for (KeyTable::Slot slot : unsaved_) {
     if (!table_->used(slot)) continue;
     Group& head = group(slot);
     if (!head.unsaved) continue;
     head.unsaved = false;
-    bool dead = head.rows == 0 && group_count_ > 0;
-    bool closed = head.close_us != kNeverCloses &&
-                  head.close_us <= context_.watermark(options_.closing->topic);
-    if (dead || closed) continue;  // Erased below.
-    ByteWriter value;
-    value.varint(head.shown ? 1 : 0);
-    value.svarint(head.rows);
-    value.svarint(head.close_us);
-    for (const auto& call : calls_) {
-      call.accumulator->save(table_->payload(slot) + call.offset, value);
-    }
-    writer.put(kGroupTag, table_->key(slot), as_text(value.view()));
-    head.stored = true;
+    if (!over(head)) save_group(slot, writer);  // The others are erased below.
   }
-  int64_t watermark = options_.closing ? context_.watermark(options_.closing->topic) : kNoWatermark;
   auto erase_if_over = [&](KeyTable::Slot slot) {
-    if (!table_->used(slot)) return;
-    Group& head = group(slot);
-    bool dead = head.rows == 0 && group_count_ > 0;
-    bool closed = head.close_us != kNeverCloses && head.close_us <= watermark;
-    if (!dead && !closed) return;
-    if (head.stored) writer.remove(kGroupTag, table_->key(slot));
-    end_group(slot);
-    table_->erase(slot);
+    if (table_->used(slot) && over(group(slot))) erase_group(slot, writer);
   };
   if (options_.closing) {
     for (KeyTable::Slot slot = 0; slot < table_->slots_end(); ++slot) erase_if_over(slot);
@@ -305,7 +529,17 @@ Status Aggregate::save(StateWriter& writer) {
 }
 
 Status Aggregate::load(char tag, std::string_view key, std::string_view value) {
-  if (tag != kGroupTag) return Error(Code::corrupt, "a group has the unknown tag {}", int{tag});
+  if (tag == group_tag()) return load_group(key, value);
+  if (tag == kEntryTag && !indexes_.empty()) return load_entry(key, value);
+  if (tag == kGroupTag) {
+    return Error(Code::unsupported,
+                 "the state of a min, max or another aggregate was stored by an older version")
+        .with_hint("drop the view and create it again");
+  }
+  return Error(Code::corrupt, "a group has the unknown tag {}", int{tag});
+}
+
+Status Aggregate::load_group(std::string_view key, std::string_view value) {
   auto found = table_->find_or_insert(key);
   if (!found.inserted) return Error(Code::corrupt, "a group is stored twice");
   begin_group(found.slot, 0);
@@ -316,19 +550,37 @@ Status Aggregate::load(char tag, std::string_view key, std::string_view value) {
   head.close_us = in.svarint();
   head.stored = true;
   for (const auto& call : calls_) {
+    if (!call.accumulator) continue;
     TRY(call.accumulator->load(table_->payload(found.slot) + call.offset, in));
   }
   first_step_ = false;
   return in.status("a stored group");
 }
 
+Status Aggregate::load_entry(std::string_view key, std::string_view value) {
+  ByteReader head(as_bytes(key));
+  auto slot = table_->find(head.sized());
+  auto number = head.varint();
+  if (!head.ok() || slot == KeyTable::kNone || number >= indexes_.size()) {
+    return Error(Code::corrupt, "a value is stored of a group that is not");
+  }
+  Index& index = indexes_[number];
+  std::vector<Weight> weights(index.rows.groups().lanes());
+  ByteReader in(as_bytes(value));
+  for (auto& weight : weights) weight = in.svarint();
+  TRY(in.status("a stored value of a group"));
+  return index.rows.groups().load(table_->payload(slot) + index.offset, key.substr(head.position()),
+                                  weights.data());
+}
+
 size_t Aggregate::state_bytes() const {
   size_t bytes = table_->bytes();
-  if (table_->size() == 0) return bytes;
-  for (KeyTable::Slot slot = 0; slot < table_->slots_end(); ++slot) {
+  for (const auto& index : indexes_) bytes += index.rows.groups().bytes();
+  for (KeyTable::Slot slot = 0; slot < table_->slots_end() && table_->size() > 0; ++slot) {
     if (!table_->used(slot)) continue;
     size_t owned = 0;
     for (const auto& call : calls_) {
+      if (!call.accumulator) continue;
       owned += call.accumulator->owned_bytes(table_->payload(slot) + call.offset);
     }
     return bytes + owned * table_->size();  // An estimate from the first group.

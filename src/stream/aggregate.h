@@ -1,6 +1,7 @@
 #pragma once
 
 #include "stream/accumulator.h"
+#include "stream/index_reader.h"
 #include "stream/key_table.h"
 #include "stream/stage.h"
 
@@ -8,7 +9,8 @@
 
 namespace ziwa::stream {
 
-/// GROUP BY: accumulators per group and a hidden count of rows; a group dies when that is 0.
+/// GROUP BY: accumulators per group, the rows of a group in order for calls that need them, and a
+/// hidden count of rows; a group dies when that is 0.
 class Aggregate final : public Stage {
  public:
   /// A group column whose value says when nothing can join the group any more.
@@ -37,25 +39,53 @@ class Aggregate final : public Stage {
  private:
   struct Group;
   struct Call {
-    std::unique_ptr<Accumulator> accumulator;
-    std::optional<size_t> argument;  ///< Column of the evaluator's output.
+    std::unique_ptr<Accumulator> accumulator;  ///< Or `reader`.
+    std::optional<size_t> argument;            ///< Column of the evaluator's output.
+    std::optional<size_t> filter;              ///< In filters_.
+    size_t offset = 0;                         ///< Of the accumulator's state in the payload.
+    std::unique_ptr<IndexReader> reader;
+    std::optional<size_t> index;  ///< In indexes_; with an accumulator: it takes each value once.
+    size_t lane = 0;
+  };
+  struct Index {
+    CallIndex rows;
+    size_t offset = 0;
+  };
+  /// A call of the plan over the evaluator's columns.
+  struct Bound {
+    const AggregateNode::Call& call;
+    std::string function;  ///< One of its names.
+    std::vector<size_t> arguments;
+    std::vector<CallIndex::Order> order;
     std::optional<size_t> filter;
-    size_t offset = 0;  ///< Of its state in the payload.
-    std::optional<size_t> same_filter;
   };
   Aggregate(StageContext& context, data::RowKeyEncoder encoder, Options options)
       : context_(context), encoder_(std::move(encoder)), options_(options) {}
 
-  Status plan_calls(const AggregateNode& node, const std::vector<PlanColumn>& output);
+  Result<Call> plan_call(const Bound& bound, const duckdb::LogicalType& wanted);
+  Result<bool> plan_accumulator(const Bound& bound, Call& planned);
+  Result<bool> plan_end(const Bound& bound, Call& planned);
+  Status plan_program(const Bound& bound, Call& planned);
+  static std::vector<CallIndex::Order> row_order(const Bound& bound);
+  /// The index and lane of a call.
+  Status use_index(CallIndex::Spec spec, std::optional<size_t> filter, Call& planned);
+  Status plan_calls(const std::vector<Bound>& calls, const std::vector<PlanColumn>& output);
   Group& group(KeyTable::Slot slot);
   void begin_group(KeyTable::Slot slot, int64_t close_us);
   void end_group(KeyTable::Slot slot);
   void touch(KeyTable::Slot slot, bool inserted);
+  void find_passes();
   void update(const Delta& delta);
+  void update_call(const Call& call, const Weight* weights, std::optional<size_t> filter);
   int64_t close_time(size_t row);
-  bool results(KeyTable::Slot slot, duckdb::DataChunk& out, size_t row);
+  Status results(KeyTable::Slot slot, duckdb::DataChunk& out, size_t row);
   Status finish_page(size_t page, size_t count);
   Status flush_output();
+  char group_tag() const;
+  void save_group(KeyTable::Slot slot, StateWriter& writer);
+  void erase_group(KeyTable::Slot slot, StateWriter& writer);
+  Status load_group(std::string_view key, std::string_view value);
+  Status load_entry(std::string_view key, std::string_view value);
   void add_output(KeyTable::Slot slot, const duckdb::DataChunk& results, size_t row, Weight weight);
 
   StageContext& context_;
@@ -65,6 +95,8 @@ class Aggregate final : public Stage {
   std::unique_ptr<Evaluator> evaluator_;
   std::vector<size_t> group_columns_;
   std::vector<data::ColumnTarget> key_targets_;
+  std::vector<size_t> filters_;  ///< Columns of the evaluator's output.
+  std::vector<Index> indexes_;
   std::vector<Call> calls_;
   duckdb::vector<duckdb::LogicalType> result_types_;
   std::unique_ptr<KeyTable> table_;
@@ -74,7 +106,7 @@ class Aggregate final : public Stage {
   std::vector<KeyTable::Slot> slots_;
   std::vector<uint8_t> inserted_;
   std::vector<std::byte*> states_;
-  std::vector<uint8_t> passes_;
+  std::vector<std::vector<uint8_t>> passes_;  ///< Per filter.
   duckdb::UnifiedVectorFormat closing_format_;
 
   // One step: groups that were touched, and what they said before, 2,048 to a chunk.
@@ -88,7 +120,6 @@ class Aggregate final : public Stage {
 
   // Since the last checkpoint.
   std::vector<KeyTable::Slot> unsaved_;
-  std::vector<std::string> removed_;
 };
 
 }  // namespace ziwa::stream

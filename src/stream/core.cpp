@@ -309,7 +309,6 @@ std::vector<SinkStatus> Core::sink_status() const {
   return out;
 }
 
-/// Rows that are in memory because no checkpoint has them.
 size_t Core::unsaved_bytes() const {
   size_t bytes = dead_letters_->memory_bytes();
   for (const auto& [id, view] : views_) {

@@ -98,6 +98,8 @@ class Core {
   bool backfilling() const { return !backfills_.empty(); }
   /// Views and sinks come and go. Ids of the new ones.
   Result<std::vector<ObjectId>> change(const std::vector<catalog::Change>& changes);
+  /// Shows readers what there is now, and the catalog as it is.
+  void publish();
   /// Whether a view with this plan could run. Errors: what an operator refuses.
   Status validate(const Plan& plan, const catalog::Snapshot& catalog) const;
   /// Whether a sink could run. Errors: columns that do not fit, a view that changes its rows.
@@ -112,6 +114,7 @@ class Core {
   /// get those versions.
   bool sinks_hold(Epoch wanted) const;
 
+  /// Of rows that are in memory because no checkpoint has them.
   size_t unsaved_bytes() const;
   /// Whether there is something that a checkpoint would save.
   bool dirty() const { return epoch_ != checkpoint_epoch_ || dirty_; }
@@ -184,7 +187,6 @@ class Core {
   Result<std::shared_ptr<Sink>> plan_sink(const catalog::ObjectPtr& object,
                                           const catalog::Snapshot& catalog, OpenTable table) const;
   std::map<ObjectId, Error> unreadable(const catalog::Snapshot& catalog) const;
-  void publish();
 
   // checkpoint.cpp
   Result<Offset> needed_from(ObjectId topic, int32_t partition, Offset position) const;

@@ -15,7 +15,7 @@ Plan counts(ObjectId topic) {
   PlanBuilder b;
   auto s = b.source(topic, kColumns);
   b.aggregate(s, {b.column(s, 1)},
-              {{.function = "count_star"}, {.function = "sum", .argument = b.column(s, 0)}},
+              {{.function = "count_star"}, {.function = "sum", .arguments = {b.column(s, 0)}}},
               {{"k", "VARCHAR"}, {"n", "BIGINT"}, {"total", "HUGEINT"}});
   return b.build({0});
 }

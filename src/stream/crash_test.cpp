@@ -102,8 +102,8 @@ class CrashTest {
       auto s = b.source(topic_, kColumns);
       b.aggregate(s, {b.column(s, 1)},
                   {{.function = "count_star"},
-                   {.function = "avg", .argument = b.column(s, 2)},
-                   {.function = "max", .argument = b.column(s, 2)}},
+                   {.function = "avg", .arguments = {b.column(s, 2)}},
+                   {.function = "max", .arguments = {b.column(s, 2)}}},
                   {{"k", "VARCHAR"}, {"n", "BIGINT"}, {"a", "DOUBLE"}, {"m", "INTEGER"}});
       add("per_key", b.build({0}), "SELECT k, count(*), avg(v), max(v) FROM t GROUP BY k");
     }
@@ -112,7 +112,7 @@ class CrashTest {
       auto s = b.source(topic_, kColumns);
       auto w = b.tumble(s, b.column(s, 3), kWindowS * 1'000'000);
       b.aggregate(w, {b.column(w, 1), b.column(w, 4)},
-                  {{.function = "count_star"}, {.function = "min", .argument = b.column(w, 2)}},
+                  {{.function = "count_star"}, {.function = "min", .arguments = {b.column(w, 2)}}},
                   {{"k", "VARCHAR"}, {"w", "TIMESTAMP"}, {"n", "BIGINT"}, {"m", "INTEGER"}});
       add("windows", b.build({0, 1}),
           fmt::format("SELECT k, time_bucket(INTERVAL '{} seconds', ts, TIMESTAMP '2001-01-01') w, "
@@ -128,7 +128,7 @@ class CrashTest {
           s, n,
           JoinNode{
               .left_keys = {b.column(s, 1)}, .right_keys = {b.column(n, 0)}, .null_safe = {false}});
-      b.aggregate(j, {b.column(n, 1)}, {{.function = "sum", .argument = b.column(s, 2)}},
+      b.aggregate(j, {b.column(n, 1)}, {{.function = "sum", .arguments = {b.column(s, 2)}}},
                   {{"name", "VARCHAR"}, {"s", "HUGEINT"}});
       add("joined", b.build({0}), "SELECT name, sum(v) FROM t JOIN names USING (k) GROUP BY name");
     }

@@ -1,8 +1,9 @@
 #include "stream/dataflow.h"
 
 #include "stream/aggregate.h"
-#include "stream/distinct.h"
 #include "stream/join.h"
+#include "stream/over.h"
+#include "stream/set_operation.h"
 #include "stream/stateless.h"
 #include "stream/top_n.h"
 
@@ -48,6 +49,11 @@ class Dataflow::Builder {
     out_.root_ = root.op;
     out_.append_only_ = root.append_only;
     out_.types_ = TRY(parse_types(plan_.root().output));
+    if (auto normalize = Normalize::create(out_.types_)) {
+      root.op->add_target(normalize.get(), 0);
+      out_.root_ = normalize.get();
+      out_.normalize_ = std::move(normalize);
+    }
     return {};
   }
 
@@ -126,7 +132,9 @@ class Dataflow::Builder {
   Status make(const JoinNode& op, const Node& node, Built& built) {
     const Built& left = input(node, 0);
     const Built& right = input(node, 1);
-    built.append_only = left.append_only && right.append_only;
+    // A row that once matched goes on matching when nothing is taken back.
+    built.append_only = left.append_only && right.append_only &&
+                        (op.kind == JoinKind::inner || op.kind == JoinKind::semi);
     own(TRY(Join::create(context_, op, left.node->output, right.node->output, node.output)), node,
         built);
     return {};
@@ -136,6 +144,11 @@ class Dataflow::Builder {
     const Built& from = input(node);
     own(TRY(TopN::create(context_, op, from.node->output, node.output, from.append_only)), node,
         built);
+    return {};
+  }
+
+  Status make(const OverNode& op, const Node& node, Built& built) {
+    own(TRY(Over::create(context_, op, input(node).node->output, node.output)), node, built);
     return {};
   }
 
@@ -157,7 +170,24 @@ class Dataflow::Builder {
 
   Status make(const DistinctNode&, const Node& node, Built& built) {
     built.append_only = input(node).append_only;
-    own(TRY(Distinct::create(node.output)), node, built);
+    own(TRY(SetOperation::create(SetOperation::Rule::distinct, node.output)), node, built);
+    return {};
+  }
+
+  Status make(const SetOperationNode& op, const Node& node, Built& built) {
+    auto wanted = TRY(parse_types(node.output));
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (TRY(parse_types(input(node, i).node->output)) == wanted) continue;
+      return Error(Code::invalid_argument, "the two sides of a set operation differ in columns");
+    }
+    built.append_only = op.intersect && input(node, 0).append_only && input(node, 1).append_only;
+    own(TRY(SetOperation::create(SetOperation::rule_of(op), node.output)), node, built);
+    return {};
+  }
+
+  Status make(const UnnestNode& op, const Node& node, Built& built) {
+    built.append_only = input(node).append_only;
+    own(TRY(Unnest::create(context_, op, input(node).node->output, node.output)), node, built);
     return {};
   }
 

@@ -47,6 +47,7 @@ class Dataflow {
   std::vector<std::pair<uint32_t, std::unique_ptr<Stage>>> operators_;  ///< By node id, in order.
   std::map<uint32_t, Stage*> by_id_;
   std::vector<Source*> sources_;
+  std::unique_ptr<Stage> normalize_;  ///< Behind the last operator, if its types need it.
   Stage* root_ = nullptr;
   bool append_only_ = false;
   duckdb::vector<duckdb::LogicalType> types_;

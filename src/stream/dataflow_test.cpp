@@ -1,245 +1,17 @@
 #include "stream/dataflow.h"
 
-#include "base/sim_file.h"
-#include "stream/testing/plan_builder.h"
-#include "stream/testing/table_text.h"
-
-#include <fmt/format.h>
-
-#include <random>
+#include "stream/testing/harness.h"
 
 // Every operator against DuckDB's batch answer, after each of many random steps of inserts and
 // deletes, with the state written to a store and read back now and then.
 namespace ziwa::stream {
 namespace {
 
-using testing::Bag;
+using testing::check;
+using testing::Harness;
 using testing::PlanBuilder;
-
-using Random = std::mt19937_64;
-using Row = std::vector<duckdb::Value>;
-
-class Collector final : public Stage {
- public:
-  Status consume(size_t, Delta& delta) override {
-    delta.rows.Flatten();
-    for (size_t row = 0; row < delta.size(); ++row) {
-      auto at = bag.try_emplace(testing::row_text(delta.rows, row)).first;
-      at->second += delta.weight(row);
-      if (at->second == 0) bag.erase(at);
-    }
-    return {};
-  }
-  Bag bag;
-};
-
-struct TestSource {
-  ObjectId id;
-  std::string name;
-  PlanBuilder::Columns columns;
-  std::function<Row(Random&)> make;
-  bool append_only = false;
-};
-
-class Harness {
- public:
-  Harness(std::vector<TestSource> sources, Plan plan, std::string sql)
-      : sources_(std::move(sources)), plan_(std::move(plan)), sql_(std::move(sql)) {
-    instance_ = std::move(*duck::Instance::open(posix_file_system(), {}));
-    context_ = std::make_unique<StageContext>(StageContext{
-        .instance = *instance_, .errors = {}, .late = nullptr, .watermark = [](ObjectId) {
-          return kNoWatermark;
-        }});
-    connection_ = instance_->connect();
-    for (const auto& source : sources_) {
-      std::string columns;
-      for (const auto& [name, type] : source.columns) {
-        columns += fmt::format("{}{} {}", columns.empty() ? "" : ", ", name, type);
-      }
-      testing::run(*connection_, fmt::format("CREATE TABLE {} ({})", source.name, columns));
-    }
-    store_ = std::move(*state::Store::open(fs_, "state", {.tables = {"state"}}));
-    compile();
-  }
-
-  void run(uint64_t seed, int steps, size_t rows_max) {
-    Random random(seed);
-    for (int step = 0; step < steps; ++step) {
-      for (auto& source : sources_) change(source, random, random() % (rows_max + 1));
-      finish_and_compare(fmt::format("seed {} step {}", seed, step));
-      if (::testing::Test::HasFailure()) return;
-      if (random() % 3 == 0) save();
-      if (random() % 5 == 0) {
-        save();
-        compile();
-        load();
-      }
-    }
-    for (auto& source : sources_) {
-      if (!source.append_only) remove_all(source);
-    }
-    finish_and_compare("emptied");
-  }
-
-  const StageContext& context() const { return *context_; }
-
- private:
-  void compile() {
-    auto resolve = [&](ObjectId id) -> Result<SourceObject> {
-      for (const auto& source : sources_) {
-        if (source.id != id) continue;
-        SourceObject object{.append_only = source.append_only};
-        for (const auto& [name, type] : source.columns)
-          object.schema.columns.push_back({0, name, type});
-        return object;
-      }
-      return Error(Code::not_found, "no source {}", id);
-    };
-    auto compiled = Dataflow::compile(plan_, *context_, resolve);
-    ASSERT_TRUE(compiled.has_value()) << compiled.error().to_string();
-    dataflow_ = std::move(*compiled);
-    dataflow_->add_target(&collector_, 0);
-  }
-
-  void change(TestSource& source, Random& random, size_t count) {
-    auto& rows = rows_[source.name];
-    std::vector<std::pair<Row, Weight>> changes;
-    for (size_t i = 0; i < count; ++i) {
-      if (!source.append_only && !rows.empty() && random() % 5 < 2) {
-        size_t victim = random() % rows.size();
-        changes.emplace_back(rows[victim], -1);
-        rows[victim] = rows.back();
-        rows.pop_back();
-      } else {
-        changes.emplace_back(source.make(random), 1);
-        rows.push_back(changes.back().first);
-      }
-    }
-    push(source, changes);
-  }
-
-  void remove_all(TestSource& source) {
-    std::vector<std::pair<Row, Weight>> changes;
-    for (auto& row : rows_[source.name]) changes.emplace_back(row, -1);
-    rows_[source.name].clear();
-    push(source, changes);
-  }
-
-  void push(TestSource& source, const std::vector<std::pair<Row, Weight>>& changes) {
-    duckdb::vector<duckdb::LogicalType> types;
-    for (const auto& [name, type] : source.columns) types.push_back(*duck::parse_type(type));
-    std::vector<Weight> weights;
-    duckdb::DataChunk chunk;
-    chunk.Initialize(duckdb::Allocator::DefaultAllocator(), types);
-    auto flush = [&] {
-      if (chunk.size() == 0) return;
-      Delta delta{.rows = chunk, .weights = source.append_only ? nullptr : weights.data()};
-      for (auto* leaf : dataflow_->sources()) {
-        if (leaf->object() != source.id) continue;
-        auto done = leaf->consume(0, delta);
-        ASSERT_TRUE(done.has_value()) << done.error().to_string();
-      }
-      chunk.Reset();
-      weights.clear();
-    };
-    for (const auto& [row, weight] : changes) {
-      for (size_t i = 0; i < types.size(); ++i) chunk.SetValue(i, chunk.size(), row[i]);
-      chunk.SetCardinality(chunk.size() + 1);
-      weights.push_back(weight);
-      if (chunk.size() == 7) flush();  // many chunks a step
-    }
-    flush();
-  }
-
-  void finish_and_compare(const std::string& where) {
-    auto done = dataflow_->finish();
-    ASSERT_TRUE(done.has_value()) << done.error().to_string();
-    for (const auto& source : sources_) {
-      testing::run(*connection_, "DELETE FROM " + source.name);
-      std::string values;
-      for (const auto& row : rows_[source.name]) {
-        std::string one;
-        for (const auto& value : row) one += (one.empty() ? "(" : ", ") + testing::literal(value);
-        values += (values.empty() ? "" : ", ") + one + ")";
-      }
-      if (!values.empty())
-        testing::run(*connection_, fmt::format("INSERT INTO {} VALUES {}", source.name, values));
-    }
-    EXPECT_EQ(testing::difference(collector_.bag, testing::query_bag(*connection_, sql_)), "")
-        << where << "\n"
-        << sql_;
-  }
-
-  void save() {
-    state::WriteBatch batch;
-    ASSERT_TRUE(dataflow_->save(batch, store_->table("state"), "view").has_value());
-    ASSERT_TRUE(store_->write(batch, false).has_value());
-  }
-
-  void load() {
-    auto cursor = store_->cursor(store_->table("state"));
-    for (cursor->seek("view"); cursor->valid(); cursor->next()) {
-      auto done = dataflow_->load(cursor->key().substr(4), cursor->value());
-      ASSERT_TRUE(done.has_value()) << done.error().to_string();
-    }
-  }
-
-  SimFileSystem fs_;
-  std::unique_ptr<duck::Instance> instance_;
-  std::unique_ptr<StageContext> context_;
-  std::unique_ptr<duckdb::Connection> connection_;
-  std::unique_ptr<state::Store> store_;
-  std::vector<TestSource> sources_;
-  Plan plan_;
-  std::string sql_;
-  std::unique_ptr<Dataflow> dataflow_;
-  Collector collector_;
-  std::map<std::string, std::vector<Row>> rows_;
-};
-
-duckdb::Value maybe_null(Random& random, duckdb::Value value) {
-  return random() % 6 == 0 ? duckdb::Value(value.type()) : value;
-}
-
-TestSource table_t(bool append_only = false) {
-  return {.id = ObjectId(1),
-          .name = "t",
-          .columns = {{"k", "VARCHAR"},
-                      {"g", "INTEGER"},
-                      {"v", "BIGINT"},
-                      {"d", "DOUBLE"},
-                      {"m", "DECIMAL(12,3)"}},
-          .make = [](Random& random) -> Row {
-            auto number = static_cast<int64_t>(random() % 21) - 10;
-            return {maybe_null(random, duckdb::Value(
-                                           std::string(1, static_cast<char>('a' + random() % 4)))),
-                    maybe_null(random, duckdb::Value::INTEGER(static_cast<int32_t>(random() % 3))),
-                    maybe_null(random, duckdb::Value::BIGINT(number)),
-                    maybe_null(random, duckdb::Value::DOUBLE(static_cast<double>(number + 11) / 3)),
-                    maybe_null(random, duckdb::Value::DECIMAL(number * 37, 12, 3))};
-          },
-          .append_only = append_only};
-}
-
-TestSource table_u() {
-  return {.id = ObjectId(2),
-          .name = "u",
-          .columns = {{"k", "VARCHAR"}, {"n", "INTEGER"}},
-          .make = [](Random& random) -> Row {
-            return {maybe_null(random, duckdb::Value(
-                                           std::string(1, static_cast<char>('b' + random() % 4)))),
-                    maybe_null(random, duckdb::Value::INTEGER(static_cast<int32_t>(random() % 5)))};
-          }};
-}
-
-constexpr int kSeeds = 3;
-
-void check(const std::vector<TestSource>& sources, const Plan& plan, const std::string& sql) {
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    Harness(sources, plan, sql).run(seed, 10, seed % 2 == 0 ? 40 : 6);
-    if (::testing::Test::HasFailure()) return;
-  }
-}
+using testing::table_t;
+using testing::table_u;
 
 TEST(Dataflow, FilterAndProject) {
   PlanBuilder b;
@@ -271,19 +43,19 @@ Plan aggregate_plan(std::vector<size_t> groups) {
   auto filter = fmt::format("({} > 0)", v);
   b.aggregate(s, keys,
               {{.function = "count_star"},
-               {.function = "count", .argument = v},
-               {.function = "sum", .argument = v},
-               {.function = "avg", .argument = v},
-               {.function = "min", .argument = v},
-               {.function = "max", .argument = v},
-               {.function = "sum", .argument = d},
-               {.function = "avg", .argument = d},
-               {.function = "sum", .argument = m},
-               {.function = "avg", .argument = m},
-               {.function = "min", .argument = b.column(s, 0)},
-               {.function = "max", .argument = d},
+               {.function = "count", .arguments = {v}},
+               {.function = "sum", .arguments = {v}},
+               {.function = "avg", .arguments = {v}},
+               {.function = "min", .arguments = {v}},
+               {.function = "max", .arguments = {v}},
+               {.function = "sum", .arguments = {d}},
+               {.function = "avg", .arguments = {d}},
+               {.function = "sum", .arguments = {m}},
+               {.function = "avg", .arguments = {m}},
+               {.function = "min", .arguments = {b.column(s, 0)}},
+               {.function = "max", .arguments = {d}},
                {.function = "count_star", .filter = filter},
-               {.function = "sum", .argument = v, .filter = filter}},
+               {.function = "sum", .arguments = {v}, .filter = filter}},
               columns);
   return b.build();
 }
@@ -317,6 +89,110 @@ TEST(Dataflow, Join) {
           fmt::format("SELECT t.*, u.* FROM t JOIN u ON t.k {} u.k AND t.g <> u.n",
                       null_safe ? "IS NOT DISTINCT FROM" : "="));
   }
+}
+
+constexpr std::pair<JoinKind, const char*> kKinds[] = {
+    {JoinKind::left, "LEFT JOIN"}, {JoinKind::right, "RIGHT JOIN"}, {JoinKind::full, "FULL JOIN"},
+    {JoinKind::semi, "SEMI JOIN"}, {JoinKind::anti, "ANTI JOIN"},
+};
+
+TEST(Dataflow, JoinsThatKnowWhatMatches) {
+  for (auto [kind, words] : kKinds) {
+    for (bool null_safe : {false, true}) {
+      for (bool residual : {false, true}) {
+        PlanBuilder b;
+        auto t = b.source(ObjectId(1), table_t().columns);
+        auto u = b.source(ObjectId(2), table_u().columns);
+        JoinNode node{.kind = kind,
+                      .left_keys = {b.column(t, 0)},
+                      .right_keys = {b.column(u, 0)},
+                      .null_safe = {null_safe}};
+        if (residual) node.residual = fmt::format("({} <> {})", b.column(t, 1), b.column(u, 1));
+        b.join(t, u, node);
+        check({table_t(), table_u()}, b.build(),
+              fmt::format("SELECT t.*{} FROM t {} u ON t.k {} u.k{}",
+                          gives_right_columns(kind) ? ", u.*" : "", words,
+                          null_safe ? "IS NOT DISTINCT FROM" : "=",
+                          residual ? " AND t.g <> u.n" : ""));
+      }
+    }
+  }
+}
+
+TEST(Dataflow, JoinsByTwoKeysWithRowsThatStay) {
+  for (auto [kind, words] : kKinds) {
+    PlanBuilder b;
+    auto t = b.source(ObjectId(1), table_t().columns);
+    auto u = b.source(ObjectId(2), table_u().columns);
+    b.join(t, u,
+           JoinNode{.kind = kind,
+                    .left_keys = {b.column(t, 0), b.column(t, 1)},
+                    .right_keys = {b.column(u, 0), b.column(u, 1)},
+                    .null_safe = {false, true}});
+    auto sql = fmt::format("SELECT t.*{} FROM t {} u ON t.k = u.k AND t.g IS NOT DISTINCT FROM u.n",
+                           gives_right_columns(kind) ? ", u.*" : "", words);
+    check({table_t(true), table_u()}, b.build(), sql);
+  }
+}
+
+TEST(Dataflow, OuterJoinOfAggregates) {
+  PlanBuilder b;
+  auto t = b.source(ObjectId(1), table_t().columns);
+  auto a = b.aggregate(t, {b.column(t, 0)}, {{.function = "sum", .arguments = {b.column(t, 2)}}},
+                       {{"k", "VARCHAR"}, {"s", "HUGEINT"}});
+  auto u = b.source(ObjectId(2), table_u().columns);
+  auto c = b.aggregate(u, {b.column(u, 0)}, {{.function = "count_star"}},
+                       {{"k", "VARCHAR"}, {"n", "BIGINT"}});
+  auto j = b.join(a, c,
+                  JoinNode{.kind = JoinKind::full,
+                           .left_keys = {b.column(a, 0)},
+                           .right_keys = {b.column(c, 0)},
+                           .null_safe = {false}});
+  b.aggregate(j, {b.column(c, 1)}, {{.function = "count", .arguments = {b.column(a, 1)}}},
+              {{"n", "BIGINT"}, {"c", "BIGINT"}});
+  check({table_t(), table_u()}, b.build(),
+        "SELECT c.n, count(a.s) FROM (SELECT k, sum(v) s FROM t GROUP BY k) a FULL JOIN "
+        "(SELECT k, count(*) n FROM u GROUP BY k) c ON a.k = c.k GROUP BY c.n");
+}
+
+TEST(Dataflow, ExceptAndIntersect) {
+  for (bool intersect : {false, true}) {
+    for (bool all : {false, true}) {
+      PlanBuilder b;
+      auto t = b.source(ObjectId(1), table_t().columns);
+      auto p = b.project(t, {b.column(t, 0), b.column(t, 1)}, table_u().columns);
+      auto u = b.source(ObjectId(2), table_u().columns);
+      b.set_operation(p, u, {.intersect = intersect, .all = all}, table_u().columns);
+      check({table_t(), table_u()}, b.build(),
+            fmt::format("SELECT k, g FROM t {}{} SELECT k, n FROM u",
+                        intersect ? "INTERSECT" : "EXCEPT", all ? " ALL" : ""));
+    }
+  }
+}
+
+TEST(Dataflow, Unnest) {
+  PlanBuilder b;
+  auto u = b.source(ObjectId(2), table_u().columns);
+  b.unnest(u,
+           {fmt::format("(CASE WHEN {0} = 1 THEN NULL ELSE list_value({1}, 'x') END)",
+                        b.column(u, 1), b.column(u, 0)),
+            fmt::format("range(CAST({} AS BIGINT))", b.column(u, 1))},
+           {{"a", "VARCHAR"}, {"b", "BIGINT"}});
+  check(
+      {table_u()}, b.build(),
+      "SELECT k, n, unnest(CASE WHEN n = 1 THEN NULL ELSE [k, 'x'] END), unnest(range(n)) FROM u");
+}
+
+TEST(Dataflow, UnnestOfNestedValuesInManyChunks) {
+  PlanBuilder b;
+  auto u = b.source(ObjectId(2), table_u().columns);
+  b.unnest(
+      u,
+      {fmt::format("list_transform(range(700), lambda x: {{'x': x, 'k': [{}]}})", b.column(u, 0))},
+      {{"a", "STRUCT(x BIGINT, k VARCHAR[])"}});
+  Harness({table_u()}, b.build(),
+          "SELECT k, n, unnest(list_transform(range(700), lambda x: {'x': x, 'k': [k]})) FROM u")
+      .run(1, 3, 9);
 }
 
 TEST(Dataflow, SelfJoin) {
@@ -376,7 +252,7 @@ TEST(Dataflow, UnionAllAndDistinct) {
 TEST(Dataflow, AggregateOverJoinOverAggregate) {
   PlanBuilder b;
   auto t = b.source(ObjectId(1), table_t().columns);
-  auto a = b.aggregate(t, {b.column(t, 0)}, {{.function = "max", .argument = b.column(t, 2)}},
+  auto a = b.aggregate(t, {b.column(t, 0)}, {{.function = "max", .arguments = {b.column(t, 2)}}},
                        {{"k", "VARCHAR"}, {"m", "BIGINT"}});
   auto u = b.source(ObjectId(2), table_u().columns);
   auto j = b.join(
@@ -384,7 +260,7 @@ TEST(Dataflow, AggregateOverJoinOverAggregate) {
       JoinNode{
           .left_keys = {b.column(a, 0)}, .right_keys = {b.column(u, 0)}, .null_safe = {false}});
   b.aggregate(j, {b.column(u, 1)},
-              {{.function = "sum", .argument = b.column(a, 1)}, {.function = "count_star"}},
+              {{.function = "sum", .arguments = {b.column(a, 1)}}, {.function = "count_star"}},
               {{"n", "INTEGER"}, {"s", "HUGEINT"}, {"c", "BIGINT"}});
   check({table_t(), table_u()}, b.build(),
         "SELECT n, sum(m), count(*) FROM (SELECT k, max(v) m FROM t GROUP BY k) a JOIN u ON a.k = "
@@ -395,7 +271,7 @@ TEST(Dataflow, TopNOverAggregate) {
   PlanBuilder b;
   auto t = b.source(ObjectId(1), table_t().columns);
   auto a = b.aggregate(t, {b.column(t, 1), b.column(t, 0)},
-                       {{.function = "avg", .argument = b.column(t, 2)}},
+                       {{.function = "avg", .arguments = {b.column(t, 2)}}},
                        {{"g", "INTEGER"}, {"k", "VARCHAR"}, {"m", "DOUBLE"}});
   b.top_n(a, TopNNode{.partition_by = {b.column(a, 0)},
                       .order = {{.expression = b.column(a, 2), .descending = true}},
@@ -435,19 +311,26 @@ TEST(Dataflow, RefusesWhatItCannotKeep) {
     b.aggregate(s, {b.column(s, 0)}, {call}, {{"k", "VARCHAR"}, {"x", type}});
     return compile(b.build());
   };
-  EXPECT_EQ(with_call({.function = "median", .argument = "c3"}, "DOUBLE").error().code(),
+  for (const char* undefined : {"list", "string_agg", "first", "mode", "reservoir_quantile"}) {
+    EXPECT_EQ(with_call({.function = undefined, .arguments = {"c1"}}, "VARCHAR").error().code(),
+              Code::unsupported);
+  }
+  EXPECT_EQ(with_call({.function = "sum", .arguments = {"c3"}}, "BIGINT").error().code(),
             Code::unsupported);
-  EXPECT_EQ(with_call({.function = "sum", .argument = "c1"}, "DOUBLE").error().code(),
+  EXPECT_EQ(with_call({.function = "median", .arguments = {"c3"}}, "BIGINT").error().code(),
             Code::unsupported);
-  EXPECT_EQ(with_call({.function = "sum", .argument = "c3"}, "BIGINT").error().code(),
-            Code::unsupported);
-  EXPECT_EQ(
-      with_call({.function = "count", .argument = "c3", .distinct = true}, "BIGINT").error().code(),
-      Code::unsupported);
-  EXPECT_EQ(with_call({.function = "sum", .argument = "c99"}, "HUGEINT").error().code(),
+  EXPECT_EQ(with_call({.function = "count", .arguments = {"[c4]"}, .distinct = true}, "BIGINT")
+                .error()
+                .code(),
+            Code::unsupported);  // [0.0] and [-0.0] are equal, but their bytes are not.
+  EXPECT_EQ(with_call({.function = "no_such", .arguments = {"c3"}}, "BIGINT").error().code(),
+            Code::invalid_argument);
+  EXPECT_EQ(with_call({.function = "corr", .arguments = {"c3"}}, "DOUBLE").error().code(),
+            Code::invalid_argument);
+  EXPECT_EQ(with_call({.function = "sum", .arguments = {"c99"}}, "HUGEINT").error().code(),
             Code::invalid_argument);
   EXPECT_TRUE(
-      with_call({.function = "max", .argument = "c3", .distinct = true}, "BIGINT").has_value());
+      with_call({.function = "max", .arguments = {"c3"}, .distinct = true}, "BIGINT").has_value());
   PlanBuilder b;
   b.source(ObjectId(1), {{"gone", "BIGINT"}});
   EXPECT_EQ(compile(b.build()).error().code(), Code::not_found);

@@ -14,7 +14,7 @@ Delta DeltaSlice::take(const Delta& from, const duckdb::SelectionVector& selecti
     for (size_t i = 0; i < count; ++i) weights_[i] = from.weights[selection.get_index(i)];
     slice.weights = weights_.data();
   }
-  if (from.origin != nullptr) {
+  if (from.origin != nullptr || from.origin_rows != nullptr) {
     origin_rows_.resize(count);
     for (size_t i = 0; i < count; ++i) {
       origin_rows_[i] = static_cast<uint32_t>(from.origin_row(selection.get_index(i)));

@@ -38,9 +38,10 @@ struct TopicChunk {
 /// of a topic, which one. A view that lives during one call; receivers do not change contents.
 struct Delta {
   duckdb::DataChunk& rows;
-  const Weight* weights = nullptr;        ///< Null: all +1.
-  const TopicChunk* origin = nullptr;     ///< Null: rows are not single records any more.
-  const uint32_t* origin_rows = nullptr;  ///< Row of `origin` per row; null: the same.
+  const Weight* weights = nullptr;     ///< Null: all +1.
+  const TopicChunk* origin = nullptr;  ///< Null: rows are not single records any more.
+  /// Row of `origin` per row; null: the same. Without `origin`: what the sender numbered.
+  const uint32_t* origin_rows = nullptr;
   /// Each row says what its key holds now (weight +1: new, 0: instead of another row) or that it
   /// holds nothing any more (-1). Only for receivers that take it: see Stage::takes_upserts().
   bool upserts = false;

@@ -79,7 +79,16 @@ class ThreadedEngine final : public Engine {
   Status on_catalog_change(const std::vector<catalog::Change>& changes,
                            EntryNumber entry) override {
     std::vector<ObjectId> made;
-    Status changed = run_exclusive([&](Core& core) -> Status {
+    // A new topic has no readers yet: it need not wait for a checkpoint, nor for room for one.
+    auto new_topic = [](const catalog::Change& change) {
+      return change.before == nullptr && change.after->kind() == catalog::Kind::topic;
+    };
+    const auto when = std::ranges::all_of(changes, new_topic) ? When::whole : When::saved;
+    Status changed = submit(when, [&](Core& core) -> Status {
+      if (when == When::whole) {
+        core.publish();
+        return {};
+      }
       made = TRY(core.change(changes));
       note_backfills(core, made);
       return {};
@@ -98,6 +107,18 @@ class ThreadedEngine final : public Engine {
     });
     --waiters_;
     return {};
+  }
+
+  Status room_to_change() const override {
+    std::lock_guard lock(mutex_);
+    if (!failed_ && refusal_.empty()) return {};
+    if (failed_ && !without_room_) return {};
+    return no_room("views cannot change", failed_ ? failure_ : refusal_);
+  }
+  Status room_to_write() const override {
+    std::lock_guard lock(mutex_);
+    if (!without_room_) return {};
+    return no_room("views stand still, so nobody could read it", failed_ ? failure_ : refusal_);
   }
 
   std::vector<ViewStatus> view_status() const override {
@@ -185,9 +206,12 @@ class ThreadedEngine final : public Engine {
   }
 
  private:
+  /// When a command may run: at any time, not on what a failed step left, and then not while a
+  /// checkpoint is written either.
+  enum class When : uint8_t { any, whole, saved };
   struct Command {
     std::function<Status(Core&)> run;
-    bool exclusive = false;  ///< Not while a checkpoint is written.
+    When when = When::any;
     bool done = false;
     Status outcome;
   };
@@ -221,14 +245,13 @@ class ThreadedEngine final : public Engine {
   }
 
   Status ask(std::function<Status(Core&)> body) const {
-    return const_cast<ThreadedEngine*>(this)->submit(std::move(body), false);
+    return const_cast<ThreadedEngine*>(this)->submit(When::any, std::move(body));
   }
-  Status run_exclusive(std::function<Status(Core&)> body) { return submit(std::move(body), true); }
 
-  Status submit(std::function<Status(Core&)> body, bool exclusive) {
+  Status submit(When when, std::function<Status(Core&)> body) {
     auto command = std::make_shared<Command>();
     command->run = std::move(body);
-    command->exclusive = exclusive;
+    command->when = when;
     std::unique_lock lock(mutex_);
     if (!started_) return command->run(*core_);
     if (stopping_) return Error(Code::unavailable, "the stream engine is stopping");
@@ -271,11 +294,12 @@ class ThreadedEngine final : public Engine {
         command = commands_.front();
         commands_.pop_front();
       }
-      if (command->exclusive && !failed_) finish_checkpoint(true);
+      const bool saved = command->when == When::saved;
+      if (saved && !failed_) finish_checkpoint(true);
       // What changes the views cannot wait until there is room.
-      if (command->exclusive && unwritten_ && !failed_) fail(checkpoint_->outcome.error());
+      if (saved && unwritten_ && !failed_) fail(checkpoint_->outcome.error());
       // What a failed step left can still be looked at, but not changed.
-      Status outcome = command->exclusive && failed_
+      Status outcome = command->when != When::any && failed_
                            ? unavailable()
                            : duck::guarded_result([&] { return command->run(*core_); });
       std::lock_guard lock(mutex_);

@@ -140,6 +140,14 @@ class Engine {
   virtual Status on_catalog_change(const std::vector<catalog::Change>& changes,
                                    EntryNumber entry) = 0;
 
+  /// Before a change of the catalog is entered. Errors: exhausted while a checkpoint waits for
+  /// room: the change would cost what is in memory only, and views would have to come so far once
+  /// more.
+  virtual Status room_to_change() const = 0;
+  /// Before rows are entered that all who read must then see. Errors: exhausted while views stand
+  /// still for want of room.
+  virtual Status room_to_write() const = 0;
+
   virtual std::vector<ViewStatus> view_status() const = 0;
   virtual std::vector<SinkStatus> sink_status() const = 0;
   /// Late rows of a view: _partition, _offset, _entry, window_start, window_end, watermark and the

@@ -123,8 +123,8 @@ TEST(Engine, ValidateRefusesWithoutMakingAnything) {
   EXPECT_TRUE(rig.engine().validate(counts(topic), *rig.catalog().snapshot()).has_value());
   PlanBuilder b;
   auto s = b.source(topic, kColumns);
-  b.aggregate(s, {b.column(s, 1)}, {{.function = "median", .argument = b.column(s, 0)}},
-              {{"k", "VARCHAR"}, {"m", "DOUBLE"}});
+  b.aggregate(s, {b.column(s, 1)}, {{.function = "list", .arguments = {b.column(s, 0)}}},
+              {{"k", "VARCHAR"}, {"m", "BIGINT[]"}});
   auto refused = rig.engine().validate(b.build({0}), *rig.catalog().snapshot());
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code(), Code::unsupported);
@@ -256,6 +256,7 @@ TEST_F(WithoutRoom, WhatIsKeptInMemoryHasALimit) {
   expect_no_room(rig_.engine().checkpoint());
   auto entry = rig_.produce(topic_, 0, {record(3, "b")});
   expect_no_room(rig_.engine().wait(entry, 60'000));
+  expect_no_room(rig_.engine().room_to_write());
   EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}})) << "what was published stays";
   slow_ = true;
   std::thread asks([&] { expect_no_room(rig_.engine().checkpoint()); });
@@ -269,6 +270,32 @@ TEST_F(WithoutRoom, WhatIsKeptInMemoryHasALimit) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}, {"b|1", 1}}));
+}
+
+TEST_F(WithoutRoom, WhatWouldCostMoreIsToldBefore) {
+  start();
+  EXPECT_TRUE(rig_.engine().room_to_change().has_value());
+  expect_no_room(rig_.engine().checkpoint());
+  expect_no_room(rig_.engine().room_to_change());
+  EXPECT_TRUE(rig_.engine().room_to_write().has_value()) << "views still go on";
+  full_ = false;
+  ASSERT_TRUE(rig_.engine().checkpoint().has_value());
+  EXPECT_TRUE(rig_.engine().room_to_change().has_value());
+}
+
+TEST_F(WithoutRoom, ATopicThatIsMadeMeanwhileCostsNothing) {
+  start();
+  expect_no_room(rig_.engine().checkpoint());
+  produce(3, "b");
+  const Epoch before = rig_.engine().published()->epoch;
+  ObjectId other = rig_.create_topic({.name = "other", .columns = kColumns});
+  EXPECT_GE(rig_.engine().published()->epoch, before);
+  EXPECT_NE(rig_.engine().published()->catalog->find(other), nullptr);
+  const int asked = refused_;
+  produce(4, "b");
+  EXPECT_EQ(rig_.view(view_), (Bag{{"a|2", 1}, {"b|2", 1}}));
+  EXPECT_EQ(rig_.engine().view_status().size(), 1u);
+  EXPECT_LE(refused_ - asked, 2) << "the checkpoint was not forced again";
 }
 
 TEST_F(WithoutRoom, AStopDoesNotWait) {

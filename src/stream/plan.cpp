@@ -5,7 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
 #include <set>
+#include <stdexcept>
 
 // The text form is described in docs/formats/plan.md.
 namespace ziwa::stream {
@@ -13,18 +16,65 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+Json encode_order(const SortOrder& order) {
+  return {{"expression", order.expression},
+          {"descending", order.descending},
+          {"nulls_first", order.nulls_first}};
+}
+
+SortOrder decode_order(const Json& json) {
+  return {.expression = json.at("expression").get<std::string>(),
+          .descending = json.at("descending").get<bool>(),
+          .nulls_first = json.at("nulls_first").get<bool>()};
+}
+
+/// A call of one argument is written as it was before there were several.
 Json encode_call(const AggregateNode::Call& call) {
   Json json = {{"function", call.function}};
-  if (call.argument) json["argument"] = *call.argument;
+  if (call.arguments.size() == 1) json["argument"] = call.arguments[0];
+  if (call.arguments.size() > 1) json["arguments"] = call.arguments;
+  if (!call.constants.empty()) json["constants"] = call.constants;
   if (call.filter) json["filter"] = *call.filter;
+  for (const auto& order : call.order_by) json["order_by"].push_back(encode_order(order));
   if (call.distinct) json["distinct"] = true;
   return json;
 }
 
-Json encode_order(const TopNNode::Order& order) {
-  return {{"expression", order.expression},
-          {"descending", order.descending},
-          {"nulls_first", order.nulls_first}};
+constexpr std::string_view kUnits[] = {"rows", "range", "groups"};
+constexpr std::string_view kBounds[] = {"unbounded", "preceding", "current_row", "following"};
+constexpr std::string_view kExcludes[] = {"none", "current_row", "group", "ties"};
+
+template <typename Enum, size_t Count>
+std::string_view name_in(const std::string_view (&names)[Count], Enum value) {
+  return names[static_cast<size_t>(value)];
+}
+
+template <typename Enum, size_t Count>
+Enum value_in(const std::string_view (&names)[Count], const std::string& name) {
+  const auto* at = std::ranges::find(names, name);
+  if (at == std::end(names)) throw std::invalid_argument("it has an unknown \"" + name + "\"");
+  return static_cast<Enum>(at - std::begin(names));
+}
+
+Json encode_bound(const WindowFrame::Bound& bound) {
+  Json json = {{"kind", name_in(kBounds, bound.kind)}};
+  if (!bound.offset.empty()) json["offset"] = bound.offset;
+  return json;
+}
+
+WindowFrame::Bound decode_bound(const Json& json) {
+  return {.kind = value_in<WindowFrame::Kind>(kBounds, json.at("kind").get<std::string>()),
+          .offset = json.value("offset", "")};
+}
+
+Json encode_over_call(const OverNode::Call& call) {
+  Json json = encode_call(call.call);
+  if (call.ignore_nulls) json["ignore_nulls"] = true;
+  json["frame"] = {{"unit", name_in(kUnits, call.frame.unit)},
+                   {"start", encode_bound(call.frame.start)},
+                   {"end", encode_bound(call.frame.end)},
+                   {"exclude", name_in(kExcludes, call.frame.exclude)}};
+  return json;
 }
 
 void encode_operator(const Operator& op, Json& json) {
@@ -56,6 +106,7 @@ void encode_operator(const Operator& op, Json& json) {
                  },
                  [&](const JoinNode& node) {
                    json["op"] = "join";
+                   if (node.kind != JoinKind::inner) json["kind"] = name_of(node.kind);
                    json["left_keys"] = node.left_keys;
                    json["right_keys"] = node.right_keys;
                    json["null_safe"] = node.null_safe;
@@ -71,7 +122,25 @@ void encode_operator(const Operator& op, Json& json) {
                    json["offset"] = node.offset;
                    json["with_rank"] = node.with_rank;
                  },
+                 [&](const OverNode& node) {
+                   json["op"] = "over";
+                   json["partition_by"] = node.partition_by;
+                   json["order"] = Json::array();
+                   for (const auto& order : node.order)
+                     json["order"].push_back(encode_order(order));
+                   json["calls"] = Json::array();
+                   for (const auto& call : node.calls)
+                     json["calls"].push_back(encode_over_call(call));
+                 },
                  [&](const UnionAllNode&) { json["op"] = "union_all"; },
+                 [&](const SetOperationNode& node) {
+                   json["op"] = node.intersect ? "intersect" : "except";
+                   json["all"] = node.all;
+                 },
+                 [&](const UnnestNode& node) {
+                   json["op"] = "unnest";
+                   json["lists"] = node.lists;
+                 },
                  [&](const DistinctNode&) { json["op"] = "distinct"; },
              },
              op);
@@ -82,29 +151,76 @@ std::optional<Expression> optional_text(const Json& json, const char* name) {
   return json.at(name).get<std::string>();
 }
 
+constexpr std::string_view kJoinKinds[] = {"inner", "left", "right", "full", "semi", "anti"};
+
+Result<JoinNode> decode_join(const Json& json) {
+  auto kind = optional_text(json, "kind").value_or("inner");
+  const auto* known = std::ranges::find(kJoinKinds, kind);
+  if (known == std::end(kJoinKinds)) {
+    return Error(Code::unsupported,
+                 "a plan has a join of the kind \"{}\", which this version "
+                 "does not know",
+                 kind);
+  }
+  return JoinNode{.kind = static_cast<JoinKind>(known - std::begin(kJoinKinds)),
+                  .left_keys = json.at("left_keys").get<std::vector<std::string>>(),
+                  .right_keys = json.at("right_keys").get<std::vector<std::string>>(),
+                  .null_safe = json.at("null_safe").get<std::vector<bool>>(),
+                  .residual = optional_text(json, "residual")};
+}
+
+std::vector<std::string> optional_texts(const Json& json, const char* name) {
+  if (!json.contains(name)) return {};
+  return json.at(name).get<std::vector<std::string>>();
+}
+
+AggregateNode::Call decode_call(const Json& json) {
+  AggregateNode::Call call{.function = json.at("function").get<std::string>(),
+                           .arguments = optional_texts(json, "arguments"),
+                           .constants = optional_texts(json, "constants"),
+                           .filter = optional_text(json, "filter"),
+                           .order_by = {},
+                           .distinct = json.value("distinct", false)};
+  if (auto only = optional_text(json, "argument"))
+    call.arguments.insert(call.arguments.begin(), *only);
+  if (json.contains("order_by")) {
+    for (const auto& order : json.at("order_by")) call.order_by.push_back(decode_order(order));
+  }
+  return call;
+}
+
 AggregateNode decode_aggregate(const Json& json) {
   AggregateNode node;
   node.groups = json.at("groups").get<std::vector<std::string>>();
-  for (const auto& call : json.at("calls")) {
-    node.calls.push_back({.function = call.at("function").get<std::string>(),
-                          .argument = optional_text(call, "argument"),
-                          .filter = optional_text(call, "filter"),
-                          .distinct = call.value("distinct", false)});
-  }
+  for (const auto& call : json.at("calls")) node.calls.push_back(decode_call(call));
   return node;
 }
 
 TopNNode decode_top_n(const Json& json) {
   TopNNode node;
   node.partition_by = json.at("partition_by").get<std::vector<std::string>>();
-  for (const auto& order : json.at("order")) {
-    node.order.push_back({.expression = order.at("expression").get<std::string>(),
-                          .descending = order.at("descending").get<bool>(),
-                          .nulls_first = order.at("nulls_first").get<bool>()});
-  }
+  for (const auto& order : json.at("order")) node.order.push_back(decode_order(order));
   node.limit = json.at("limit").get<uint64_t>();
   node.offset = json.at("offset").get<uint64_t>();
   node.with_rank = json.at("with_rank").get<bool>();
+  return node;
+}
+
+OverNode::Call decode_over_call(const Json& json) {
+  const Json& frame = json.at("frame");
+  return {.call = decode_call(json),
+          .ignore_nulls = json.value("ignore_nulls", false),
+          .frame = {.unit = value_in<WindowFrame::Unit>(kUnits, frame.at("unit")),
+                    .start = decode_bound(frame.at("start")),
+                    .end = decode_bound(frame.at("end")),
+                    .exclude = value_in<WindowFrame::Exclude>(kExcludes, frame.at("exclude"))}};
+}
+
+OverNode decode_over(const Json& json) {
+  OverNode node;
+  node.partition_by = json.at("partition_by").get<std::vector<std::string>>();
+  for (const auto& order : json.at("order")) node.order.push_back(decode_order(order));
+  for (const auto& call : json.at("calls")) node.calls.push_back(decode_over_call(call));
   return node;
 }
 
@@ -124,14 +240,16 @@ Result<Operator> decode_operator(const Json& json) {
                       .offset_us = json.at("offset_us").get<int64_t>()};
   }
   if (op == "aggregate") return decode_aggregate(json);
-  if (op == "join") {
-    return JoinNode{.left_keys = json.at("left_keys").get<std::vector<std::string>>(),
-                    .right_keys = json.at("right_keys").get<std::vector<std::string>>(),
-                    .null_safe = json.at("null_safe").get<std::vector<bool>>(),
-                    .residual = optional_text(json, "residual")};
-  }
+  if (op == "join") return TRY(decode_join(json));
   if (op == "top_n") return decode_top_n(json);
+  if (op == "over") return decode_over(json);
   if (op == "union_all") return UnionAllNode{};
+  if (op == "except" || op == "intersect") {
+    return SetOperationNode{.intersect = op == "intersect", .all = json.at("all").get<bool>()};
+  }
+  if (op == "unnest") {
+    return UnnestNode{.lists = json.at("lists").get<std::vector<std::string>>()};
+  }
   if (op == "distinct") return DistinctNode{};
   return Error(Code::unsupported,
                "a plan has the operator \"{}\", which this version does not know", op);
@@ -155,6 +273,7 @@ Status check_shape(const Node& node) {
                    outputs = aggregate.groups.size() + aggregate.calls.size();
                  },
                  [&](const JoinNode&) { inputs_min = inputs_max = 2; },
+                 [&](const SetOperationNode&) { inputs_min = inputs_max = 2; },
                  [&](const UnionAllNode&) { inputs_max = SIZE_MAX; },
                  [&](const auto&) {},
              },
@@ -220,20 +339,36 @@ Result<Plan> decode_json(const Json& json) {
   return plan;
 }
 
-std::string explain_calls(const AggregateNode& node) {
+std::string explain_order(const std::vector<SortOrder>& orders) {
   std::string text;
-  for (const auto& call : node.calls) {
-    if (!text.empty()) text += ", ";
-    text += call.function;
-    if (call.argument)
-      text += fmt::format("({}{})", call.distinct ? "DISTINCT " : "", *call.argument);
-    if (call.filter) text += fmt::format(" FILTER ({})", *call.filter);
+  for (const auto& order : orders) {
+    text += fmt::format("{}{}{}{}", text.empty() ? "" : ", ", order.expression,
+                        order.descending ? " DESC" : "", order.nulls_first ? " NULLS FIRST" : "");
   }
   return text;
 }
 
-std::string explain_join(const JoinNode& node) {
+std::string explain_call(const AggregateNode::Call& call) {
+  std::string text = call.function;
+  auto arguments = call.arguments;
+  arguments.insert(arguments.end(), call.constants.begin(), call.constants.end());
+  if (!arguments.empty()) {
+    text += fmt::format("({}{}{}{})", call.distinct ? "DISTINCT " : "", fmt::join(arguments, ", "),
+                        call.order_by.empty() ? "" : " ORDER BY ", explain_order(call.order_by));
+  }
+  if (call.filter) text += fmt::format(" FILTER ({})", *call.filter);
+  return text;
+}
+
+std::string explain_calls(const AggregateNode& node) {
   std::string text;
+  for (const auto& call : node.calls) text += (text.empty() ? "" : ", ") + explain_call(call);
+  return text;
+}
+
+std::string explain_join(const JoinNode& node) {
+  std::string text = node.kind == JoinKind::inner ? "" : fmt::format("{} ", name_of(node.kind));
+  text += "join on ";
   for (size_t i = 0; i < node.left_keys.size(); ++i) {
     if (i > 0) text += " AND ";
     text += fmt::format("{} {} {}", node.left_keys[i],
@@ -248,12 +383,37 @@ std::string explain_top_n(const TopNNode& node) {
   if (node.offset > 0) text += fmt::format(" after {}", node.offset);
   if (!node.partition_by.empty())
     text += fmt::format(" per {}", fmt::join(node.partition_by, ", "));
-  for (size_t i = 0; i < node.order.size(); ++i) {
-    const auto& order = node.order[i];
-    text += fmt::format("{}{}{}{}", i == 0 ? " by " : ", ", order.expression,
-                        order.descending ? " DESC" : "", order.nulls_first ? " NULLS FIRST" : "");
-  }
+  if (!node.order.empty()) text += " by " + explain_order(node.order);
   return text + (node.with_rank ? " with rank" : "");
+}
+
+std::string explain_bound(const WindowFrame::Bound& bound, std::string_view unbounded) {
+  switch (bound.kind) {
+    case WindowFrame::Kind::unbounded:
+      return fmt::format("UNBOUNDED {}", unbounded);
+    case WindowFrame::Kind::current_row:
+      return "CURRENT ROW";
+    case WindowFrame::Kind::preceding:
+      return bound.offset + " PRECEDING";
+    case WindowFrame::Kind::following:
+      return bound.offset + " FOLLOWING";
+  }
+  return {};
+}
+
+std::string explain_over(const OverNode& node) {
+  std::string text;
+  for (const auto& call : node.calls) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", explain_call(call.call));
+    if (call.ignore_nulls) text += " IGNORE NULLS";
+    const auto* function = window_function(call.call.function);
+    if (function == nullptr || function->has_frame) text += " " + frame_text(call.frame);
+  }
+  text += " over";
+  if (!node.partition_by.empty())
+    text += fmt::format(" each {}", fmt::join(node.partition_by, ", "));
+  if (!node.order.empty()) text += " by " + explain_order(node.order);
+  return text;
 }
 
 std::string explain_operator(const Operator& op) {
@@ -274,9 +434,17 @@ std::string explain_operator(const Operator& op) {
                           return fmt::format("aggregate {} by {}", explain_calls(node),
                                              fmt::join(node.groups, ", "));
                         },
-                        [](const JoinNode& node) { return "join on " + explain_join(node); },
+                        [](const JoinNode& node) { return explain_join(node); },
                         [](const TopNNode& node) { return "top " + explain_top_n(node); },
+                        [](const OverNode& node) { return explain_over(node); },
                         [](const UnionAllNode&) { return std::string("union all"); },
+                        [](const SetOperationNode& node) {
+                          return fmt::format("{}{}", node.intersect ? "intersect" : "except",
+                                             node.all ? " all" : "");
+                        },
+                        [](const UnnestNode& node) {
+                          return fmt::format("unnest {}", fmt::join(node.lists, ", "));
+                        },
                         [](const DistinctNode&) { return std::string("distinct"); },
                     },
                     op);
@@ -300,6 +468,90 @@ void explain_node(const Plan& plan, uint32_t id, size_t depth, std::set<uint32_t
 }
 
 }  // namespace
+
+std::string_view name_of(JoinKind kind) { return kJoinKinds[static_cast<size_t>(kind)]; }
+
+bool needs_order(std::string_view function, bool distinct) {
+  if (distinct && (function == "list" || function == "array_agg")) return false;
+  static const std::set<std::string_view> kNames = {
+      "first",     "last",       "any_value",    "arbitrary", "list",
+      "array_agg", "string_agg", "group_concat", "listagg",   "mode"};
+  return kNames.contains(function);
+}
+
+const WindowFunction* window_function(std::string_view name) {
+  static const std::map<std::string_view, WindowFunction> kFunctions = {
+      {"row_number", {}},
+      {"ntile", {}},
+      {"lag", {}},
+      {"lead", {}},
+      {"rank", {.of_peers = true}},
+      {"dense_rank", {.of_peers = true}},
+      {"percent_rank", {.of_peers = true}},
+      {"cume_dist", {.of_peers = true}},
+      {"first_value", {.has_frame = true}},
+      {"last_value", {.has_frame = true}},
+      {"nth_value", {.has_frame = true}},
+  };
+  auto found = kFunctions.find(name);
+  return found == kFunctions.end() ? nullptr : &found->second;
+}
+
+bool needs_row_order(const OverNode::Call& call) {
+  const auto* function = window_function(call.call.function);
+  if (function == nullptr) return needs_order(call.call.function, call.call.distinct);
+  return function->has_frame;
+}
+
+Status check_over(const OverNode& node, const OverNode::Call& call) {
+  const auto& name = call.call.function;
+  const auto& frame = call.frame;
+  const auto* function = window_function(name);
+  if (never_defined(name)) {
+    return Error(Code::unsupported, "{}() has no defined answer", name);
+  }
+  const bool framed = function == nullptr || function->has_frame;
+  const bool whole = frame.start.kind == WindowFrame::Kind::unbounded &&
+                     frame.end.kind == WindowFrame::Kind::unbounded;
+  const bool of_order =
+      framed ? (needs_row_order(call) && call.call.order_by.empty()) || (by_rows(frame) && !whole)
+             : !function->of_peers;
+  if (of_order && node.order.empty()) {
+    return Error(Code::unsupported, "{}() OVER rows without an order has no defined answer", name)
+        .with_hint("add ORDER BY");
+  }
+  const bool of_equals =
+      frame.exclude == WindowFrame::Exclude::group || frame.exclude == WindowFrame::Exclude::ties;
+  if (framed && by_rows(frame) && of_equals) {
+    return Error(Code::unsupported, "ROWS with EXCLUDE GROUP or TIES has no defined answer")
+        .with_hint("write RANGE or GROUPS");
+  }
+  return {};
+}
+
+std::string frame_text(const WindowFrame& frame) {
+  std::string text =
+      fmt::format("{} BETWEEN {} AND {}",
+                  frame.unit == WindowFrame::Unit::rows    ? "ROWS"
+                  : frame.unit == WindowFrame::Unit::range ? "RANGE"
+                                                           : "GROUPS",
+                  explain_bound(frame.start, "PRECEDING"), explain_bound(frame.end, "FOLLOWING"));
+  switch (frame.exclude) {
+    case WindowFrame::Exclude::none:
+      return text;
+    case WindowFrame::Exclude::current_row:
+      return text + " EXCLUDE CURRENT ROW";
+    case WindowFrame::Exclude::group:
+      return text + " EXCLUDE GROUP";
+    case WindowFrame::Exclude::ties:
+      return text + " EXCLUDE TIES";
+  }
+  return text;
+}
+
+bool never_defined(std::string_view function) {
+  return function == "reservoir_quantile" || function == "bitstring_agg";
+}
 
 std::string encode_plan(const Plan& plan) {
   Json json = {{"version", plan.version},

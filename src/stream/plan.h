@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -45,17 +46,38 @@ struct TumbleNode {
   int64_t size_us = 0;
   int64_t offset_us = 0;
 };
+/// One expression of an ORDER BY.
+struct SortOrder {
+  Expression expression;
+  bool descending = false;
+  bool nulls_first = false;
+  bool operator==(const SortOrder&) const = default;
+};
 struct AggregateNode {
   struct Call {
-    std::string function;  ///< count_star, count, sum, avg, min, max
-    std::optional<Expression> argument;
+    std::string function;  ///< DuckDB's name of an aggregate, e.g. count_star, sum, quantile_cont.
+    std::vector<Expression> arguments;
+    std::vector<Expression> constants;  ///< Those after the arguments that DuckDB binds into the
+                                        ///< function: a quantile's fraction, a separator.
     std::optional<Expression> filter;
+    std::vector<SortOrder> order_by;  ///< Inside the call.
     bool distinct = false;
   };
   std::vector<Expression> groups;  ///< The first output columns.
   std::vector<Call> calls;         ///< The rest.
 };
-struct JoinNode {  ///< Inner.
+/// Whether DuckDB's answer depends on the order in which rows come, so that it is only defined with
+/// an ORDER BY inside the call: first, list, string_agg, mode (which of equals), ... A list of
+/// DISTINCT values is kept in their order: DuckDB sorts it outside the call.
+bool needs_order(std::string_view function, bool distinct);
+/// Whether it cannot be defined at all: samples, and what asks for statistics of a table.
+bool never_defined(std::string_view function);
+/// Which rows a join gives: pairs that match and, but for inner, rows of one or both sides that
+/// match nothing, with NULLs; or rows of the left side that do or do not match.
+enum class JoinKind : uint8_t { inner, left, right, full, semi, anti };
+/// Output: the left columns, then, unless the kind is semi or anti, the right ones.
+struct JoinNode {
+  JoinKind kind = JoinKind::inner;
   std::vector<Expression> left_keys;
   std::vector<Expression> right_keys;
   std::vector<bool> null_safe;         ///< IS NOT DISTINCT FROM, one per key.
@@ -64,23 +86,73 @@ struct JoinNode {  ///< Inner.
 /// First `limit` rows after `offset` per partition, by `order`, ties broken by all columns. Output:
 /// the input's columns, then, if `with_rank`, row_number() (BIGINT).
 struct TopNNode {
-  struct Order {
-    Expression expression;
-    bool descending = false;
-    bool nulls_first = false;
-  };
+  using Order = SortOrder;
   std::vector<Expression> partition_by;
   std::vector<Order> order;
   uint64_t limit = 0;
   uint64_t offset = 0;
   bool with_rank = false;
 };
+/// Which rows around its own a window function sees.
+struct WindowFrame {
+  enum class Unit : uint8_t { rows, range, groups };
+  enum class Kind : uint8_t { unbounded, preceding, current_row, following };
+  enum class Exclude : uint8_t { none, current_row, group, ties };
+  struct Bound {
+    Kind kind = Kind::unbounded;
+    Expression offset;  ///< Of preceding and following.
+  };
+  Unit unit = Unit::range;
+  Bound start;
+  Bound end{.kind = Kind::current_row, .offset = {}};
+  Exclude exclude = Exclude::none;
+};
+/// Window functions: per row an answer from the rows of its partition, in an order. Rows that are
+/// equal in that order are put in one that is fixed but says nothing. Output: the input's columns,
+/// then one per call.
+struct OverNode {
+  struct Call {
+    AggregateNode::Call call;  ///< DuckDB's name of a window function or an aggregate.
+    bool ignore_nulls = false;
+    WindowFrame frame;
+  };
+  std::vector<Expression> partition_by;
+  std::vector<SortOrder> order;
+  std::vector<Call> calls;
+};
+/// Functions that only windows have: whether DuckDB looks at their frame, and whether rows that are
+/// equal in the order have the same answer.
+struct WindowFunction {
+  bool has_frame = false;
+  bool of_peers = false;
+};
+/// Null for aggregates.
+const WindowFunction* window_function(std::string_view name);
+/// Whether the frame counts rows, not values.
+inline bool by_rows(const WindowFrame& frame) { return frame.unit == WindowFrame::Unit::rows; }
+/// Whether the answer depends on which of several rows that are in the frame comes first.
+bool needs_row_order(const OverNode::Call& call);
+/// Errors: unsupported when the rows alone do not decide the answer.
+Status check_over(const OverNode& node, const OverNode::Call& call);
+/// "ROWS BETWEEN c3 PRECEDING AND CURRENT ROW", as SQL.
+std::string frame_text(const WindowFrame& frame);
 struct UnionAllNode {};
+/// EXCEPT and INTERSECT of two inputs with the same types. `all`: of bags, else of sets.
+struct SetOperationNode {
+  bool intersect = false;
+  bool all = false;
+};
+/// Each row once per element of the lists that the expressions give, side by side: NULL where one
+/// is shorter. Output: the input's columns, then one column per list.
+struct UnnestNode {
+  std::vector<Expression> lists;
+};
 /// Each row once, whatever its weight.
 struct DistinctNode {};
 
-using Operator = std::variant<SourceNode, FilterNode, ProjectNode, TumbleNode, AggregateNode,
-                              JoinNode, TopNNode, UnionAllNode, DistinctNode>;
+using Operator =
+    std::variant<SourceNode, FilterNode, ProjectNode, TumbleNode, AggregateNode, JoinNode, TopNNode,
+                 OverNode, UnionAllNode, SetOperationNode, UnnestNode, DistinctNode>;
 
 /// One operator of a plan.
 struct Node {
@@ -104,6 +176,13 @@ struct Plan {
 
   const Node& root() const { return nodes.back(); }
 };
+
+/// "left", as plans spell it.
+std::string_view name_of(JoinKind kind);
+/// Whether a join of this kind gives the columns of its right side.
+inline bool gives_right_columns(JoinKind kind) {
+  return kind != JoinKind::semi && kind != JoinKind::anti;
+}
 
 /// JSON text, stable across versions; docs/formats/plan.md.
 std::string encode_plan(const Plan& plan);

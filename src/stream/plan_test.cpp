@@ -23,10 +23,16 @@ Plan sample_plan() {
   plan.nodes.push_back(
       {.id = 4,
        .inputs = {3},
-       .output = {{5, "id", "BIGINT"}, {6, "n", "BIGINT"}, {7, "s", "HUGEINT"}},
+       .output =
+           {{5, "id", "BIGINT"}, {6, "n", "BIGINT"}, {7, "s", "HUGEINT"}, {20, "t", "VARCHAR"}},
        .op = AggregateNode{.groups = {"c1"},
                            .calls = {{.function = "count_star"},
-                                     {.function = "sum", .argument = "c1", .filter = "c1 > 2"}}}});
+                                     {.function = "sum", .arguments = {"c1"}, .filter = "c1 > 2"},
+                                     {.function = "string_agg",
+                                      .arguments = {"c1", "c2"},
+                                      .constants = {"CAST('-' AS VARCHAR)"},
+                                      .order_by = {{.expression = "c2", .descending = true}},
+                                      .distinct = true}}}});
   plan.nodes.push_back(
       {.id = 5,
        .inputs = {4, 4},
@@ -60,15 +66,21 @@ TEST(Plan, RoundTrip) {
   EXPECT_EQ(encode_plan(*decoded), text);
   EXPECT_EQ(decoded->nodes.size(), 9u);
   EXPECT_EQ(std::get<TopNNode>(decoded->nodes[5].op).limit, 10u);
-  EXPECT_EQ(std::get<AggregateNode>(decoded->nodes[3].op).calls[1].filter, "c1 > 2");
+  const auto& calls = std::get<AggregateNode>(decoded->nodes[3].op).calls;
+  EXPECT_EQ(calls[1].filter, "c1 > 2");
+  EXPECT_EQ(calls[2].arguments, (std::vector<Expression>{"c1", "c2"}));
+  EXPECT_TRUE(calls[2].order_by.at(0).descending);
 }
 
 TEST(Plan, GoldenText) {  // Plans lie in catalogs: this text must decode for ever.
   auto decoded = decode_plan(R"({"version":1,"time_zone":"UTC","key":[0],"nodes":[
     {"id":1,"inputs":[],"output":[{"id":1,"name":"a","type":"BIGINT"}],"op":"source","object":3,"columns":["a"]},
     {"id":2,"inputs":[1],"output":[{"id":2,"name":"a","type":"BIGINT"},{"id":3,"name":"n","type":"BIGINT"}],
-     "op":"aggregate","groups":["c1"],"calls":[{"function":"count_star"}]}]})");
+     "op":"aggregate","groups":["c1"],"calls":[{"function":"sum","argument":"c1","distinct":true}]}]})");
   ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
+  const auto& call = std::get<AggregateNode>(decoded->nodes[1].op).calls.at(0);
+  EXPECT_EQ(call.arguments, std::vector<Expression>{"c1"});
+  EXPECT_TRUE(call.distinct);
   EXPECT_EQ(std::get<SourceNode>(decoded->nodes[0].op).object, ObjectId(3));
 }
 
@@ -93,7 +105,9 @@ TEST(Plan, RefusesBadText) {
 TEST(Plan, ExplainsAsATree) {
   auto text = explain_plan(sample_plan());
   EXPECT_TRUE(text.starts_with("distinct")) << text;
-  EXPECT_THAT(text, testing::HasSubstr("aggregate count_star, sum(c1) FILTER (c1 > 2) by c1"));
+  EXPECT_THAT(text, testing::HasSubstr("aggregate count_star, sum(c1) FILTER (c1 > 2), "
+                                       "string_agg(DISTINCT c1, c2, CAST('-' AS VARCHAR) ORDER BY "
+                                       "c2 DESC) by c1"));
 }
 
 TEST(Plan, ExplainsASharedNodeOnce) {  // Else sixty nodes would draw 2^60 lines.

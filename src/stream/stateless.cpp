@@ -1,5 +1,7 @@
 #include "stream/stateless.h"
 
+#include "data/normal_values.h"
+
 namespace ziwa::stream {
 
 using duckdb::FlatVector;
@@ -136,6 +138,136 @@ Status Tumble::consume(size_t, Delta& delta) {
   if (kept_count == 0) return {};
   Delta timely = slice_->take(out, kept, kept_count);
   return emit(timely);
+}
+
+Result<std::unique_ptr<Unnest>> Unnest::create(StageContext& context, const UnnestNode& node,
+                                               const std::vector<PlanColumn>& input,
+                                               const std::vector<PlanColumn>& output) {
+  auto lists = TRY(Evaluator::compile(context.instance, input, node.lists));
+  auto types = TRY(parse_types(output));
+  duckdb::vector<duckdb::LogicalType> elements;
+  for (size_t i = 0; i < node.lists.size(); ++i) {
+    if (lists->types()[i].id() != LogicalTypeId::LIST ||
+        duckdb::ListType::GetChildType(lists->types()[i]) != types[input.size() + i]) {
+      return Error(Code::invalid_argument, "{} is no list of {}", node.lists[i],
+                   types[input.size() + i].ToString());
+    }
+    elements.push_back(types[input.size() + i]);
+  }
+  std::unique_ptr<Unnest> unnest(new Unnest(context, std::move(lists)));
+  unnest->entries_.resize(elements.size());
+  unnest->elements_.Initialize(duckdb::Allocator::DefaultAllocator(), elements);
+  unnest->output_.InitializeEmpty(types);
+  return unnest;
+}
+
+Status Unnest::consume(size_t, Delta& delta) {
+  Delta rows = TRY(lists_->run(delta, context_.errors));
+  auto& lists = lists_->output();
+  for (auto& list : lists.data) {
+    list.Flatten(rows.size());
+    duckdb::ListVector::GetEntry(list).Flatten(duckdb::ListVector::GetListSize(list));
+  }
+  for (size_t row = 0; row < rows.size(); ++row) {
+    uint64_t longest = 0;
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      const bool valid = FlatVector::Validity(lists.data[i]).RowIsValid(row);
+      entries_[i] = valid ? FlatVector::GetData<duckdb::list_entry_t>(lists.data[i])[row]
+                          : duckdb::list_entry_t(0, 0);
+      longest = std::max<uint64_t>(longest, entries_[i].length);
+    }
+    for (uint64_t element = 0; element < longest; ++element) {
+      add(rows, row, element);
+      if (weights_.size() == STANDARD_VECTOR_SIZE) TRY(flush(rows));
+    }
+  }
+  return flush(rows);
+}
+
+void Unnest::add(const Delta& rows, size_t row, uint64_t element) {
+  const size_t to = weights_.size();
+  from_.set_index(to, row);
+  weights_.push_back(rows.weight(row));
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (element >= entries_[i].length) {
+      FlatVector::SetNull(elements_.data[i], to, true);
+      continue;
+    }
+    copy_value(duckdb::ListVector::GetEntry(lists_->output().data[i]), entries_[i].offset + element,
+               elements_.data[i], to);
+  }
+}
+
+Status Unnest::flush(const Delta& rows) {
+  const size_t count = weights_.size();
+  if (count == 0) return {};
+  const size_t columns = rows.rows.ColumnCount();
+  for (size_t i = 0; i < columns; ++i) output_.data[i].Slice(rows.rows.data[i], from_, count);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    output_.data[columns + i].Reference(elements_.data[i]);
+  }
+  output_.SetCardinality(count);
+  Delta out{.rows = output_, .weights = weights_.data()};
+  Status done = emit(out);
+  reset_chunk(elements_);
+  weights_.clear();
+  return done;
+}
+
+namespace {
+
+template <typename T>
+void normalize(duckdb::Vector& values, size_t count) {
+  auto* of = FlatVector::GetData<T>(values);
+  for (size_t row = 0; row < count; ++row) {
+    if (FlatVector::Validity(values).RowIsValid(row)) of[row] = data::normal_value(of[row]);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Normalize> Normalize::create(const duckdb::vector<duckdb::LogicalType>& types) {
+  std::unique_ptr<Normalize> made(new Normalize(types));
+  duckdb::vector<duckdb::LogicalType> copied;
+  for (size_t i = 0; i < types.size(); ++i) {
+    const auto id = types[i].id();
+    if (id != LogicalTypeId::FLOAT && id != LogicalTypeId::DOUBLE && id != LogicalTypeId::INTERVAL)
+      continue;
+    made->columns_.push_back(i);
+    copied.push_back(types[i]);
+  }
+  if (copied.empty()) return nullptr;
+  made->copies_.Initialize(duckdb::Allocator::DefaultAllocator(), copied);
+  return made;
+}
+
+Status Normalize::consume(size_t, Delta& delta) {
+  const size_t count = delta.size();
+  output_.Reference(delta.rows);
+  reset_chunk(copies_);
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    auto& copy = copies_.data[i];
+    duckdb::VectorOperations::Copy(delta.rows.data[columns_[i]], copy, count, 0, 0);
+    switch (copy.GetType().id()) {
+      case LogicalTypeId::FLOAT:
+        normalize<float>(copy, count);
+        break;
+      case LogicalTypeId::DOUBLE:
+        normalize<double>(copy, count);
+        break;
+      default:
+        normalize<duckdb::interval_t>(copy, count);
+        break;
+    }
+    output_.data[columns_[i]].Reference(copy);
+  }
+  output_.SetCardinality(count);
+  Delta out{.rows = output_,
+            .weights = delta.weights,
+            .origin = delta.origin,
+            .origin_rows = delta.origin_rows,
+            .upserts = delta.upserts};
+  return emit(out);
 }
 
 }  // namespace ziwa::stream

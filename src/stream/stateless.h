@@ -65,6 +65,48 @@ class Tumble final : public Stage {
   std::unique_ptr<DeltaSlice> slice_;
 };
 
+/// UNNEST: a row per element of its lists.
+class Unnest final : public Stage {
+ public:
+  static Result<std::unique_ptr<Unnest>> create(StageContext& context, const UnnestNode& node,
+                                                const std::vector<PlanColumn>& input,
+                                                const std::vector<PlanColumn>& output);
+  Status consume(size_t input, Delta& delta) override;
+
+ private:
+  Unnest(StageContext& context, std::unique_ptr<Evaluator> lists)
+      : context_(context), lists_(std::move(lists)) {}
+  void add(const Delta& rows, size_t row, uint64_t element);
+  Status flush(const Delta& rows);
+
+  StageContext& context_;
+  std::unique_ptr<Evaluator> lists_;
+  std::vector<duckdb::list_entry_t> entries_;  ///< Of one row's lists; NULL is empty.
+  // One chunk of output: the input row of each, and the elements beside it.
+  duckdb::SelectionVector from_{STANDARD_VECTOR_SIZE};
+  duckdb::DataChunk elements_;
+  duckdb::DataChunk output_;
+  std::vector<Weight> weights_;
+};
+
+/// Gives values that are equal the same bytes: 0.0 for -0.0, an INTERVAL normalised. Row keys do
+/// so, and what a view keeps has to be what it told those who read it.
+class Normalize final : public Stage {
+ public:
+  /// Null when no column of these types needs it.
+  static std::unique_ptr<Normalize> create(const duckdb::vector<duckdb::LogicalType>& types);
+  Status consume(size_t input, Delta& delta) override;
+  bool takes_upserts() const override { return targets_take_upserts(); }
+
+ private:
+  explicit Normalize(const duckdb::vector<duckdb::LogicalType>& types) {
+    output_.InitializeEmpty(types);
+  }
+  std::vector<size_t> columns_;
+  duckdb::DataChunk copies_;  ///< Of those columns.
+  duckdb::DataChunk output_;
+};
+
 /// UNION ALL: by position; weights add up by themselves.
 class UnionAll final : public Stage {
  public:

@@ -38,8 +38,8 @@ Plan departures_per_hour(ObjectId topic) {
   auto delay = b.column(s, 1);
   b.aggregate(w, {b.column(s, 2), b.column(w, 3)},
               {{.function = "count_star"},
-               {.function = "avg", .argument = delay},
-               {.function = "max", .argument = delay}},
+               {.function = "avg", .arguments = {delay}},
+               {.function = "max", .arguments = {delay}}},
               {{"origin", "VARCHAR"},
                {"window_start", "TIMESTAMP"},
                {"n", "BIGINT"},
@@ -54,8 +54,8 @@ Plan routes(ObjectId topic) {
   auto delay = b.column(s, 0);
   b.aggregate(s, {b.column(s, 1), b.column(s, 2)},
               {{.function = "count_star"},
-               {.function = "avg", .argument = delay},
-               {.function = "max", .argument = delay}},
+               {.function = "avg", .arguments = {delay}},
+               {.function = "max", .arguments = {delay}}},
               {{"origin", "VARCHAR"},
                {"destination", "VARCHAR"},
                {"n", "BIGINT"},
@@ -72,7 +72,7 @@ Plan worst_airports(ObjectId topic) {
       {{"day", "DATE"}, {"delay", "INTEGER"}, {"origin", "VARCHAR"}});
   auto a =
       b.aggregate(p, {b.column(p, 0), b.column(p, 2)},
-                  {{.function = "count_star"}, {.function = "avg", .argument = b.column(p, 1)}},
+                  {{.function = "count_star"}, {.function = "avg", .arguments = {b.column(p, 1)}}},
                   {{"day", "DATE"}, {"origin", "VARCHAR"}, {"n", "BIGINT"}, {"mean", "DOUBLE"}});
   auto f = b.filter(a, fmt::format("({} >= CAST(20 AS BIGINT))", b.column(a, 2)));
   b.top_n(f, TopNNode{.partition_by = {b.column(a, 0)},
@@ -92,7 +92,7 @@ Plan flights_per_state(ObjectId topic, ObjectId airports) {
       JoinNode{
           .left_keys = {b.column(s, 1)}, .right_keys = {b.column(t, 0)}, .null_safe = {false}});
   b.aggregate(j, {b.column(t, 1)},
-              {{.function = "count_star"}, {.function = "avg", .argument = b.column(s, 0)}},
+              {{.function = "count_star"}, {.function = "avg", .arguments = {b.column(s, 0)}}},
               {{"state", "VARCHAR"}, {"n", "BIGINT"}, {"mean", "DOUBLE"}});
   return b.build({0});
 }

@@ -178,12 +178,7 @@ std::vector<std::string> first_words(std::string_view statement, size_t limit) {
 ClientSettings::ClientSettings(std::string_view server_version) {
   for (const auto& known : kKnown) values_.emplace(known.name, known.value);
   values_["server_version"] = server_version;
-}
-
-void ClientSettings::reset_all() {
-  for (const auto& known : kKnown) {
-    if (!known.read_only) values_[std::string(known.name)] = known.value;
-  }
+  end_startup();
 }
 
 Status ClientSettings::start(std::string_view name, std::string_view value) {
@@ -224,7 +219,7 @@ Result<DoorAnswer> ClientSettings::set(const std::string& name, std::string valu
   if (value.size() > kValueBytesMax) {
     return Error(Code::exhausted, "the value of {} is longer than {} bytes", name, kValueBytesMax);
   }
-  if (lower(value) == "default") value = known->value;
+  if (lower(value) == "default") value = at_start_.at(name);
   TRY(check_value(name, value));
   if (name == "client_encoding") value = "UTF8";
   if (name == "timezone") value = "UTC";
@@ -239,8 +234,8 @@ Result<std::optional<DoorAnswer>> ClientSettings::answer(std::string_view statem
   using Answer = std::optional<DoorAnswer>;
   if (words.size() < 2) return Answer();
   const std::string verb = words[0];
-  if (verb == "discard" && words[1] == "all") {
-    reset_all();
+  if (verb == "discard" && words[1] == "all" && words.size() == 2) {
+    values_ = at_start_;
     return Answer(DoorAnswer{.command = "DISCARD ALL", .reported = reported()});
   }
   if (verb != "set" && verb != "show" && verb != "reset") return Answer();
@@ -268,8 +263,8 @@ Result<std::optional<DoorAnswer>> ClientSettings::answer(std::string_view statem
     words.insert(words.begin() + 2, "=");
   }
   std::string name = lower(words[1]);
-  if (verb == "reset" && name == "all") {
-    reset_all();
+  if (verb == "reset" && name == "all" && words.size() == 2) {
+    values_ = at_start_;
     return Answer(DoorAnswer{.command = "RESET", .reported = reported()});
   }
   const Known* known = find_known(name);

@@ -32,6 +32,8 @@ class ClientSettings {
   /// Applies `name` (in lower case) as SET does, if it is a setting of ours; else nothing: it is
   /// the database's. Errors: as of answer().
   Result<std::optional<DoorAnswer>> set_known(const std::string& name, std::string value);
+  /// What is set now is what RESET and DEFAULT go back to.
+  void end_startup() { at_start_ = values_; }
   /// Settings that ParameterStatus reports at the start.
   std::vector<std::pair<std::string, std::string>> reported() const;
   /// The answer, if `statement` is a SET, SHOW, RESET or DISCARD of a setting of ours; nullopt when
@@ -43,8 +45,8 @@ class ClientSettings {
 
  private:
   Result<DoorAnswer> set(const std::string& name, std::string value);
-  void reset_all();
   std::map<std::string, std::string> values_;
+  std::map<std::string, std::string> at_start_;
 };
 
 /// The words of a statement in lower case, quoted texts without their quotes; at most `limit` of

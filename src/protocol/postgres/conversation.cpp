@@ -248,8 +248,8 @@ Status Conversation::start_settings(const Startup& startup) {
 
 std::optional<Conversation::Step> Conversation::on_start(const Startup& startup) {
   if (auto applied = start_settings(startup); !applied) return fatal(applied.error());
-  std::string user = user_of(startup);
-  auto session = environment_.open_session(user);
+  user_ = user_of(startup);
+  auto session = environment_.open_session(user_);
   if (!session) {
     bool full = session.error().code() == Code::exhausted;
     return fatal(session.error(), full ? kTooManyConnections : std::string_view());
@@ -264,16 +264,20 @@ std::optional<Conversation::Step> Conversation::on_start(const Startup& startup)
   return Step::write;  // What follows is SQL, which may wait.
 }
 
+Status Conversation::run_in_session(const std::string& statement) {
+  return running([&]() -> Status {
+    auto rows = TRY(session_->query(statement));
+    while (TRY(rows->next()) != nullptr) continue;
+    return {};
+  });
+}
+
 std::optional<Conversation::Step> Conversation::greet() {
-  for (const auto& [name, value] : session_settings_) {
-    auto set = running([&]() -> Status {
-      auto rows = TRY(session_->query(fmt::format("SET {} = {}", name, quote_text(value))));
-      while (TRY(rows->next()) != nullptr) continue;
-      return {};
-    });
+  for (const auto& statement : start_statements()) {
+    auto set = run_in_session(statement);
     if (!set) return fatal(std::move(set.error()).context("start-up options"));
   }
-  session_settings_.clear();
+  settings_.end_startup();
   greeted_ = true;
   out_.authentication_ok();
   for (const auto& [name, value] : settings_.reported()) out_.parameter_status(name, value);
@@ -468,7 +472,7 @@ void Conversation::fail(Report report) {
 // ---- the door's own statements
 
 Result<std::optional<DoorAnswer>> Conversation::door_answer(std::string_view text) {
-  auto words = first_words(text, 3);
+  auto words = first_words(text, 5);
   if (!words.empty() && words[0] == "deallocate") {
     std::string name = words.size() > 2 && words[1] == "prepare" ? words[2]
                        : words.size() > 1                        ? words[1]
@@ -489,7 +493,61 @@ Result<std::optional<DoorAnswer>> Conversation::door_answer(std::string_view tex
     TRY(savepoints_.apply(text, session_->transaction_state() != sql::TransactionState::idle));
     return std::optional(DoorAnswer{.command = *command});
   }
+  if (auto back = back_to_start(words)) {
+    TRY(run_in_session(back->first));
+    return std::optional(DoorAnswer{.command = back->second});
+  }
+  // First what may fail: then nothing has changed.
+  if (words == std::vector<std::string>{"discard", "all"}) TRY(renew_session());
+  if (words == std::vector<std::string>{"reset", "all"}) {
+    if (!starts_with("search_path")) TRY(run_in_session("RESET search_path"));
+    for (const auto& statement : start_statements()) TRY(run_in_session(statement));
+  }
   return settings_.answer(text);
+}
+
+bool Conversation::starts_with(std::string_view name) const {
+  return std::ranges::find(session_settings_, name, [](const auto& each) {
+           return std::string_view(each.first);
+         }) != session_settings_.end();
+}
+
+std::vector<std::string> Conversation::start_statements() const {
+  std::vector<std::string> statements;
+  for (const auto& [name, value] : session_settings_) {
+    statements.push_back(fmt::format("SET {} = {}", name, quote_text(value)));
+  }
+  return statements;
+}
+
+/// RESET, or SET ... TO DEFAULT, of a setting of the session that the client began with: what to
+/// run for it, and the command.
+std::optional<std::pair<std::string, std::string>> Conversation::back_to_start(
+    const std::vector<std::string>& words) const {
+  const bool reset = words.size() == 2 && words[0] == "reset";
+  const bool set = words.size() == 4 && words[0] == "set" && words[3] == "default" &&
+                   (words[2] == "=" || words[2] == "to");
+  if (!reset && !set) return std::nullopt;
+  std::optional<std::pair<std::string, std::string>> back;
+  for (const auto& [name, value] : session_settings_) {
+    if (name != words[1]) continue;
+    back.emplace(fmt::format("SET {} = {}", name, quote_text(value)), reset ? "RESET" : "SET");
+  }
+  return back;
+}
+
+/// What statements of the session made goes with it: temporary tables, the search_path.
+Status Conversation::renew_session() {
+  auto session = TRY(environment_.open_session(user_));
+  for (const auto& statement : start_statements()) {
+    auto rows = TRY(session->query(statement));
+    while (TRY(rows->next()) != nullptr) continue;
+  }
+  portals_.clear();
+  statements_.clear();
+  std::lock_guard lock(cancel_mutex_);
+  std::swap(session_, session);
+  return {};
 }
 
 void Conversation::answer_door(const DoorAnswer& answer) {

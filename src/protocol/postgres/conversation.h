@@ -120,6 +120,14 @@ class Conversation {
   Told columns_of(Statement& statement, const std::vector<duckdb::Value>& parameters);
   /// Statements that are the door's own: settings, DEALLOCATE.
   Result<std::optional<DoorAnswer>> door_answer(std::string_view text);
+  /// DISCARD ALL: as if the client had just connected.
+  Status renew_session();
+  /// What the client asked for at the start, as statements for the session.
+  std::vector<std::string> start_statements() const;
+  bool starts_with(std::string_view name) const;
+  std::optional<std::pair<std::string, std::string>> back_to_start(
+      const std::vector<std::string>& words) const;
+  Status run_in_session(const std::string& statement);
   void describe_rows(const Execution& execution);
   void describe_columns(const Statement& statement, const Told& told,
                         const std::vector<int16_t>& formats);
@@ -151,6 +159,7 @@ class Conversation {
   ClientSettings settings_;
   Savepoints savepoints_;
   std::unique_ptr<sql::Session> session_;
+  std::string user_;
   /// Of the start-up packet, for the session.
   std::vector<std::pair<std::string, std::string>> session_settings_;
   std::map<std::string, std::shared_ptr<Statement>, std::less<>> statements_;

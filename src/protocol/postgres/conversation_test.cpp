@@ -72,8 +72,8 @@ class FakePrepared final : public sql::Prepared {
   std::vector<duckdb::LogicalType> parameters_ = {duckdb::LogicalType::BIGINT};
 };
 
-/// Knows `count N`, `insert`, BEGIN, COMMIT, ROLLBACK, SET, `hang` (until cancelled); the rest is
-/// an error at byte 2.
+/// Knows `count N`, `insert`, BEGIN, COMMIT, ROLLBACK, SET, RESET, `hang` (until cancelled); the
+/// rest is an error at byte 2.
 class FakeSession final : public sql::Session {
  public:
   Result<std::unique_ptr<sql::Prepared>> prepare(std::string_view text) override {
@@ -98,7 +98,9 @@ class FakeSession final : public sql::Session {
     }
     if (text == "BEGIN") state_ = sql::TransactionState::open;
     if (text == "COMMIT" || text == "ROLLBACK") return end(text == "COMMIT");
-    if (text.starts_with("SET ") && text.find("nope") == std::string_view::npos) {
+    const bool sets = text.starts_with("SET ") || text == "RESET search_path";
+    const bool refused = !refused_setting.empty() && text.find(refused_setting) != text.npos;
+    if (sets && !refused && text.find("nope") == std::string_view::npos) {
       settings.emplace_back(text);
       return std::make_unique<NoRows>("SET");
     }
@@ -116,6 +118,7 @@ class FakeSession final : public sql::Session {
   void cancel() override { cancelled = true; }
   std::atomic<bool> cancelled = false;
   int stored = 0;  ///< Inserts that are committed.
+  std::string refused_setting;
   std::vector<std::string> settings;
 
  private:
@@ -209,6 +212,7 @@ class ConversationTest : public testing::Test {
   }
 
   FakeSession* session_ = nullptr;
+  std::string refused_setting_;  ///< By sessions that are opened from now on.
   CancelRequest other_;
   std::string last_output_;
   Conversation begin() {
@@ -221,7 +225,8 @@ class ConversationTest : public testing::Test {
          .secret = 2},
         {.open_session = [this](const std::string&) -> Result<std::unique_ptr<sql::Session>> {
            auto session = std::make_unique<FakeSession>();
-           session_ = session.get();
+           session->refused_setting = refused_setting_;
+           if (refused_setting_.empty()) session_ = session.get();
            return session;
          },
          .cancel_other = [this](const CancelRequest& request) { other_ = request; }});
@@ -479,6 +484,67 @@ TEST_F(ConversationTest, DiscardAllIsNotForTransactions) {
     EXPECT_EQ(talk(query("COMMIT")), "C(ROLLBACK) ZI");
     answer = talk(discard + (simple ? "" : message('S', "")));
     EXPECT_TRUE(answer.ends_with("C(DISCARD ALL) ZI")) << answer;
+  }
+}
+
+TEST_F(ConversationTest, DiscardAllGivesWhatANewConnectionHas) {
+  talk(startup("options", "-c search_path=ziwa --application-name=me"));
+  for (const std::string& discard :
+       {query("DISCARD ALL"), extended("DISCARD ALL") + message('S', "")}) {
+    talk(parse("kept", "insert") + query("SET application_name = 'other'"));
+    session_->stored = 1;
+    std::string answer = talk(discard);
+    EXPECT_TRUE(answer.ends_with("C(DISCARD ALL) ZI")) << answer;
+    EXPECT_NE(last_output_.find("application_name\0me"s), std::string::npos);
+    EXPECT_EQ(session_->stored, 0) << "a session of its own";
+    EXPECT_EQ(session_->settings, std::vector<std::string>{"SET search_path = 'ziwa'"});
+    EXPECT_EQ(talk(query("DEALLOCATE kept")), "E/42000/3 ZI")
+        << "the session does not know it either";
+  }
+}
+
+TEST_F(ConversationTest, ResetGoesBackToTheStart) {
+  talk(startup("options", "-c search_path=ziwa --application-name=me"));
+  for (const std::string& reset : {"RESET application_name", "SET application_name = DEFAULT"}) {
+    talk(query("SET application_name = 'other'"));
+    talk(query(reset));
+    EXPECT_NE(last_output_.find("application_name\0me"s), std::string::npos) << reset;
+  }
+  const std::vector<std::string> path = {"SET search_path = 'ziwa'"};
+  for (const std::string& reset :
+       {query("RESET search_path"), query("SET search_path TO DEFAULT"), query("RESET ALL"),
+        extended("RESET search_path") + message('S', "")}) {
+    session_->settings.clear();
+    EXPECT_TRUE(talk(reset).ends_with("ZI"));
+    EXPECT_EQ(session_->settings, path) << reset;
+  }
+}
+
+TEST_F(ConversationTest, WithoutAPathAtTheStartItIsTheServers) {
+  talk(startup());
+  talk(query("RESET ALL; RESET search_path"));
+  EXPECT_EQ(session_->settings,
+            (std::vector<std::string>{"RESET search_path", "RESET search_path"}));
+}
+
+TEST_F(ConversationTest, DiscardAllThatFailsChangesNothing) {
+  talk(startup("options", "-c search_path=ziwa --application-name=me"));
+  talk(parse("kept", "insert") + query("SET application_name = 'other'"));
+  session_->stored = 1;
+  refused_setting_ = "search_path";
+  EXPECT_TRUE(talk(query("DISCARD ALL")).find("E/") == 0);
+  session_->refused_setting = "search_path";
+  EXPECT_TRUE(talk(query("RESET ALL")).find("E/") == 0);
+  refused_setting_.clear();
+  talk(query("SHOW application_name"));
+  EXPECT_NE(last_output_.find("other"), std::string::npos);
+  EXPECT_EQ(talk(query("DEALLOCATE kept")), "C(DEALLOCATE) ZI");
+}
+
+TEST_F(ConversationTest, WordsBehindAreNoPartOfIt) {
+  talk(startup());
+  for (const char* statement : {"DISCARD ALL foo", "RESET ALL foo"}) {
+    EXPECT_TRUE(talk(query(statement)).find("C(") == std::string::npos) << statement;
   }
 }
 

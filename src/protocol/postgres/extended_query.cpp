@@ -55,11 +55,14 @@ Result<std::shared_ptr<Conversation::Statement>> Conversation::prepare(std::stri
   if (auto command = Savepoints::command_of(statement->text)) {
     statement->door = DoorAnswer{.command = *command};
   } else if (maybe_door) {
-    ClientSettings before =
-        settings_;  // The shape is asked for now, the effect comes with Execute.
+    // The shape is asked for now, the effect comes with Execute.
+    ClientSettings before = settings_;
     if (head[0] != "deallocate") statement->door = TRY(settings_.answer(statement->text));
     settings_ = std::move(before);
     if (head[0] == "deallocate") statement->door = DoorAnswer{.command = "DEALLOCATE"};
+    if (auto back = back_to_start(first_words(statement->text, 5))) {
+      statement->door = DoorAnswer{.command = back->second};
+    }
   }
   if (!statement->door) {
     PlainWords plain = plain_catalog_words(ClientSettings::simplify(statement->text));
@@ -217,7 +220,8 @@ Status Conversation::on_execute(const Execute& execute) {
     return refuse(kNoSuchPortal, fmt::format("portal \"{}\" does not exist", execute.portal));
   }
   Portal& portal = *found->second;
-  Statement& statement = *portal.statement;
+  const std::shared_ptr<Statement> kept = portal.statement;  // DISCARD and DEALLOCATE drop it.
+  Statement& statement = *kept;
   if (statement.empty) {
     out_.empty_query_response();
     return {};

@@ -40,6 +40,8 @@ class FakeEngine final : public stream::Engine {
     return {};
   }
   Status on_catalog_change(const std::vector<catalog::Change>&, EntryNumber) override { return {}; }
+  Status room_to_change() const override { return room; }
+  Status room_to_write() const override { return room; }
   std::vector<stream::ViewStatus> view_status() const override { return {}; }
   std::vector<stream::SinkStatus> sink_status() const override { return {}; }
   std::shared_ptr<data::Scan> late_rows(ObjectId) const override { return nullptr; }
@@ -57,6 +59,7 @@ class FakeEngine final : public stream::Engine {
   /// Readers stay at `epoch` from now on; nullopt: they follow again.
   void freeze(std::optional<Epoch> epoch) { frozen_ = epoch; }
 
+  Status room;
   std::map<ObjectId, std::shared_ptr<const stream::ViewVersion>> views;
   int checkpoints = 0;
 

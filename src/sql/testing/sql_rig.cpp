@@ -1,5 +1,7 @@
 #include "sql/testing/sql_rig.h"
 
+#include "sql/tumble_function.h"
+
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -54,6 +56,7 @@ SqlRig::SqlRig(Streams streams) : directory_(temporary_directory()) {
                    }});
   duck_ = need(duck::Instance::open(
       fs, {.temp_directory = directory_ + "/tmp", .allowed_directories = {files()}}));
+  need(register_tumble_function(*duck_));
   open_engine(streams);
   open_database();
   need(duck_->lock());
@@ -122,7 +125,9 @@ Result<std::shared_ptr<lake::Table>> SqlRig::table(const catalog::Object& object
   auto& known = tables_[object.id];
   if (!known) {
     known = TRY(lake::Table::open(
-        lake::make_local_store(posix_file_system(), object.table().location), *duck_, clock_));
+        lake::make_local_store(posix_file_system(),
+                               catalog::table_directory(object, directory_ + "/lake")),
+        *duck_, clock_));
   }
   return known;
 }

@@ -40,13 +40,29 @@ class PlanBuilder {
   }
   uint32_t join(uint32_t left, uint32_t right, const JoinNode& join) {
     auto output = node(left).output;
-    for (const auto& column : node(right).output) output.push_back(column);
+    if (gives_right_columns(join.kind)) {
+      for (const auto& column : node(right).output) output.push_back(column);
+    }
     return add({left, right}, output, join);
+  }
+  uint32_t set_operation(uint32_t left, uint32_t right, const SetOperationNode& operation,
+                         const Columns& columns) {
+    return add({left, right}, make(columns), operation);
+  }
+  uint32_t unnest(uint32_t input, const std::vector<Expression>& lists, const Columns& columns) {
+    auto output = node(input).output;
+    for (auto& column : make(columns)) output.push_back(column);
+    return add({input}, output, UnnestNode{lists});
   }
   uint32_t top_n(uint32_t input, const TopNNode& top) {
     auto output = node(input).output;
     if (top.with_rank) output.push_back(make({{"rank", "BIGINT"}})[0]);
     return add({input}, output, top);
+  }
+  uint32_t over(uint32_t input, const OverNode& over, const Columns& columns) {
+    auto output = node(input).output;
+    for (auto& column : make(columns)) output.push_back(column);
+    return add({input}, output, over);
   }
   uint32_t union_all(const std::vector<uint32_t>& inputs, const Columns& columns) {
     return add(inputs, make(columns), UnionAllNode{});

@@ -3,12 +3,18 @@
 #include "stream/key_table.h"
 #include "stream/stage.h"
 
+#include <array>
+
 namespace ziwa::stream {
 
-/// Each row once while its weight is positive: emits only when a weight crosses zero.
-class Distinct final : public Stage {
+/// DISTINCT, EXCEPT and INTERSECT: how often a row comes out follows from how often it is in each
+/// input. Emits only what changes of that.
+class SetOperation final : public Stage {
  public:
-  static Result<std::unique_ptr<Distinct>> create(const std::vector<PlanColumn>& columns);
+  enum class Rule : uint8_t { distinct, except, except_all, intersect, intersect_all };
+  static Rule rule_of(const SetOperationNode& node);
+  static Result<std::unique_ptr<SetOperation>> create(Rule rule,
+                                                      const std::vector<PlanColumn>& columns);
   Status consume(size_t input, Delta& delta) override;
   Status finish() override;
   Status save(StateWriter& writer) override;
@@ -16,11 +22,15 @@ class Distinct final : public Stage {
   size_t state_bytes() const override { return table_.bytes(); }
 
  private:
-  struct Row;
-  explicit Distinct(data::RowKeyEncoder encoder);
+  struct Row;  ///< Payload of a row; its weight in each input follows.
+  SetOperation(Rule rule, data::RowKeyEncoder encoder);
+  size_t inputs() const { return rule_ == Rule::distinct ? 1 : 2; }
   Row& row(KeyTable::Slot slot) { return *reinterpret_cast<Row*>(table_.payload(slot)); }
+  Weight* weights(KeyTable::Slot slot);
+  Weight result(const Weight* weights) const;
   Status flush();
 
+  Rule rule_;
   data::RowKeyEncoder encoder_;
   std::vector<size_t> columns_;
   std::vector<data::ColumnTarget> targets_;
@@ -31,7 +41,7 @@ class Distinct final : public Stage {
   std::vector<KeyTable::Slot> touched_;
   std::vector<KeyTable::Slot> unsaved_;
   duckdb::DataChunk output_;
-  std::vector<Weight> weights_;
+  std::vector<Weight> output_weights_;
 };
 
 }  // namespace ziwa::stream
