@@ -223,7 +223,7 @@ Status Engines::open_log() {
       .flush = flush_of(settings.text("log.flush")),
       .flush_interval_ms = settings.integer("log.flush.interval"),
       .segment_bytes = static_cast<uint64_t>(settings.integer("journal.segment.bytes")),
-      .must_reach = journal_end_};
+      .must_reach = std::max(journal_end_, log_->must_reach())};
   journal_ = TRY(journal::Journal::open(
       environment_.fs, directory_.below("journal"), environment_.clock, environment_.metrics,
       options, [this](const journal::PartitionEnd& end) { return log_->has_data(end); }));

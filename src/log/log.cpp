@@ -149,6 +149,12 @@ bool FileLog::has_data(const journal::PartitionEnd& end) const {
   return !partition || partition->recovered_end() >= end.end.value;
 }
 
+EntryNumber FileLog::must_reach() const {
+  EntryNumber newest;
+  for (const auto& [id, partition] : all()) newest = std::max(newest, partition->vouches_for());
+  return newest;
+}
+
 Status FileLog::start(journal::Journal& journal) {
   shared_.journal = &journal;
   auto partitions = all();

@@ -108,6 +108,9 @@ class Log {
 
   /// For Journal::open: is the data up to `end` on disk and whole?
   virtual bool has_data(const journal::PartitionEnd& end) const = 0;
+  /// For Journal::open: the newest entry that a checkpoint of a partition was durable with; 0:
+  /// none.
+  virtual EntryNumber must_reach() const = 0;
   /// Step two: replays the journal's ends, truncates what no entry covers, starts serving.
   /// `journal` must outlive the log.
   virtual Status start(journal::Journal& journal) = 0;

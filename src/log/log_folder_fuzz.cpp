@@ -35,9 +35,10 @@ class Opened {
 
   Status start() {
     log_ = TRY(Log::open(files_, kLogPath, clock_, metrics_, {.index_interval_bytes = 200}));
-    journal_ = TRY(journal::Journal::open(files_, kJournalPath, clock_, metrics_,
-                                          {.segment_bytes = 2'048, .unclean_skip = 1'000},
-                                          [this](const auto& end) { return log_->has_data(end); }));
+    journal_ = TRY(journal::Journal::open(
+        files_, kJournalPath, clock_, metrics_,
+        {.segment_bytes = 2'048, .unclean_skip = 1'000, .must_reach = log_->must_reach()},
+        [this](const auto& end) { return log_->has_data(end); }));
     return log_->start(*journal_);
   }
   void stop() {

@@ -22,6 +22,7 @@ class FileLog final : public Log {
   Status recover();
 
   bool has_data(const journal::PartitionEnd& end) const override;
+  EntryNumber must_reach() const override;
   Status start(journal::Journal& journal) override;
   Status create_topic(ObjectId topic, const TopicConfig& config) override;
   Status drop_topic(ObjectId id) override;

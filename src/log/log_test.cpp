@@ -256,6 +256,26 @@ TEST_F(LogTest, ACheckpointAtTheEndOfASegmentClaimsNoEntryThatGoesOn) {
   EXPECT_EQ(rig_.values(kX).size(), 2u);
 }
 
+TEST_F(LogTest, AnEmptySegmentThatIsMissingIsMadeAnew) {
+  fill(kP0, 60);
+  ASSERT_TRUE(rig_.log().alter_topic(
+      ObjectId(1), {.partitions = 2, .retention_ms = 30'000, .segment_bytes = 1'024}));
+  rig_.log().hold(kP0, "view", Offset(20));
+  rig_.clock.advance(std::chrono::hours(1));
+  ASSERT_TRUE(rig_.log().enforce_retention());
+  const auto values = rig_.values(kP0, info(kP0).log_start);
+  rig_.close();
+  const std::string checkpoint = "data/log/1/0/checkpoint";
+  const auto found = decode_checkpoint(read_file(*rig_.fs, checkpoint).value()).value();
+  ASSERT_EQ(found.segment, 120) << "the last segment is empty";
+  ASSERT_TRUE(rig_.fs->remove("data/log/1/0/00000000000000000120.log"));
+  rig_.open();
+  EXPECT_EQ(rig_.values(kP0, info(kP0).log_start), values);
+  EXPECT_EQ(rig_.append(kP0, rig_.batch({"new"})).base_offset, Offset(120));
+  restart(false);
+  EXPECT_EQ(rig_.values(kP0, Offset(120)), (Values{"new"}));
+}
+
 /// Each is whole by itself: what a partition knows would take its records for never acknowledged.
 TEST_F(LogTest, ACheckpointOfAnotherPartitionOrTimeIsRefused) {
   fill(kP0, 60);
@@ -623,6 +643,25 @@ TEST_F(LogTest, DeletedRecordsStayDeletedAndHoldsRefuse) {
   EXPECT_EQ(rig_.append(kP0, rig_.batch({"x"})).base_offset, Offset(120));
 }
 
+TEST_F(LogTest, DeletingTheRecordsOfAnOpenTransactionLeavesNoOffsetBelowTheStart) {
+  fill(kP0, 3);
+  rig_.append(kP0, rig_.batch({"open"}, 8, 0, 0, kTransactional));
+  rig_.append(kP0, rig_.batch({"after"}));
+  ASSERT_TRUE(rig_.log().delete_records(kP0, Offset(8)));
+  for (bool again : {false, true}) {
+    if (again) restart(false);
+    EXPECT_EQ(info(kP0).log_start, Offset(8)) << again;
+    EXPECT_EQ(info(kP0).last_stable_offset, Offset(8)) << again;
+    auto nothing = rig_.log().fetch(kP0, Offset(8), 1'000, Isolation::read_committed);
+    ASSERT_TRUE(nothing) << nothing.error().to_string();
+    EXPECT_TRUE(nothing->batches.empty()) << again;
+    rig_.append(kP0, rig_.batch({"not yet"}));
+    EXPECT_EQ(info(kP0).last_stable_offset, Offset(8)) << again;
+  }
+  ASSERT_TRUE(rig_.end_transaction(8, 0, true, {kP0}));
+  EXPECT_EQ(info(kP0).last_stable_offset, info(kP0).high_watermark);
+}
+
 TEST_F(LogTest, TopicsComeGrowAndGo) {
   fill(kP0, 3);
   rig_.create(ObjectId(1), {.partitions = 2, .segment_bytes = 1'024});
@@ -785,6 +824,19 @@ TEST_F(LogTest, AJournalOfAnotherTimeIsRefused) {
   auto opened = rig_.try_open();
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Code::corrupt) << opened.error().to_string();
+}
+
+TEST_F(LogTest, AJournalThatIsMissingIsRefusedEachTime) {
+  fill(kP0, 60);
+  rig_.close();
+  ASSERT_TRUE(rig_.fs->remove_all("data/journal"));
+  for (int i = 0; i < 3; ++i) {
+    auto opened = rig_.try_open();
+    ASSERT_FALSE(opened) << i;
+    EXPECT_EQ(opened.error().code(), Code::corrupt) << opened.error().to_string();
+    EXPECT_NE(opened.error().hint(), "");
+    rig_.kill();
+  }
 }
 
 TEST(TopicConfigFile, WhatNoTopicCanHaveIsDamaged) {

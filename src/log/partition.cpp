@@ -337,7 +337,9 @@ void Partition::add_end(int64_t end, EntryNumber entry) {
 }
 
 int64_t Partition::stable_locked() const {
-  return open_.empty() ? high_watermark_ : std::min(high_watermark_, open_.begin()->first);
+  if (open_.empty()) return high_watermark_;
+  // Records of an open transaction may be deleted: what follows them stays unstable.
+  return std::max(log_start_, std::min(high_watermark_, open_.begin()->first));
 }
 
 void Partition::submitted(const Result<EntryNumber>& result) {

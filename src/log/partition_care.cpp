@@ -225,8 +225,9 @@ Status Partition::checkpoint_in_care(bool force) {
     }
   }
   // With flush=interval or os, ordered is not durable.
+  const uint64_t durable = shared_.applied;
   TRY(shared_.journal->sync());
-  TRY(settle_points(checkpoint));
+  TRY(settle_points(checkpoint, durable));
   TRY(write_file_atomically(shared_.fs, join_path(directory_, "checkpoint"),
                             encode_checkpoint(checkpoint)));
   std::lock_guard lock(mutex_);
@@ -238,8 +239,9 @@ Status Partition::checkpoint_in_care(bool force) {
   return {};
 }
 
-/// Makes the points that the checkpoint counts durable, and seals the segments before it.
-Status Partition::settle_points(Checkpoint& checkpoint) {
+/// Makes the points that the checkpoint counts durable, and seals the segments before it. The
+/// journal is durable up to `durable`.
+Status Partition::settle_points(Checkpoint& checkpoint, uint64_t durable) {
   std::vector<std::shared_ptr<Segment>> settled;
   std::vector<std::shared_ptr<File>> files;
   {
@@ -260,7 +262,7 @@ Status Partition::settle_points(Checkpoint& checkpoint) {
       checkpoint.entry = above == ends.begin() ? checkpoint_entry_ : std::prev(above)->entry;
     }
     bool quiet = next_offset_ == checkpoint.offset && high_watermark_ == next_offset_;
-    if (quiet) checkpoint.entry = std::max<uint64_t>(checkpoint.entry, shared_.applied);
+    if (quiet) checkpoint.entry = std::max(checkpoint.entry, durable);
     checkpoint.log_start = log_start_;
   }
   for (const auto& file : files) TRY(file->sync());

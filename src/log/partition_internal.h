@@ -64,6 +64,8 @@ class Partition {
   int64_t recovered_end() const { return recovered_end_; }
   /// Journal entries after this one must be replayed; it may be replayed, too.
   EntryNumber replay_after() const { return EntryNumber(checkpoint_entry_); }
+  /// The entry that the checkpoint which recover() found was durable with; 0: none.
+  EntryNumber vouches_for() const { return EntryNumber(found_ ? found_->entry : 0); }
   struct Replay {
     std::vector<Log::EntryEnd> ends;
     int64_t log_start = 0;
@@ -237,7 +239,7 @@ class Partition {
   bool checkpoint_due_locked(bool force) const;
   Checkpoint snapshot_locked();
   Status checkpoint_in_care(bool force);
-  Status settle_points(Checkpoint& checkpoint);
+  Status settle_points(Checkpoint& checkpoint, uint64_t durable);
 
   Shared& shared_;
   const PartitionId id_;

@@ -256,7 +256,7 @@ Status Partition::cut_beyond(int64_t end) {
     segments_.pop_back();
     removed = true;
   }
-  if (segments_.empty()) {
+  if (segments_.empty() || active().sealed) {  // The one that the checkpoint names was empty.
     segments_.push_back(std::make_shared<Segment>(directory_, end));
     TRY(active().open_file(shared_.fs));
     removed = true;

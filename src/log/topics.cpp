@@ -129,7 +129,9 @@ Status FileLog::set_topic(ObjectId id, const TopicConfig& config, bool must_exis
     auto directory = join_path(topic_path(id), std::to_string(p));
     TRY(shared_.fs.remove_all(directory));
     auto partition = std::make_shared<Partition>(shared_, PartitionId{id, p}, directory, config);
-    TRY(partition->create(shared_.journal->durable()));
+    const EntryNumber now = shared_.journal->durable();
+    TRY(shared_.journal->sync_through(now));
+    TRY(partition->create(now));
     topic.partitions.push_back(std::move(partition));
   }
   TRY(shared_.fs.sync_dir(topic_path(id)));

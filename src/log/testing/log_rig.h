@@ -23,6 +23,7 @@ struct LogRig {
     auto opened = Log::open(*fs, "data/log", clock, metrics, log_options);
     if (!opened) return std::move(opened).error();
     log_ = std::move(*opened);
+    journal_options.must_reach = log_->must_reach();
     auto journal = journal::Journal::open(*fs, "data/journal", clock, metrics, journal_options,
                                           [this](const auto& end) { return log_->has_data(end); });
     if (!journal) return std::move(journal).error();
