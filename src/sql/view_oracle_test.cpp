@@ -1,8 +1,6 @@
 #include "base/file.h"
-#include "duck/catalog_api.h"
 #include "duck/instance.h"
-#include "duck/planner.h"
-#include "sql/translate.h"
+#include "sql/testing/plan_text.h"
 #include "stream/testing/harness.h"
 
 #include <gtest/gtest.h>
@@ -30,22 +28,9 @@ class ViewOracle : public ::testing::TestWithParam<const char*> {
     }
   }
   Result<stream::Plan> plan(const std::string& query) {
-    connection_->BeginTransaction();
-    auto result = [&]() -> Result<stream::Plan> {
-      auto planned = TRY(duck::plan_query(*connection_, query));
-      std::vector<std::string> names(planned.names.begin(), planned.names.end());
-      ResolveScan resolve = [](const duckdb::LogicalGet& get) -> Result<catalog::ObjectPtr> {
-        auto table = get.GetTable();
-        if (!table) return Error(Code::unsupported, "{}() in a view", get.function.name);
-        auto object = std::make_shared<catalog::Object>();
-        object->id = table->name == "t" ? table_t().id : table_u().id;
-        object->name = table->name;
-        return object;
-      };
-      return translate(*planned.plan, names, resolve);
-    }();
-    connection_->Rollback();
-    return result;
+    return testing::plan_text(*connection_, query, [](const std::string& table) {
+      return table == "t" ? table_t().id : table_u().id;
+    });
   }
 
   std::unique_ptr<duck::Instance> instance_;

@@ -67,6 +67,8 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
     return at_position(std::move(object).error(), words.only_call(get.function.name));
   };
   view.plan = TRY(translate(*query.plan, names, resolve, words));
+  // What the catalog could not give back is refused before it is written.
+  TRY(stream::decode_plan(stream::encode_plan(view.plan)));
   // After what cannot be built at all: names are mended in a moment.
   view.schema = TRY(make_schema(columns));
   view.sources.assign(sources.begin(), sources.end());

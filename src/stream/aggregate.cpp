@@ -148,7 +148,7 @@ Result<Aggregate::Call> Aggregate::plan_call(const Bound& bound,
 }
 
 /// In which order a call sees its rows: arg_min's by its second argument, ...
-std::vector<CallIndex::Order> Aggregate::row_order(const Bound& bound) {
+std::vector<OrderKey::Column> Aggregate::row_order(const Bound& bound) {
   auto order = bound.order;
   if (bound.function.starts_with("arg_m") && bound.arguments.size() > 1) {
     order.insert(order.begin(), {.column = bound.arguments[1],
@@ -225,7 +225,7 @@ Status Aggregate::plan_program(const Bound& bound, Call& planned) {
   auto program = TRY(duck::AggregateProgram::create(context_.instance, call));
   bool quantile = bound.function == "median" || bound.function.starts_with("quantile");
   bool nested = !data::RowKeyEncoder::create(call.columns).has_value();
-  CallIndex::Spec spec{.order = quantile ? std::vector<CallIndex::Order>() : row_order(bound),
+  CallIndex::Spec spec{.order = quantile ? std::vector<OrderKey::Column>() : row_order(bound),
                        .arguments = bound.arguments,
                        .exact = !bound.call.distinct && (nested || !bound.order.empty()),
                        .skip_null_arguments = quantile};
@@ -394,7 +394,7 @@ Status Aggregate::finish() {
   }
   touched_.clear();
   if (before_.size() > 64) before_.resize(64);  // A big step must not hold memory for ever.
-  return flush_output();
+  return emit_all(output_, output_weights_, upserts_);
 }
 
 Status Aggregate::finish_page(size_t page, size_t count) {
@@ -423,7 +423,9 @@ Status Aggregate::finish_page(size_t page, size_t count) {
       if (was) add_output(slot, before, row, -1);
       if (is) add_output(slot, after_, row, 1);
     }
-    if (output_.size() + 2 > kPageRows) TRY(flush_output());
+    if (output_.size() + 2 > kPageRows) {
+      TRY(emit_all(output_, output_weights_, upserts_));
+    }
   }
   return {};
 }
@@ -440,16 +442,6 @@ void Aggregate::add_output(KeyTable::Slot slot, const duckdb::DataChunk& results
   }
   output_weights_.push_back(weight);
   output_.SetCardinality(to + 1);
-}
-
-Status Aggregate::flush_output() {
-  if (output_.size() == 0) return {};
-  Delta delta{.rows = output_, .weights = output_weights_.data()};
-  delta.upserts = upserts_;
-  Status done = emit(delta);
-  reset_chunk(output_);
-  output_weights_.clear();
-  return done;
 }
 
 char Aggregate::group_tag() const { return indexes_.empty() ? kGroupTag : kIndexedGroupTag; }

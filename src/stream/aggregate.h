@@ -56,7 +56,7 @@ class Aggregate final : public Stage {
     const AggregateNode::Call& call;
     std::string function;  ///< One of its names.
     std::vector<size_t> arguments;
-    std::vector<CallIndex::Order> order;
+    std::vector<OrderKey::Column> order;
     std::optional<size_t> filter;
   };
   Aggregate(StageContext& context, data::RowKeyEncoder encoder, Options options)
@@ -66,7 +66,7 @@ class Aggregate final : public Stage {
   Result<bool> plan_accumulator(const Bound& bound, Call& planned);
   Result<bool> plan_end(const Bound& bound, Call& planned);
   Status plan_program(const Bound& bound, Call& planned);
-  static std::vector<CallIndex::Order> row_order(const Bound& bound);
+  static std::vector<OrderKey::Column> row_order(const Bound& bound);
   /// The index and lane of a call.
   Status use_index(CallIndex::Spec spec, std::optional<size_t> filter, Call& planned);
   Status plan_calls(const std::vector<Bound>& calls, const std::vector<PlanColumn>& output);
@@ -80,7 +80,6 @@ class Aggregate final : public Stage {
   int64_t close_time(size_t row);
   Status results(KeyTable::Slot slot, duckdb::DataChunk& out, size_t row);
   Status finish_page(size_t page, size_t count);
-  Status flush_output();
   char group_tag() const;
   void save_group(KeyTable::Slot slot, StateWriter& writer);
   void erase_group(KeyTable::Slot slot, StateWriter& writer);

@@ -7,8 +7,6 @@
 namespace ziwa::stream {
 namespace {
 
-constexpr char kNullMark = 2;  // Of row keys: docs/formats/row-key.md.
-
 /// Whether row bytes of equal values are equal, in values that have no row key.
 bool same_bytes(const duckdb::LogicalType& type) {
   using duckdb::LogicalTypeId;
@@ -43,11 +41,8 @@ bool has_twins(const duckdb::LogicalType& type) {
 }  // namespace
 
 Result<CallIndex> CallIndex::create(Spec spec, const duckdb::vector<duckdb::LogicalType>& types) {
-  CallIndex index(std::move(spec));
-  for (const auto& order : index.spec_.order) {
-    index.order_encoders_.push_back(TRY(data::RowKeyEncoder::create({types[order.column]})));
-  }
-  index.order_bytes_.resize(index.spec_.order.size());
+  auto order = TRY(OrderKey::create(spec.order, types));
+  CallIndex index(std::move(spec), std::move(order));
   bool twins = false;
   for (size_t column : index.spec_.arguments) {
     index.targets_.push_back(static_cast<data::ColumnTarget>(index.targets_.size()));
@@ -80,10 +75,7 @@ size_t CallIndex::lane(std::optional<size_t> filter) {
 }
 
 void CallIndex::encode(duckdb::DataChunk& columns) {
-  for (size_t i = 0; i < spec_.order.size(); ++i) {
-    size_t column[] = {spec_.order[i].column};
-    order_encoders_[i].encode(columns, column, order_bytes_[i]);
-  }
+  order_.encode(columns);
   if (keys_) keys_->encode(columns, std::span<const size_t>(spec_.arguments), key_bytes_);
   if (rows_) rows_->encode(columns, std::span<const size_t>(spec_.arguments), row_bytes_);
   not_null_.clear();
@@ -108,16 +100,7 @@ bool CallIndex::skips(size_t row) const {
 std::string_view CallIndex::key(size_t row) {
   if (spec_.order.empty() && !rows_) return key_bytes_[row];
   scratch_.clear();
-  for (size_t i = 0; i < spec_.order.size(); ++i) {
-    const auto& order = spec_.order[i];
-    auto bytes = order_bytes_[i][row];
-    bool null = bytes[0] == kNullMark;
-    scratch_.push_back(null == order.nulls_first ? 0 : 1);
-    if (null) continue;
-    for (char byte : bytes.substr(1)) {
-      scratch_.push_back(order.descending ? static_cast<char>(~byte) : byte);
-    }
-  }
+  order_.append(row, scratch_);
   auto read_from = static_cast<uint32_t>(scratch_.size());
   if (keys_) scratch_.append(key_bytes_[row]);
   if (rows_) {

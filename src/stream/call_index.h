@@ -2,6 +2,7 @@
 
 #include "data/row_key.h"
 #include "stream/group_index.h"
+#include "stream/order_key.h"
 #include "stream/stage.h"
 
 #include <optional>
@@ -15,15 +16,9 @@ namespace ziwa::stream {
 /// thread.
 class CallIndex {
  public:
-  struct Order {
-    size_t column = 0;
-    bool descending = false;
-    bool nulls_first = false;
-    bool operator==(const Order&) const = default;
-  };
   /// What is kept. Columns are those of the evaluator's output.
   struct Spec {
-    std::vector<Order> order;       ///< Before the arguments.
+    std::vector<OrderKey::Column> order;  ///< Before the arguments.
     std::vector<size_t> arguments;  ///< By which entries are in order, and what they give back.
     bool exact = false;  ///< Arguments come back byte by byte, not only equal (-0.0, 30 days).
     bool skip_null_arguments = false;  ///< Rows with a NULL in one are not kept.
@@ -60,7 +55,7 @@ class CallIndex {
   Status decode(std::string_view key, duckdb::DataChunk& out, size_t row) const;
 
  private:
-  explicit CallIndex(Spec spec) : spec_(std::move(spec)) {}
+  CallIndex(Spec spec, OrderKey order) : spec_(std::move(spec)), order_(std::move(order)) {}
   void encode(duckdb::DataChunk& columns);
   std::string_view key(size_t row);
   bool skips(size_t row) const;
@@ -68,14 +63,13 @@ class CallIndex {
   Spec spec_;
   duckdb::vector<duckdb::LogicalType> types_;
   std::vector<data::ColumnTarget> targets_;
-  std::vector<data::RowKeyEncoder> order_encoders_;
+  OrderKey order_;
   std::optional<data::RowKeyEncoder> keys_;   ///< None for types without an order.
   std::optional<data::RowEncoder> rows_;      ///< Beside or instead of the keys.
   std::vector<std::optional<size_t>> lanes_;  ///< Their filters.
   GroupIndex groups_{0};
 
   // One chunk.
-  std::vector<data::ByteBlock> order_bytes_;
   data::ByteBlock key_bytes_;
   data::ByteBlock row_bytes_;
   std::vector<duckdb::UnifiedVectorFormat> not_null_;

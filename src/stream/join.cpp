@@ -265,7 +265,7 @@ Status Join::finish() {
     if (!sides_[side].shown_alone) continue;
     TRY(sides_[side].counts_matches ? show_by_matches(side) : show_by_keys(side));
   }
-  TRY(flush_alone());
+  TRY(emit_all(alone_, alone_weights_));
   for (auto& side : sides_) side.end_step();
   return {};
 }
@@ -412,16 +412,7 @@ Status Join::show(size_t index, Slot slot, Weight weight) {
   }
   alone_weights_.push_back(weight);
   alone_.SetCardinality(to + 1);
-  return alone_.size() == STANDARD_VECTOR_SIZE ? flush_alone() : Status();
-}
-
-Status Join::flush_alone() {
-  if (alone_.size() == 0) return {};
-  Delta delta{.rows = alone_, .weights = alone_weights_.data()};
-  Status done = emit(delta);
-  reset_chunk(alone_);
-  alone_weights_.clear();
-  return done;
+  return alone_.size() == STANDARD_VECTOR_SIZE ? emit_all(alone_, alone_weights_) : Status();
 }
 
 // A stored row: varint length of the join key, join key, row bytes -> svarint weight and, where

@@ -94,7 +94,6 @@ class Join final : public Stage {
   Status show_by_keys(size_t index);
   Status show_by_matches(size_t index);
   Status show(size_t index, Slot slot, Weight weight);
-  Status flush_alone();
 
   StageContext& context_;
   JoinNode node_;

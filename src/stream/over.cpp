@@ -8,7 +8,6 @@ namespace ziwa::stream {
 namespace {
 
 constexpr char kRowTag = 'r';
-constexpr char kNullMark = 2;  // Of row keys: docs/formats/row-key.md.
 constexpr size_t kRowOverheadBytes = 144;
 constexpr size_t kAnswerOverheadBytes = 32;
 constexpr size_t kRowsAtOnce = 20'000;  // That DuckDB is asked about, and the rest of a partition.
@@ -129,7 +128,6 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, const OverNode
                                            const std::vector<PlanColumn>& output) {
   std::vector<Expression> expressions = node.partition_by;
   for (const auto& order : node.order) expressions.push_back(order.expression);
-  const size_t order_end = expressions.size();
   Speller spell(node, expressions);
   std::vector<std::string> calls;
   for (const auto& call : node.calls) {
@@ -150,14 +148,11 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, const OverNode
   }
   duckdb::vector<duckdb::LogicalType> partition_types(
       types.begin(), types.begin() + static_cast<ptrdiff_t>(node.partition_by.size()));
-  std::unique_ptr<Over> over(new Over(context, node,
-                                      TRY(data::RowKeyEncoder::create(partition_types)),
-                                      TRY(data::RowEncoder::create(input_types)),
-                                      TRY(data::RowEncoder::create(program->result_types()))));
-  for (size_t i = node.partition_by.size(); i < order_end; ++i) {
-    over->order_encoders_.push_back(TRY(data::RowKeyEncoder::create({types[i]})));
-  }
-  over->order_keys_.resize(node.order.size());
+  std::unique_ptr<Over> over(
+      new Over(context, node, TRY(data::RowKeyEncoder::create(partition_types)),
+               TRY(OrderKey::create(node.order, node.partition_by.size(), types)),
+               TRY(data::RowEncoder::create(input_types)),
+               TRY(data::RowEncoder::create(program->result_types()))));
   over->reach_ = reach_of(context, node);
   for (size_t i = 0; i < node.partition_by.size(); ++i) over->partition_columns_.push_back(i);
   for (size_t i = 0; i < input.size(); ++i) {
@@ -178,28 +173,13 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, const OverNode
   return over;
 }
 
-void Over::order_key(size_t row, std::string& out) {
-  for (size_t i = 0; i < node_.order.size(); ++i) {
-    auto key = order_keys_[i][row];
-    bool null = key[0] == kNullMark;
-    out.push_back(null == node_.order[i].nulls_first ? 0 : 1);
-    if (null) continue;
-    for (char byte : key.substr(1)) {
-      out.push_back(node_.order[i].descending ? static_cast<char>(~byte) : byte);
-    }
-  }
-}
-
 Status Over::consume(size_t, Delta& delta) {
   Delta rows = TRY(evaluator_->run(delta, context_.errors));
   if (rows.size() == 0) return {};
   auto& computed = evaluator_->output();
   partition_encoder_.encode(computed, partition_columns_, partition_keys_);
   row_encoder_.encode(rows.rows, row_columns_, row_bytes_);
-  for (size_t i = 0; i < node_.order.size(); ++i) {
-    size_t column[] = {node_.partition_by.size() + i};
-    order_encoders_[i].encode(computed, column, order_keys_[i]);
-  }
+  order_key_.encode(computed);
   for (size_t row = 0; row < rows.size(); ++row) {
     auto name = node_.partition_by.empty() ? std::string_view() : partition_keys_[row];
     auto at = partitions_.find(name);
@@ -207,7 +187,7 @@ Status Over::consume(size_t, Delta& delta) {
     Partition& partition = at->second;
     if (partition.touched.empty()) touched_.push_back(at);
     key_.clear();
-    order_key(row, key_);
+    order_key_.append(row, key_);
     auto order_bytes = static_cast<uint32_t>(key_.size());
     key_.append(row_bytes_[row]);
     auto entry = partition.rows.lower_bound(key_);
@@ -424,16 +404,7 @@ Status Over::show(Rows::iterator entry, std::string_view answer, Weight weight) 
   TRY(answer_encoder_.decode_columns(answer, answer_targets_, output_, to));
   weights_.push_back(weight);
   output_.SetCardinality(to + 1);
-  return output_.size() == STANDARD_VECTOR_SIZE ? flush() : Status();
-}
-
-Status Over::flush() {
-  if (output_.size() == 0) return {};
-  Delta delta{.rows = output_, .weights = weights_.data()};
-  Status done = emit(delta);
-  reset_chunk(output_);
-  weights_.clear();
-  return done;
+  return output_.size() == STANDARD_VECTOR_SIZE ? emit_all(output_, weights_) : Status();
 }
 
 // A stored row: varint length of the partition key, partition key, order key and row

@@ -2,6 +2,7 @@
 
 #include "data/row_key.h"
 #include "duck/window.h"
+#include "stream/order_key.h"
 #include "stream/stage.h"
 
 #include <map>
@@ -63,15 +64,15 @@ class Over final : public Stage {
     bool wanted;
   };
 
-  Over(StageContext& context, const OverNode& node, data::RowKeyEncoder partitions,
+  Over(StageContext& context, const OverNode& node, data::RowKeyEncoder partitions, OrderKey order,
        data::RowEncoder rows, data::RowEncoder answers)
       : context_(context),
         node_(node),
         partition_encoder_(std::move(partitions)),
         row_encoder_(std::move(rows)),
-        answer_encoder_(std::move(answers)) {}
+        answer_encoder_(std::move(answers)),
+        order_key_(std::move(order)) {}
   static std::optional<Reach> reach_of(StageContext& context, const OverNode& node);
-  void order_key(size_t row, std::string& out);
   void add_jobs(Partition& partition);
   Status add_rows(const Job& job, size_t number);
   Status flush_rows();
@@ -84,7 +85,6 @@ class Over final : public Stage {
   Status answer(Partition& partition, Rows::iterator entry, size_t index, std::string_view bytes);
   Status drop_answers(Partition& partition, Rows::iterator entry, size_t keep);
   Status show(Rows::iterator entry, std::string_view answer, Weight weight);
-  Status flush();
 
   StageContext& context_;
   OverNode node_;
@@ -92,7 +92,7 @@ class Over final : public Stage {
   data::RowKeyEncoder partition_encoder_;
   data::RowEncoder row_encoder_;
   data::RowEncoder answer_encoder_;
-  std::vector<data::RowKeyEncoder> order_encoders_;
+  OrderKey order_key_;
   std::unique_ptr<Evaluator> evaluator_;  ///< Partition, order, then what the calls read.
   std::unique_ptr<duck::WindowProgram> program_;
   std::vector<size_t> partition_columns_;
@@ -115,7 +115,6 @@ class Over final : public Stage {
   data::ByteBlock partition_keys_;
   data::ByteBlock row_bytes_;
   data::ByteBlock answer_bytes_;
-  std::vector<data::ByteBlock> order_keys_;
   std::string key_;
   duckdb::DataChunk output_;
   std::vector<Weight> weights_;

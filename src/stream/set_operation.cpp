@@ -89,19 +89,10 @@ Status SetOperation::finish() {
     output_weights_.push_back(now - state.shown);
     state.shown = now;
     output_.SetCardinality(to + 1);
-    if (output_.size() == STANDARD_VECTOR_SIZE) TRY(flush());
+    if (output_.size() == STANDARD_VECTOR_SIZE) TRY(emit_all(output_, output_weights_));
   }
   touched_.clear();
-  return flush();
-}
-
-Status SetOperation::flush() {
-  if (output_.size() == 0) return {};
-  Delta delta{.rows = output_, .weights = output_weights_.data()};
-  Status done = emit(delta);
-  reset_chunk(output_);
-  output_weights_.clear();
-  return done;
+  return emit_all(output_, output_weights_);
 }
 
 // A stored row: key -> svarint weight in each input.

@@ -28,7 +28,6 @@ class SetOperation final : public Stage {
   Row& row(KeyTable::Slot slot) { return *reinterpret_cast<Row*>(table_.payload(slot)); }
   Weight* weights(KeyTable::Slot slot);
   Weight result(const Weight* weights) const;
-  Status flush();
 
   Rule rule_;
   data::RowKeyEncoder encoder_;

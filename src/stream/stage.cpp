@@ -10,6 +10,15 @@ Result<duckdb::vector<duckdb::LogicalType>> parse_types(const std::vector<PlanCo
   return types;
 }
 
+Status Stage::emit_all(duckdb::DataChunk& rows, std::vector<Weight>& weights, bool upserts) {
+  if (rows.size() == 0) return {};
+  Delta delta{.rows = rows, .weights = weights.data(), .upserts = upserts};
+  Status done = emit(delta);
+  reset_chunk(rows);
+  weights.clear();
+  return done;
+}
+
 std::optional<uint32_t> plain_column(std::string_view expression) {
   while (expression.size() > 2 && expression.front() == '(' && expression.back() == ')') {
     expression = expression.substr(1, expression.size() - 2);

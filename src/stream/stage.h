@@ -101,6 +101,8 @@ class Stage {
     for (const auto& target : targets_) TRY(target.to->consume(target.input, delta));
     return {};
   }
+  /// Gives rows that were collected, with a weight each, and empties both.
+  Status emit_all(duckdb::DataChunk& rows, std::vector<Weight>& weights, bool upserts = false);
 
  private:
   struct Target {

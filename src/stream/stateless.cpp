@@ -2,6 +2,8 @@
 
 #include "data/normal_values.h"
 
+#include <cstring>
+
 namespace ziwa::stream {
 
 using duckdb::FlatVector;
@@ -217,10 +219,39 @@ Status Unnest::flush(const Delta& rows) {
 namespace {
 
 template <typename T>
-void normalize(duckdb::Vector& values, size_t count) {
-  auto* of = FlatVector::GetData<T>(values);
+bool is_normal(duckdb::Vector& values, size_t count) {
+  duckdb::UnifiedVectorFormat format;
+  values.ToUnifiedFormat(count, format);
+  const auto* of = duckdb::UnifiedVectorFormat::GetData<T>(format);
   for (size_t row = 0; row < count; ++row) {
-    if (FlatVector::Validity(values).RowIsValid(row)) of[row] = data::normal_value(of[row]);
+    const auto index = format.sel->get_index(row);
+    if (!format.validity.RowIsValid(index)) continue;
+    const T normal = data::normal_value(of[index]);
+    if (std::memcmp(&normal, &of[index], sizeof normal) != 0) return false;
+  }
+  return true;
+}
+
+/// Whether `copy` is to be used instead.
+template <typename T>
+bool normalize(duckdb::Vector& values, size_t count, duckdb::Vector& copy) {
+  if (is_normal<T>(values, count)) return false;
+  duckdb::VectorOperations::Copy(values, copy, count, 0, 0);
+  auto* of = FlatVector::GetData<T>(copy);
+  for (size_t row = 0; row < count; ++row) {
+    if (FlatVector::Validity(copy).RowIsValid(row)) of[row] = data::normal_value(of[row]);
+  }
+  return true;
+}
+
+bool normalize_any(duckdb::Vector& values, size_t count, duckdb::Vector& copy) {
+  switch (values.GetType().id()) {
+    case LogicalTypeId::FLOAT:
+      return normalize<float>(values, count, copy);
+    case LogicalTypeId::DOUBLE:
+      return normalize<double>(values, count, copy);
+    default:
+      return normalize<duckdb::interval_t>(values, count, copy);
   }
 }
 
@@ -247,19 +278,8 @@ Status Normalize::consume(size_t, Delta& delta) {
   reset_chunk(copies_);
   for (size_t i = 0; i < columns_.size(); ++i) {
     auto& copy = copies_.data[i];
-    duckdb::VectorOperations::Copy(delta.rows.data[columns_[i]], copy, count, 0, 0);
-    switch (copy.GetType().id()) {
-      case LogicalTypeId::FLOAT:
-        normalize<float>(copy, count);
-        break;
-      case LogicalTypeId::DOUBLE:
-        normalize<double>(copy, count);
-        break;
-      default:
-        normalize<duckdb::interval_t>(copy, count);
-        break;
-    }
-    output_.data[columns_[i]].Reference(copy);
+    if (normalize_any(delta.rows.data[columns_[i]], count, copy))
+      output_.data[columns_[i]].Reference(copy);
   }
   output_.SetCardinality(count);
   Delta out{.rows = output_,

@@ -4,7 +4,6 @@ namespace ziwa::stream {
 namespace {
 
 constexpr char kRowTag = 'r';
-constexpr char kNullMark = 2;  // Of row keys: docs/formats/row-key.md.
 constexpr size_t kRowOverheadBytes = 96;
 
 }  // namespace
@@ -28,13 +27,9 @@ Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, const TopNNode
   }
   auto partition_encoder = TRY(data::RowKeyEncoder::create(partition_types));
   auto row_encoder = TRY(data::RowKeyEncoder::create(input_types));
-  std::unique_ptr<TopN> top(
-      new TopN(context, node, std::move(partition_encoder), std::move(row_encoder)));
-  for (size_t i = 0; i < node.order.size(); ++i) {
-    top->order_encoders_.push_back(
-        TRY(data::RowKeyEncoder::create({evaluator->types()[node.partition_by.size() + i]})));
-  }
-  top->order_keys_.resize(node.order.size());
+  auto order_key = TRY(OrderKey::create(node.order, node.partition_by.size(), evaluator->types()));
+  std::unique_ptr<TopN> top(new TopN(context, node, std::move(partition_encoder),
+                                     std::move(row_encoder), std::move(order_key)));
   top->append_only_ = append_only;
   top->evaluator_ = std::move(evaluator);
   for (size_t i = 0; i < node.partition_by.size(); ++i) top->partition_columns_.push_back(i);
@@ -46,28 +41,13 @@ Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, const TopNNode
   return top;
 }
 
-void TopN::order_key(size_t row, std::string& out) {
-  for (size_t i = 0; i < node_.order.size(); ++i) {
-    auto key = order_keys_[i][row];
-    bool null = key[0] == kNullMark;
-    out.push_back(null == node_.order[i].nulls_first ? 0 : 1);
-    if (null) continue;
-    for (char byte : key.substr(1)) {
-      out.push_back(node_.order[i].descending ? static_cast<char>(~byte) : byte);
-    }
-  }
-}
-
 Status TopN::consume(size_t, Delta& delta) {
   Delta rows = TRY(evaluator_->run(delta, context_.errors));
   if (rows.size() == 0) return {};
   auto& computed = evaluator_->output();
   partition_encoder_.encode(computed, partition_columns_, partition_keys_);
   row_encoder_.encode(rows.rows, row_columns_, row_keys_);
-  for (size_t i = 0; i < node_.order.size(); ++i) {
-    size_t column[] = {node_.partition_by.size() + i};
-    order_encoders_[i].encode(computed, column, order_keys_[i]);
-  }
+  order_key_.encode(computed);
   for (size_t row = 0; row < rows.size(); ++row) {
     auto at =
         partitions_.find(node_.partition_by.empty() ? std::string_view() : partition_keys_[row]);
@@ -91,7 +71,7 @@ Status TopN::consume(size_t, Delta& delta) {
       unsaved_.push_back(at);
     }
     key_.clear();
-    order_key(row, key_);
+    order_key_.append(row, key_);
     auto order_bytes = static_cast<uint32_t>(key_.size());
     key_.append(row_keys_[row]);
     add(partition, key_, order_bytes, rows.weight(row));
@@ -167,7 +147,7 @@ Status TopN::finish() {
     partition.shown = std::move(now);
   }
   touched_.clear();
-  return flush();
+  return emit_all(output_, weights_);
 }
 
 Status TopN::show(std::string_view row_key, size_t rank, Weight weight) {
@@ -179,16 +159,7 @@ Status TopN::show(std::string_view row_key, size_t rank, Weight weight) {
   }
   weights_.push_back(weight);
   output_.SetCardinality(to + 1);
-  return output_.size() == STANDARD_VECTOR_SIZE ? flush() : Status();
-}
-
-Status TopN::flush() {
-  if (output_.size() == 0) return {};
-  Delta delta{.rows = output_, .weights = weights_.data()};
-  Status done = emit(delta);
-  reset_chunk(output_);
-  weights_.clear();
-  return done;
+  return output_.size() == STANDARD_VECTOR_SIZE ? emit_all(output_, weights_) : Status();
 }
 
 // A stored row: varint length of the partition key, partition key, order key and row key

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "data/row_key.h"
+#include "stream/order_key.h"
 #include "stream/stage.h"
 
 #include <map>
@@ -42,24 +43,23 @@ class TopN final : public Stage {
   using Partitions = std::map<std::string, Partition, std::less<>>;
 
   TopN(StageContext& context, const TopNNode& node, data::RowKeyEncoder partition_encoder,
-       data::RowKeyEncoder row_encoder)
+       data::RowKeyEncoder row_encoder, OrderKey order_key)
       : context_(context),
         node_(node),
         partition_encoder_(std::move(partition_encoder)),
-        row_encoder_(std::move(row_encoder)) {}
-  void order_key(size_t row, std::string& out);
+        row_encoder_(std::move(row_encoder)),
+        order_key_(std::move(order_key)) {}
   std::vector<std::string> first_rows(const Partition& partition) const;
   void prune(Partition& partition);
   void add(Partition& partition, std::string_view key, uint32_t order_bytes, Weight weight);
   Status show(std::string_view row_key, size_t rank, Weight weight);
-  Status flush();
 
   StageContext& context_;
   TopNNode node_;
   bool append_only_ = false;
   data::RowKeyEncoder partition_encoder_;
   data::RowKeyEncoder row_encoder_;
-  std::vector<data::RowKeyEncoder> order_encoders_;
+  OrderKey order_key_;
   std::unique_ptr<Evaluator> evaluator_;  ///< Partition columns, then order columns.
   std::vector<size_t> partition_columns_;
   std::vector<size_t> row_columns_;
@@ -72,7 +72,6 @@ class TopN final : public Stage {
 
   data::ByteBlock partition_keys_;
   data::ByteBlock row_keys_;
-  std::vector<data::ByteBlock> order_keys_;
   std::string key_;
   duckdb::DataChunk output_;
   std::vector<Weight> weights_;

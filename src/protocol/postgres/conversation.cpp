@@ -500,13 +500,13 @@ Result<std::optional<DoorAnswer>> Conversation::door_answer(std::string_view tex
   // First what may fail: then nothing has changed.
   if (words == std::vector<std::string>{"discard", "all"}) TRY(renew_session());
   if (words == std::vector<std::string>{"reset", "all"}) {
-    if (!starts_with("search_path")) TRY(run_in_session("RESET search_path"));
+    if (!began_with("search_path")) TRY(run_in_session("RESET search_path"));
     for (const auto& statement : start_statements()) TRY(run_in_session(statement));
   }
   return settings_.answer(text);
 }
 
-bool Conversation::starts_with(std::string_view name) const {
+bool Conversation::began_with(std::string_view name) const {
   return std::ranges::find(session_settings_, name, [](const auto& each) {
            return std::string_view(each.first);
          }) != session_settings_.end();

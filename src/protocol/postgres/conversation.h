@@ -124,7 +124,7 @@ class Conversation {
   Status renew_session();
   /// What the client asked for at the start, as statements for the session.
   std::vector<std::string> start_statements() const;
-  bool starts_with(std::string_view name) const;
+  bool began_with(std::string_view name) const;
   std::optional<std::pair<std::string, std::string>> back_to_start(
       const std::vector<std::string>& words) const;
   Status run_in_session(const std::string& statement);
