@@ -323,7 +323,9 @@ void serve(Opened& opened, SimFileSystem& files) {
     look_up(opened.log(), id, *info);
     auto appended = opened.append(id);
     CHECK(appended, "{}", appended.error().to_string());
-    CHECK(appended->base_offset == info->high_watermark);
+    CHECK(appended->base_offset == info->high_watermark, "{} of {}: {} behind [{}, {})",
+          appended->base_offset, id.partition, appended->entry, info->log_start,
+          info->high_watermark);
     ends[id] = Offset(info->high_watermark.value + 2);
   }
   opened.log().open_transactions();

@@ -223,7 +223,10 @@ Status Partition::restore_segment(Segment& segment) {
   BatchReader reader(*segment.file, 0, found_->position, kScanBytes);
   while (TRY(reader.next()))
     segment.track(reader.header(), reader.position(), shared_.options.index_interval_bytes);
-  return {};
+  if (segment.end == found_->offset) return {};
+  return not_of_one_time(fmt::format("offset {} should begin at byte {} of {}, and {} does",
+                                     found_->offset, found_->position, segment.log_path,
+                                     segment.end));
 }
 
 Status Partition::replay_segment(Segment& segment, uint64_t position, int64_t journal_end) {

@@ -224,7 +224,7 @@ Status Over::finish() {
   }
   touched_.clear();
   TRY(ask());
-  return flush();
+  return emit_all(output_, weights_);
 }
 
 void Over::add_jobs(Partition& partition) {
