@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "protocol/postgres/pg_catalog.h"
-#include "sql/tumble_function.h"
+#include "sql/event_windows.h"
 
 namespace ziwa::app {
 namespace {
@@ -255,7 +255,7 @@ Status Engines::open_duck(const Options& options) {
                         .allowed_directories = std::move(folders),
                         .own_directory = directory_.path()}));
   // Views that filter by the start of a window call it, and they are made before the database.
-  TRY(sql::register_tumble_function(*duck_));
+  TRY(sql::register_window_functions(*duck_));
   tables_ = std::make_unique<LakeTables>(environment_.fs, *duck_, environment_.clock,
                                          directory_.below("lake"));
   TRY(tables_->set_aside_unknown(*catalog_->snapshot()));

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "sql/statement_parser.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -174,23 +175,6 @@ Result<Statement> create_table(TokenCursor& cursor) {
   return table;
 }
 
-/// Strips `EMIT CHANGES`, which is what views do anyway, from the end of the query.
-Status strip_emit(TextSpan& query) {
-  std::vector<Token> tokens = TRY(tokenize(query.text));
-  for (size_t i = 0; i + 2 < tokens.size(); ++i) {
-    if (!tokens[i].is("EMIT") || (!tokens[i + 1].is("CHANGES") && !tokens[i + 1].is("ON")))
-      continue;
-    if (!tokens[i + 1].is("CHANGES") || tokens[i + 2].kind != TokenKind::end) {
-      return Error(Code::unsupported, "EMIT ON WINDOW CLOSE is not built")
-          .with_hint("EMIT CHANGES is what views do")
-          .at(query.position + tokens[i].position);
-    }
-    query.text.resize(i > 0 ? tokens[i - 1].end() : 0);
-    return {};
-  }
-  return {};
-}
-
 Result<Statement> create_view(TokenCursor& cursor) {
   CreateView view;
   view.if_not_exists = cursor.accept("IF", "NOT") && cursor.accept("EXISTS");
@@ -204,7 +188,7 @@ Result<Statement> create_view(TokenCursor& cursor) {
   TRY(cursor.expect("AS"));
   if (cursor.done()) return cursor.unexpected("a SELECT");
   view.query = cursor.rest();
-  TRY(strip_emit(view.query));
+  view.on_window_close = TRY(strip_emit(view.query));
   return view;
 }
 
@@ -277,6 +261,21 @@ Result<int64_t> parse_interval(TokenCursor& cursor) {
   auto us = interval_us(text, unit);
   if (!us) return std::move(us.error()).at(position);
   return *us;
+}
+
+Result<bool> strip_emit(TextSpan& query) {
+  const std::vector<Token> tokens = TRY(tokenize(query.text));
+  auto ends_with = [&](std::initializer_list<std::string_view> words) {
+    const size_t last = tokens.size() - 1;  // The end.
+    if (last <= words.size()) return false;
+    return std::equal(words.begin(), words.end(),
+                      tokens.begin() + static_cast<ptrdiff_t>(last - words.size()),
+                      [](std::string_view word, const Token& token) { return token.is(word); });
+  };
+  const bool closed = ends_with({"EMIT", "ON", "WINDOW", "CLOSE"});
+  if (!closed && !ends_with({"EMIT", "CHANGES"})) return false;
+  query.text.resize(tokens[tokens.size() - (closed ? 6 : 4)].end());
+  return closed;
 }
 
 Result<std::vector<Option>> parse_options(TokenCursor& cursor) {

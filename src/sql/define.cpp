@@ -210,8 +210,14 @@ Result<catalog::Definition> define_table(const BindContext& context, const Creat
 
 Result<catalog::Definition> define_view(const BindContext& context, const CreateView& create,
                                         std::vector<ObjectId>& depends_on) {
-  TRY(apply_options(create.options, {}, "materialized view"));
-  ViewPlan planned = TRY(plan_view(context, create.query));
+  ViewOptions options{.on_window_close = create.on_window_close};
+  const std::vector<OptionSpec> specs = {
+      {"allowed_lateness", [&](const std::string& value) -> Status {
+         options.allowed_lateness_us = TRY(option_duration_ms(value, 0)) * 1'000;
+         return {};
+       }}};
+  TRY(apply_options(create.options, specs, "materialized view"));
+  ViewPlan planned = TRY(plan_view(context, create.query, options));
   TRY(context.core->deps.engine.validate(planned.plan, *context.catalog));
   depends_on = planned.sources;
   return catalog::ViewDefinition{.schema = planned.schema,

@@ -8,10 +8,6 @@
 
 namespace ziwa::sql {
 
-/// The scalar function that `tumble(t, ts, size)` is rewritten to: the start of the window that
-/// holds a timestamp.
-inline constexpr std::string_view kTumbleStart = "ziwa_tumble_start";
-
 /// Gives the text that stands for a column of the operator below: "c7".
 using NameColumn = std::function<Result<std::string>(const duckdb::ColumnBinding&)>;
 

@@ -1,6 +1,6 @@
 #include "sql/rewrite.h"
 
-#include "sql/render.h"
+#include "sql/event_windows.h"
 #include "sql/tokenizer.h"
 
 #include <algorithm>
@@ -16,7 +16,30 @@ constexpr std::array<std::string_view, 31> kNotAnAlias = {
     "EXCEPT", "QUALIFY",     "WINDOW", "SELECT",  "ASOF",  "NATURAL", "POSITIONAL", "SEMI",
     "ANTI",   "TABLESAMPLE", "PIVOT",  "UNPIVOT", "FETCH", "FOR",     "EMIT"};
 
-constexpr std::array<std::string_view, 4> kOtherWindows = {"HOP", "CUMULATE", "SESSION", "SLIDE"};
+constexpr std::array<std::string_view, 2> kOtherWindows = {"SESSION", "SLIDE"};
+
+struct WindowWords {
+  std::string_view keyword;
+  stream::WindowShape::Kind kind;
+  size_t arguments_min;  ///< And one more: the offset.
+  std::string_view arguments;
+  std::string_view example;
+};
+constexpr WindowWords kWindows[] = {
+    {"TUMBLE", stream::WindowShape::Kind::tumble, 3, "a table, a time column and a size",
+     "tumble(t, ts, INTERVAL 1 MINUTE)"},
+    {"HOP", stream::WindowShape::Kind::hop, 4, "a table, a time column, a step and a size",
+     "hop(t, ts, INTERVAL 1 MINUTE, INTERVAL 5 MINUTES)"},
+    {"CUMULATE", stream::WindowShape::Kind::cumulate, 4,
+     "a table, a time column, a step and the longest size",
+     "cumulate(t, ts, INTERVAL 1 HOUR, INTERVAL 1 DAY)"}};
+
+const WindowWords* window_at(const Token& token) {
+  for (const auto& window : kWindows) {
+    if (token.is(window.keyword)) return &window;
+  }
+  return nullptr;
+}
 
 bool may_be_alias(const Token& token) {
   if (token.kind == TokenKind::quoted) return true;
@@ -106,49 +129,77 @@ class Rewriter {
       const bool table = lists.expects_table() && tokens_[i + 1].is_symbol("(");
       lists.pass(tokens_[i]);
       if (!table) continue;
+      // TABLE(TUMBLE(...)), as Flink writes it.
+      const bool wrapped =
+          tokens_[i].is("TABLE") && i + 3 < tokens_.size() && tokens_[i + 3].is_symbol("(");
+      const size_t at = wrapped ? i + 2 : i;
       for (std::string_view other : kOtherWindows) {
-        if (!tokens_[i].is(other)) continue;
-        return Error(Code::unsupported, "the window {}(...) is not built", tokens_[i].text)
-            .with_hint("tumble(t, ts, INTERVAL 1 MINUTE) is")
-            .at(tokens_[i].position);
+        if (!tokens_[at].is(other)) continue;
+        return Error(Code::unsupported, "the window {}(...) is not built", tokens_[at].text)
+            .with_hint("tumble(t, ts, INTERVAL 1 MINUTE) is, and hop() and cumulate()")
+            .at(tokens_[at].position);
       }
-      if (tokens_[i].is("TUMBLE")) i = TRY(rewrite_tumble(i));
+      if (const auto* window = window_at(tokens_[at])) {
+        i = TRY(rewrite_window(i, at, *window));
+      }
     }
     return {};
   }
 
-  /// Returns the last token that was dealt with.
-  Result<size_t> rewrite_tumble(size_t at) {
-    WindowCall call = TRY(read_call(tokens_, at + 1));
-    if (call.arguments.size() != 3) {
+  /// `first`: where the table begins, `at`: the window's name. Returns the last token that was
+  /// dealt with.
+  Result<size_t> rewrite_window(size_t first, size_t at, const WindowWords& window) {
+    const WindowCall call = TRY(read_call(tokens_, at + 1));
+    const size_t given = call.arguments.size();
+    const size_t last = first == at ? call.close : call.close + 1;
+    if (given < window.arguments_min || given > window.arguments_min + 1) {
       return Error(Code::invalid_argument,
-                   "tumble takes a table, a time column and a size, not {} arguments",
-                   call.arguments.size())
+                   "{} takes {} and, if wanted, an offset, not {} arguments",
+                   stream::name_of(window.kind), window.arguments, given)
           .because(Cause::undefined_function)
-          .with_hint("tumble(t, ts, INTERVAL 1 MINUTE)")
+          .with_hint(std::string(window.example))
           .at(tokens_[at].position);
     }
-    copy_until(tokens_[at].position);
-    std::string start = fmt::format("{}(", kTumbleStart);
-    add("(SELECT *, " + start, at);
-    copy(call.arguments[1]);
-    add(", ", at);
-    copy(call.arguments[2]);
-    add(") AS window_start, " + start, at);
-    copy(call.arguments[1]);
-    add(", ", at);
-    copy(call.arguments[2]);
-    add(") + (", at);
-    copy(call.arguments[2]);
-    add(") AS window_end FROM ", at);
+    if (first != at && !tokens_[last].is_symbol(")")) {
+      return Error(Code::invalid_argument, "TABLE( is not closed behind {}(...)", window.keyword)
+          .because(Cause::syntax_error)
+          .at(tokens_[first].position);
+    }
+    copy_until(tokens_[first].position);
+    add("(SELECT *, ", at);
+    add_bound(at, window, call, false);
+    add(" AS window_start, ", at);
+    add_bound(at, window, call, true);
+    add(" AS window_end FROM ", at);
     TRY(copy_table(call.arguments[0]));
     add(")", at);
-    copied_ = tokens_[call.close].end();
-    const Token& next = tokens_[call.close + 1];
+    copied_ = tokens_[last].end();
+    const Token& next = tokens_[last + 1];
     const Token& name = tokens_[call.arguments[0].last - 1];
     bool named = name.kind == TokenKind::word || name.kind == TokenKind::quoted;
     if (!may_be_alias(next) && named) add(" AS " + std::string(name.text), at);
-    return call.close;
+    return last;
+  }
+
+  /// The starts or ends of a row's windows, one per row of the result.
+  void add_bound(size_t at, const WindowWords& window, const WindowCall& call, bool ends) {
+    const bool list = window.kind != stream::WindowShape::Kind::tumble;
+    add(fmt::format("{}{}(", list ? "unnest(" : "", name_of(WindowFunction{window.kind, ends})),
+        at);
+    for (size_t i = 1; i < call.arguments.size(); ++i) {
+      if (i > 1) add(", ", at);
+      copy(i == 1 ? inside_descriptor(call.arguments[i]) : call.arguments[i]);
+    }
+    add(list ? "))" : ")", at);
+  }
+
+  /// DESCRIPTOR(ts) is ts.
+  Argument inside_descriptor(Argument argument) const {
+    if (argument.last - argument.first < 4 || !tokens_[argument.first].is("DESCRIPTOR") ||
+        !tokens_[argument.first + 1].is_symbol("(") || !tokens_[argument.last - 1].is_symbol(")")) {
+      return argument;
+    }
+    return {argument.first + 2, argument.last - 1};
   }
 
   /// The table: a name, TABLE name, or a subquery in parentheses, which may itself hold windows.

@@ -26,9 +26,10 @@ class Rewritten {
   std::vector<Piece> pieces_;
 };
 
-/// Rewrites what DuckDB's grammar does not have: `tumble(t, ts, INTERVAL ...)` in FROM becomes a
+/// Rewrites what DuckDB's grammar does not have: `tumble(t, ts, INTERVAL ...)`, `hop` and
+/// `cumulate` in FROM, also as `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...))`, become a
 /// subquery over t that adds window_start and window_end. Errors: invalid_argument (arguments);
-/// unsupported (other window functions).
+/// unsupported (other windows).
 Result<Rewritten> rewrite_statement(std::string_view sql);
 
 }  // namespace ziwa::sql

@@ -20,8 +20,27 @@ TEST(Rewrite, LeavesOrdinaryStatementsAlone) {
 TEST(Rewrite, TumbleBecomesASubqueryNamedLikeItsTable) {
   EXPECT_EQ(rewritten("SELECT * FROM tumble(s.t, ts, INTERVAL 1 MINUTE) WHERE a"),
             "SELECT * FROM (SELECT *, ziwa_tumble_start(ts, INTERVAL 1 MINUTE) AS window_start, "
-            "ziwa_tumble_start(ts, INTERVAL 1 MINUTE) + (INTERVAL 1 MINUTE) AS window_end FROM "
-            "s.t) AS t WHERE a");
+            "ziwa_tumble_end(ts, INTERVAL 1 MINUTE) AS window_end FROM s.t) AS t WHERE a");
+}
+
+TEST(Rewrite, HopAndCumulateGiveARowPerWindow) {
+  EXPECT_EQ(rewritten("SELECT * FROM hop(t, ts, a, b)"),
+            "SELECT * FROM (SELECT *, unnest(ziwa_hop_starts(ts, a, b)) AS window_start, "
+            "unnest(ziwa_hop_ends(ts, a, b)) AS window_end FROM t) AS t");
+  EXPECT_EQ(rewritten("FROM cumulate(t, ts, a, b, c) w"),
+            "FROM (SELECT *, unnest(ziwa_cumulate_starts(ts, a, b, c)) AS window_start, "
+            "unnest(ziwa_cumulate_ends(ts, a, b, c)) AS window_end FROM t) w");
+}
+
+TEST(Rewrite, TheFormsOfFlinkAreTheSame) {
+  EXPECT_EQ(rewritten("SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), a, b)) WHERE x"),
+            rewritten("SELECT * FROM hop(t, ts, a, b) WHERE x"));
+  EXPECT_EQ(rewritten("FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), a)) AS w, u"),
+            rewritten("FROM tumble(t, ts, a) AS w, u"));
+  for (const char* sql : {"SELECT * FROM TABLE(", "SELECT * FROM TABLE(hop", "FROM TABLE(x(1))"})
+    EXPECT_EQ(rewritten(sql), sql);
+  EXPECT_EQ(rewrite_statement("FROM TABLE(TUMBLE(t, ts, a), b)").error().code(),
+            Code::invalid_argument);
 }
 
 TEST(Rewrite, AnAliasIsKept) {
@@ -59,8 +78,8 @@ TEST(Rewrite, OnlyTablesOfAListAreWindows) {
                           "SELECT (SELECT 1 FROM a, tumble(t, ts, INTERVAL 1 DAY)), 2"}) {
     EXPECT_NE(rewritten(sql).find("ziwa_tumble_start"), std::string::npos) << sql;
   }
-  for (const char* sql :
-       {"SELECT * FROM a, session(t, ts, INTERVAL 1 DAY)", "SELECT * FROM a JOIN hop(t) ON true"}) {
+  for (const char* sql : {"SELECT * FROM a, session(t, ts, INTERVAL 1 DAY)",
+                          "SELECT * FROM a JOIN slide(t) ON true"}) {
     EXPECT_EQ(rewrite_statement(sql).error().code(), Code::unsupported) << sql;
   }
 }
@@ -80,9 +99,10 @@ TEST(Rewrite, WrongCallsAreRefused) {
   ASSERT_FALSE(out);
   EXPECT_EQ(out.error().code(), Code::invalid_argument);
   EXPECT_EQ(out.error().position(), 14);
-  EXPECT_EQ(
-      rewrite_statement("SELECT * FROM hop(t, ts, INTERVAL 1 DAY, INTERVAL 1 HOUR)").error().code(),
-      Code::unsupported);
+  EXPECT_EQ(rewrite_statement("SELECT * FROM hop(t, ts, INTERVAL 1 DAY)").error().code(),
+            Code::invalid_argument);
+  EXPECT_EQ(rewrite_statement("SELECT * FROM tumble(t, ts, a, b, c)").error().code(),
+            Code::invalid_argument);
   EXPECT_EQ(rewrite_statement("SELECT * FROM tumble(t, ts, INTERVAL 1 DAY").error().code(),
             Code::invalid_argument);
 }

@@ -540,7 +540,8 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_call(const Call& call,
 
 Result<std::unique_ptr<Rows>> SessionImpl::explain_stream(const ExplainStream& explain,
                                                           const PreparedStatement& prepared) {
-  ViewPlan view = TRY(plan_view(bind_context(), explain.query));
+  ViewPlan view =
+      TRY(plan_view(bind_context(), explain.query, {.on_window_close = explain.on_window_close}));
   std::string text = stream::explain_plan(view.plan);
   CallRows rows;
   for (size_t begin = 0; begin < text.size();) {

@@ -71,12 +71,13 @@ struct CreateTable {
   std::vector<Option> options;
   std::optional<TextSpan> query;  ///< CREATE TABLE ... AS.
 };
-/// `CREATE MATERIALIZED VIEW name WITH (...) AS SELECT ...`
+/// `CREATE MATERIALIZED VIEW name WITH (...) AS SELECT ... [EMIT CHANGES | EMIT ON WINDOW CLOSE]`
 struct CreateView {
   QualifiedName name;
   bool if_not_exists = false;
   std::vector<Option> options;
   TextSpan query;
+  bool on_window_close = false;  ///< EMIT ON WINDOW CLOSE.
 };
 /// `CREATE SINK name INTO table FROM topic WITH (...)`
 struct CreateSink {
@@ -93,9 +94,10 @@ struct Drop {
   bool if_exists = false;
   bool cascade = false;
 };
-/// `EXPLAIN STREAM SELECT ...`
+/// `EXPLAIN STREAM SELECT ... [EMIT ...]`
 struct ExplainStream {
   TextSpan query;
+  bool on_window_close = false;
 };
 /// `CALL ziwa.name(literal, ...)`
 struct Call {

@@ -302,7 +302,9 @@ Result<Statement> parse_explain(TokenCursor& cursor) {
   cursor.next();
   cursor.next();
   if (cursor.done()) return cursor.unexpected("a SELECT");
-  return ExplainStream{cursor.rest()};
+  ExplainStream explain{.query = cursor.rest()};
+  explain.on_window_close = TRY(strip_emit(explain.query));
+  return explain;
 }
 
 /// BEGIN [TRANSACTION | WORK] [ISOLATION LEVEL ... | READ ONLY | READ WRITE | [NOT] DEFERRABLE],

@@ -49,6 +49,9 @@ class TokenCursor {
 Result<int64_t> parse_interval(TokenCursor& cursor);
 /// `WITH (name = value, ...)` if it comes next.
 Result<std::vector<Option>> parse_options(TokenCursor& cursor);
+/// Takes EMIT CHANGES, which is what views do anyway, or EMIT ON WINDOW CLOSE off the end of a
+/// query; true: the latter.
+Result<bool> strip_emit(TextSpan& query);
 /// The CREATE statements of ours, after the word CREATE.
 Result<Statement> parse_create(TokenCursor& cursor);
 

@@ -73,8 +73,16 @@ TEST(StatementParser, CreateTableAsKeepsTheQueryAndItsPosition) {
 TEST(StatementParser, CreateView) {
   auto view = parse<CreateView>("CREATE MATERIALIZED VIEW v AS SELECT 1 EMIT CHANGES");
   EXPECT_EQ(view.query.text, "SELECT 1");
-  EXPECT_EQ(refused("CREATE MATERIALIZED VIEW v AS SELECT 1 EMIT ON WINDOW CLOSE").code(),
-            Code::unsupported);
+  EXPECT_FALSE(view.on_window_close);
+  view =
+      parse<CreateView>("CREATE MATERIALIZED VIEW v AS SELECT emit ON emit Emit on Window\nClose");
+  EXPECT_EQ(view.query.text, "SELECT emit ON emit");
+  EXPECT_TRUE(view.on_window_close);
+  auto explain = parse<ExplainStream>("EXPLAIN STREAM SELECT 1 EMIT ON WINDOW CLOSE");
+  EXPECT_EQ(explain.query.text, "SELECT 1");
+  EXPECT_TRUE(explain.on_window_close);
+  view = parse<CreateView>("CREATE MATERIALIZED VIEW v AS EMIT CHANGES");
+  EXPECT_EQ(view.query.text, "EMIT CHANGES") << "without a query it is none";
 }
 
 TEST(StatementParser, CreateSinkAndDrop) {

@@ -1,4 +1,5 @@
 #include "duck/aggregate.h"
+#include "sql/event_windows.h"
 #include "sql/translator.h"
 
 namespace ziwa::sql {
@@ -12,7 +13,7 @@ Result<std::string> Translator::text(const Expression& expression, const Part& i
                  binding.column_index);
   };
   std::string rendered = TRY(render_expression(expression, name));
-  for (const auto& [call, column] : window_starts_) {
+  for (const auto& [call, column] : window_bounds_) {
     for (size_t at = rendered.find(call); at != std::string::npos;
          at = rendered.find(call, at + column.size())) {
       rendered.replace(at, call.size(), column);
@@ -213,14 +214,19 @@ Result<Part> Translator::visit_filter(duckdb::LogicalFilter& filter) {
 
 namespace {
 
-void find_window_calls(const Expression& expression,
-                       std::vector<const duckdb::BoundFunctionExpression*>& out) {
-  if (expression.GetExpressionClass() == ExpressionClass::BOUND_FUNCTION) {
-    const auto& call = expression.Cast<duckdb::BoundFunctionExpression>();
-    if (call.function.name == kTumbleStart) {
-      out.push_back(&call);
-      return;
-    }
+using WindowCalls = std::vector<const duckdb::BoundFunctionExpression*>;
+
+/// The call of one of our window functions that an expression is.
+const duckdb::BoundFunctionExpression* window_call(const Expression& expression) {
+  if (expression.GetExpressionClass() != ExpressionClass::BOUND_FUNCTION) return nullptr;
+  const auto& call = expression.Cast<duckdb::BoundFunctionExpression>();
+  return window_function_of(call.function.name) ? &call : nullptr;
+}
+
+void find_window_calls(const Expression& expression, WindowCalls& out) {
+  if (const auto* call = window_call(expression)) {
+    out.push_back(call);
+    return;
   }
   duckdb::ExpressionIterator::EnumerateChildren(
       expression, [&](const Expression& child) { find_window_calls(child, out); });
@@ -228,32 +234,56 @@ void find_window_calls(const Expression& expression,
 
 }  // namespace
 
+Result<stream::WindowNode> Translator::window_node(const duckdb::BoundFunctionExpression& call,
+                                                   const Part& input) const {
+  std::vector<duckdb::interval_t> intervals;
+  for (size_t i = 1; i < call.children.size(); ++i) {
+    const Expression& argument = *call.children[i];
+    if (argument.GetExpressionClass() != ExpressionClass::BOUND_CONSTANT ||
+        argument.Cast<duckdb::BoundConstantExpression>().value.IsNull()) {
+      return at_position(cannot("a window of changing size"), position_of(argument));
+    }
+    intervals.push_back(
+        argument.Cast<duckdb::BoundConstantExpression>().value.GetValue<duckdb::interval_t>());
+  }
+  auto shape = shape_of(window_function_of(call.function.name)->kind, intervals);
+  if (!shape) return at_position(std::move(shape).error(), position_of(call));
+  return stream::WindowNode{.time = TRY(text(*call.children.at(0), input)), .shape = *shape};
+}
+
+/// Adds a node with two columns that no binding of DuckDB names.
+Translator::Bounds Translator::add_window(Part& part, stream::WindowNode node) {
+  Bounds bounds{new_column("window_start", duckdb::LogicalType::TIMESTAMP),
+                new_column("window_end", duckdb::LogicalType::TIMESTAMP)};
+  for (const auto& column : {bounds.start, bounds.end}) {
+    part.columns.push_back(column);
+    part.bindings.emplace_back(duckdb::DConstants::INVALID_INDEX, column.id);
+  }
+  part.node = add_node({part.node}, part.columns, std::move(node));
+  return bounds;
+}
+
 Result<Part> Translator::with_windows(Part input,
                                       const std::vector<const Expression*>& expressions) {
-  window_starts_.clear();
-  std::vector<const duckdb::BoundFunctionExpression*> calls;
+  window_bounds_.clear();
+  WindowCalls calls;
   for (const auto* expression : expressions) find_window_calls(*expression, calls);
+  std::vector<std::pair<stream::WindowNode, Bounds>> added;
   for (const auto* call : calls) {
+    if (call->return_type.id() == duckdb::LogicalTypeId::LIST)
+      return at_position(cannot("the windows of a row as a list"), position_of(*call));
     std::string rendered = TRY(text(*call, input));
-    if (rendered.starts_with('c')) continue;  // the same window, already named
-    const Expression& size = *call->children.at(1);
-    if (size.GetExpressionClass() != ExpressionClass::BOUND_CONSTANT)
-      return at_position(cannot("a window of changing size"), position_of(size));
-    auto interval =
-        size.Cast<duckdb::BoundConstantExpression>().value.GetValue<duckdb::interval_t>();
-    if (interval.months != 0) return cannot("a window of months", "use days");
-    int64_t size_us = interval.days * duckdb::Interval::MICROS_PER_DAY + interval.micros;
-    if (size_us <= 0) return Error(Code::invalid_argument, "the size of a window must be positive");
-    stream::TumbleNode node{.time = TRY(text(*call->children.at(0), input)), .size_us = size_us};
-    auto start = new_column("window_start", duckdb::LogicalType::TIMESTAMP);
-    auto end = new_column("window_end", duckdb::LogicalType::TIMESTAMP);
-    input.columns.push_back(start);
-    input.columns.push_back(end);
-    input.bindings.emplace_back(duckdb::DConstants::INVALID_INDEX,
-                                start.id);  // named by text, not by a binding
-    input.bindings.emplace_back(duckdb::DConstants::INVALID_INDEX, end.id);
-    input.node = add_node({input.node}, input.columns, std::move(node));
-    window_starts_[rendered] = column_text(start.id);
+    if (rendered.starts_with('c')) continue;  // The same bound, already named.
+    auto node = TRY(window_node(*call, input));
+    auto found = std::ranges::find_if(added, [&](const auto& other) {
+      return other.first.time == node.time && other.first.shape == node.shape;
+    });
+    if (found == added.end()) {
+      auto bounds = add_window(input, node);
+      found = added.insert(found, {std::move(node), bounds});
+    }
+    const bool ends = window_function_of(call->function.name)->ends;
+    window_bounds_[rendered] = column_text(ends ? found->second.end.id : found->second.start.id);
   }
   return input;
 }
@@ -286,7 +316,7 @@ Result<Part> Translator::visit_projection(duckdb::LogicalProjection& projection)
     }
   }
   if (key_seen.size() != input.key.size()) part.key.clear();
-  window_starts_.clear();
+  window_bounds_.clear();
   part.node = add_node({input.node}, part.columns, std::move(node));
   return part;
 }
@@ -410,7 +440,7 @@ Result<Part> Translator::visit_aggregate(duckdb::LogicalAggregate& aggregate) {
         new_column(aggregate.expressions[i]->GetName(), aggregate.expressions[i]->return_type));
     part.bindings.emplace_back(aggregate.aggregate_index, i);
   }
-  window_starts_.clear();
+  window_bounds_.clear();
   part.node = add_node({input.node}, part.columns, std::move(node));
   return part;
 }
@@ -457,7 +487,7 @@ Result<Part> Translator::visit_grouping_sets(duckdb::LogicalAggregate& aggregate
     parts.push_back(whole.node);
     if (part.columns.empty()) part.columns = whole.columns;
   }
-  window_starts_.clear();
+  window_bounds_.clear();
   for (auto& column : part.columns) column.id = next_column_++;
   for (size_t i = 0; i < aggregate.groups.size(); ++i) {
     part.bindings.emplace_back(aggregate.group_index, i);
@@ -585,13 +615,22 @@ Result<Part> Translator::visit_cte_ref(const duckdb::LogicalCTERef& ref) {
 
 Result<Part> Translator::visit_unnest(duckdb::LogicalUnnest& unnest) {
   Part part = TRY(visit(*unnest.children.at(0)));
-  stream::UnnestNode node;
-  for (size_t i = 0; i < unnest.expressions.size(); ++i) {
-    const auto& call = unnest.expressions[i]->Cast<duckdb::BoundUnnestExpression>();
+  part.key.clear();
+  part.single = false;
+  WindowCalls calls;
+  for (const auto& expression : unnest.expressions) {
+    const auto& call = expression->Cast<duckdb::BoundUnnestExpression>();
+    if (const auto* window = window_call(*call.child)) calls.push_back(window);
     if (call.child->return_type.id() != duckdb::LogicalTypeId::LIST) {
       return cannot_at({"UNNEST"}, "UNNEST of a " + call.child->return_type.ToString(),
                        "cast it to a list");
     }
+  }
+  if (!calls.empty() && calls.size() == unnest.expressions.size())
+    return unnest_windows(std::move(part), unnest.unnest_index, calls);
+  stream::UnnestNode node;
+  for (const auto& expression : unnest.expressions) {
+    const auto& call = expression->Cast<duckdb::BoundUnnestExpression>();
     node.lists.push_back(TRY(text(*call.child, part)));
   }
   for (size_t i = 0; i < unnest.expressions.size(); ++i) {
@@ -599,9 +638,28 @@ Result<Part> Translator::visit_unnest(duckdb::LogicalUnnest& unnest) {
         new_column(unnest.expressions[i]->GetName(), unnest.expressions[i]->return_type));
     part.bindings.emplace_back(unnest.unnest_index, i);
   }
-  part.key.clear();
-  part.single = false;
   part.node = add_node({part.node}, part.columns, std::move(node));
+  return part;
+}
+
+/// hop() and cumulate(): the starts and the ends of a row's windows, side by side.
+Result<Part> Translator::unnest_windows(
+    Part part, duckdb::idx_t index,
+    const std::vector<const duckdb::BoundFunctionExpression*>& calls) {
+  auto node = TRY(window_node(*calls.front(), part));
+  for (const auto* call : calls) {
+    auto other = TRY(window_node(*call, part));
+    if (other.time != node.time || other.shape != node.shape)
+      return cannot("two kinds of windows side by side", "nest them: tumble(hop(...), ...)");
+  }
+  add_window(part, std::move(node));
+  const size_t start = part.columns.size() - 2;
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const bool ends = window_function_of(calls[i]->function.name)->ends;
+    auto& binding = part.bindings[ends ? start + 1 : start];
+    if (binding.table_index == index) return cannot("the same bound of a window twice");
+    binding = ColumnBinding(index, i);
+  }
   return part;
 }
 

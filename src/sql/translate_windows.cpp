@@ -236,7 +236,7 @@ Result<Part> Translator::visit_window(duckdb::LogicalWindow& window) {
     at->columns.push_back(new_column(call.GetName(), call.return_type));
     at->bindings.emplace_back(window.window_index, i);
   }
-  window_starts_.clear();
+  window_bounds_.clear();
   for (auto& group : groups) {
     part.columns.insert(part.columns.end(), group.columns.begin(), group.columns.end());
     part.bindings.insert(part.bindings.end(), group.bindings.begin(), group.bindings.end());

@@ -121,8 +121,17 @@ class Translator {
                                                      const Part& input, bool sorted) const;
   Result<std::vector<stream::TopNNode::Order>> order(
       const duckdb::vector<duckdb::BoundOrderByNode>& nodes, const Part& input) const;
-  /// Puts a tumble node below an operator whose expressions use the window start, and names its
-  /// result.
+  /// The columns that a window node adds.
+  struct Bounds {
+    stream::PlanColumn start;
+    stream::PlanColumn end;
+  };
+  Result<stream::WindowNode> window_node(const duckdb::BoundFunctionExpression& call,
+                                         const Part& input) const;
+  Bounds add_window(Part& part, stream::WindowNode node);
+  Result<Part> unnest_windows(Part part, duckdb::idx_t index,
+                              const std::vector<const duckdb::BoundFunctionExpression*>& calls);
+  /// Puts window nodes below an operator whose expressions use their bounds, and names these.
   Result<Part> with_windows(Part input, const std::vector<const Expression*>& expressions);
   Part keep(Part part, const duckdb::vector<ColumnBinding>& wanted);
 
@@ -149,7 +158,7 @@ class Translator {
   std::map<duckdb::idx_t, Part> shared_;     ///< CTEs by their table index.
   std::vector<ColumnBinding> sorted_lists_;  ///< What the projection above sorts.
   std::map<std::string, std::string>
-      window_starts_;  ///< Rendered call -> column text, for the operator being visited.
+      window_bounds_;  ///< Rendered call -> column text, for the operator being visited.
 };
 
 /// Whether its texts are equal in another way than byte by byte.

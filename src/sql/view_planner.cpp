@@ -7,6 +7,8 @@
 #include "sql/session_state.h"
 #include "sql/translate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -29,7 +31,41 @@ bool is_unnamed_struct(const duckdb::LogicalType& type) {
   return type.id() == duckdb::LogicalTypeId::STRUCT && duckdb::StructType::IsUnnamed(type);
 }
 
-Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql) {
+/// Makes the aggregates that windows go into give their groups once they are closed, and only then.
+Status emit_on_close(stream::Plan& plan, const std::set<ObjectId>& topics) {
+  std::set<uint32_t> bounds;   // Columns that hold the start or end of a window.
+  std::set<uint32_t> growing;  // Nodes that give rows whose windows are open.
+  for (auto& node : plan.nodes) {
+    bool grows =
+        std::ranges::any_of(node.inputs, [&](uint32_t id) { return growing.contains(id); });
+    const size_t columns = node.output.size();
+    auto bound = [&](const stream::Expression& expression) {
+      return std::ranges::any_of(bounds,
+                                 [&](uint32_t id) { return expression == fmt::format("c{}", id); });
+    };
+    if (const auto* source = std::get_if<stream::SourceNode>(&node.op)) {
+      grows = topics.contains(source->object);
+    } else if (std::holds_alternative<stream::WindowNode>(node.op)) {
+      bounds.insert({node.output[columns - 2].id, node.output[columns - 1].id});
+    } else if (const auto* project = std::get_if<stream::ProjectNode>(&node.op)) {
+      for (size_t i = 0; i < columns; ++i) {
+        if (bound(project->expressions[i])) bounds.insert(node.output[i].id);
+      }
+    } else if (auto* aggregate = std::get_if<stream::AggregateNode>(&node.op)) {
+      aggregate->on_close = grows && std::ranges::any_of(aggregate->groups, bound);
+      grows = grows && !aggregate->on_close;
+    }
+    if (grows) growing.insert(node.id);
+  }
+  if (!growing.contains(plan.root().id) && !bounds.empty()) return {};
+  return Error(Code::unsupported,
+               "EMIT ON WINDOW CLOSE is for groups of windows: no other row is ever complete")
+      .with_hint(
+          "GROUP BY window_start, window_end of a tumble(), hop() or cumulate() over a topic");
+}
+
+Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql,
+                            const ViewOptions& options) {
   duck::PlannedQuery query = TRY(duck::plan_query(connection, sql));
   const QueryWords words(sql);
   if (!query.unstable_functions.empty()) {
@@ -60,13 +96,20 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
   }
   ViewPlan view;
   std::set<ObjectId> sources;
+  std::set<ObjectId> topics;
   std::vector<std::string> names(query.names.begin(), query.names.end());
   auto resolve = [&](const duckdb::LogicalGet& get) -> Result<catalog::ObjectPtr> {
     auto object = resolve_scan(get, sources);
+    if (object && (*object)->kind() == catalog::Kind::topic) topics.insert((*object)->id);
     if (object) return object;
     return at_position(std::move(object).error(), words.only_call(get.function.name));
   };
   view.plan = TRY(translate(*query.plan, names, resolve, words));
+  for (auto& node : view.plan.nodes) {
+    if (auto* window = std::get_if<stream::WindowNode>(&node.op))
+      window->lateness_us = options.allowed_lateness_us;
+  }
+  if (options.on_window_close) TRY(emit_on_close(view.plan, topics));
   // What the catalog could not give back is refused before it is written.
   TRY(stream::decode_plan(stream::encode_plan(view.plan)));
   // After what cannot be built at all: names are mended in a moment.
@@ -117,11 +160,12 @@ Result<data::Schema> make_schema(const std::vector<duck::NamedType>& columns) {
   return schema;
 }
 
-Result<ViewPlan> plan_view(const BindContext& context, const TextSpan& query) {
+Result<ViewPlan> plan_view(const BindContext& context, const TextSpan& query,
+                           const ViewOptions& options) {
   auto rewritten = rewrite_statement(query.text);
   if (!rewritten) return relocate(rewritten.error(), nullptr, query.position);
   auto connection = TRY(open_binder(context));
-  auto view = plan_bound(*connection, rewritten->text);
+  auto view = plan_bound(*connection, rewritten->text, options);
   if (!view) return relocate(view.error(), &*rewritten, query.position);
   return view;
 }

@@ -37,10 +37,17 @@ struct ViewPlan {
   std::vector<ObjectId> sources;  ///< Objects it reads, each once.
 };
 
+/// What a CREATE MATERIALIZED VIEW says beside its query.
+struct ViewOptions {
+  bool on_window_close = false;     ///< Only rows of closed windows, each once.
+  int64_t allowed_lateness_us = 0;  ///< How long windows stay open behind the watermark.
+};
+
 /// Binds and translates a SELECT with time zone UTC. Positions in errors are in the statement that
 /// `query` is a piece of. Errors: invalid_argument, not_found; unsupported, naming what cannot be
 /// kept incrementally.
-Result<ViewPlan> plan_view(const BindContext& context, const TextSpan& query);
+Result<ViewPlan> plan_view(const BindContext& context, const TextSpan& query,
+                           const ViewOptions& options);
 
 /// The columns of a SELECT, bound in the same way, without running it.
 Result<std::vector<duck::NamedType>> describe_query(const BindContext& context,

@@ -270,8 +270,17 @@ int64_t Aggregate::close_time(size_t row) {
   auto index = closing_format_.sel->get_index(row);
   if (!closing_format_.validity.RowIsValid(index)) return kNeverCloses;
   int64_t value = reinterpret_cast<const int64_t*>(closing_format_.data)[index];
-  if (value > kNeverCloses - options_.closing->add_us) return kNeverCloses;
-  return value + options_.closing->add_us;
+  int64_t close = 0;
+  if (__builtin_add_overflow(value, options_.closing->add_us + options_.closing->lateness_us,
+                             &close))
+    return kNeverCloses;
+  return close;
+}
+
+/// When the window of a group has ended, though late rows may join it for some time.
+int64_t Aggregate::end_of(const Group& group) const {
+  if (group.close_us == kNeverCloses) return kNeverCloses;
+  return group.close_us - options_.closing->lateness_us;
 }
 
 Status Aggregate::consume(size_t, Delta& delta) {
@@ -292,7 +301,10 @@ Status Aggregate::consume(size_t, Delta& delta) {
     evaluator_->output().data[options_.closing->group].ToUnifiedFormat(count, closing_format_);
   }
   for (size_t row = 0; row < count; ++row) {
-    if (inserted_[row] != 0) begin_group(slots_[row], close_time(row));
+    if (inserted_[row] != 0) {
+      begin_group(slots_[row], close_time(row));
+      if (options_.on_close) open_[end_of(group(slots_[row]))].push_back(slots_[row]);
+    }
     if (group(slots_[row]).touched == 0) touch(slots_[row], inserted_[row] != 0);
   }
   update(rows);
@@ -389,12 +401,24 @@ Status Aggregate::finish() {
   }
   first_step_ = false;
   upserts_ = options_.key_is_view_key && targets_take_upserts();
+  watermark_ = options_.on_close ? context_.watermark(options_.closing->topic) : kNoWatermark;
+  if (options_.on_close) touch_ended(watermark_);
   for (size_t page = 0; page * kPageRows < touched_.size(); ++page) {
     TRY(finish_page(page, std::min(kPageRows, touched_.size() - page * kPageRows)));
   }
   touched_.clear();
   if (before_.size() > 64) before_.resize(64);  // A big step must not hold memory for ever.
   return emit_all(output_, output_weights_, upserts_);
+}
+
+/// Groups whose window has ended since the last step are given now, also those without new rows.
+void Aggregate::touch_ended(int64_t watermark) {
+  while (!open_.empty() && open_.begin()->first <= watermark) {
+    for (KeyTable::Slot slot : open_.begin()->second) {
+      if (group(slot).touched == 0) touch(slot, false);
+    }
+    open_.erase(open_.begin());
+  }
 }
 
 Status Aggregate::finish_page(size_t page, size_t count) {
@@ -404,6 +428,7 @@ Status Aggregate::finish_page(size_t page, size_t count) {
     KeyTable::Slot slot = touched_[page * kPageRows + row];
     Group& head = group(slot);
     head.touched = 0;
+    if (options_.on_close && end_of(head) > watermark_) continue;
     bool was = head.shown;
     bool is = head.rows > 0 || group_count_ == 0;
     if (is) {
@@ -546,6 +571,7 @@ Status Aggregate::load_group(std::string_view key, std::string_view value) {
     TRY(call.accumulator->load(table_->payload(found.slot) + call.offset, in));
   }
   first_step_ = false;
+  if (options_.on_close && !head.shown) open_[end_of(head)].push_back(found.slot);
   return in.status("a stored group");
 }
 

@@ -5,6 +5,7 @@
 #include "stream/key_table.h"
 #include "stream/stage.h"
 
+#include <map>
 #include <optional>
 
 namespace ziwa::stream {
@@ -15,14 +16,16 @@ class Aggregate final : public Stage {
  public:
   /// A group column whose value says when nothing can join the group any more.
   struct Closing {
-    size_t group = 0;    ///< Position among the groups; a TIMESTAMP.
-    int64_t add_us = 0;  ///< Its value plus this is the window's end.
-    ObjectId topic;      ///< Whose watermark closes it.
+    size_t group = 0;         ///< Position among the groups; a TIMESTAMP.
+    int64_t add_us = 0;       ///< Its value plus this is the window's end.
+    int64_t lateness_us = 0;  ///< For how long behind it rows may join.
+    ObjectId topic;           ///< Whose watermark closes it.
   };
   struct Options {
     bool append_only = false;  ///< The input never takes rows back.
     std::optional<Closing> closing;
     bool key_is_view_key = false;  ///< The groups are the key of the view that follows at once.
+    bool on_close = false;         ///< A group is given once its window has ended, not before.
   };
   static Result<std::unique_ptr<Aggregate>> create(StageContext& context, const AggregateNode& node,
                                                    const std::vector<PlanColumn>& input,
@@ -78,6 +81,8 @@ class Aggregate final : public Stage {
   void update(const Delta& delta);
   void update_call(const Call& call, const Weight* weights, std::optional<size_t> filter);
   int64_t close_time(size_t row);
+  int64_t end_of(const Group& group) const;
+  void touch_ended(int64_t watermark);
   Status results(KeyTable::Slot slot, duckdb::DataChunk& out, size_t row);
   Status finish_page(size_t page, size_t count);
   char group_tag() const;
@@ -109,12 +114,14 @@ class Aggregate final : public Stage {
   duckdb::UnifiedVectorFormat closing_format_;
 
   // One step: groups that were touched, and what they said before, 2,048 to a chunk.
+  std::map<int64_t, std::vector<KeyTable::Slot>> open_;  ///< on_close: not given yet, by end.
   std::vector<KeyTable::Slot> touched_;
   std::vector<std::unique_ptr<duckdb::DataChunk>> before_;
   duckdb::DataChunk after_;
   duckdb::DataChunk output_;
   std::vector<Weight> output_weights_;
-  bool upserts_ = false;  ///< In this finish().
+  bool upserts_ = false;              ///< In this finish().
+  int64_t watermark_ = kNoWatermark;  ///< on_close: in this finish().
   bool first_step_ = true;
 
   // Since the last checkpoint.

@@ -6,16 +6,18 @@
 #include "stream/set_operation.h"
 #include "stream/stateless.h"
 #include "stream/top_n.h"
+#include "stream/window.h"
 
 #include <set>
 
 namespace ziwa::stream {
 namespace {
 
-/// A column that a tumbling window gave: when its window closes, and by whose watermark.
+/// A column that a window gave: when its window ends, and by whose watermark.
 struct WindowColumn {
   ObjectId topic;
   int64_t add_us = 0;  ///< Column value plus this is the window's end.
+  int64_t lateness_us = 0;
 };
 
 }  // namespace
@@ -72,6 +74,7 @@ class Dataflow::Builder {
     out_.sources_.push_back(source.get());
     built.append_only = object.append_only;
     if (object.topic) built.topic = op.object;
+    if (object.watermark) watermarks_.insert(op.object);
     own(std::move(source), node, built);
     return {};
   }
@@ -101,17 +104,19 @@ class Dataflow::Builder {
     return {};
   }
 
-  Status make(const TumbleNode& op, const Node& node, Built& built) {
+  Status make(const WindowNode& op, const Node& node, Built& built) {
     const Built& from = input(node);
     built.append_only = from.append_only;
     built.topic = from.topic;
     built.windows = from.windows;
     if (from.topic && from.append_only) {
       size_t start = node.output.size() - 2;
-      built.windows[node.output[start].id] = {.topic = *from.topic, .add_us = op.size_us};
-      built.windows[node.output[start + 1].id] = {.topic = *from.topic, .add_us = 0};
+      built.windows[node.output[start].id] = {
+          .topic = *from.topic, .add_us = op.shape.size_us, .lateness_us = op.lateness_us};
+      built.windows[node.output[start + 1].id] = {
+          .topic = *from.topic, .add_us = 0, .lateness_us = op.lateness_us};
     }
-    own(TRY(Tumble::create(context_, node.id, op, from.node->output, node.output)), node, built);
+    own(TRY(Window::create(context_, node.id, op, from.node->output, node.output)), node, built);
     return {};
   }
 
@@ -121,9 +126,22 @@ class Dataflow::Builder {
     options.key_is_view_key = key_is_groups(node);
     for (size_t i = 0; i < op.groups.size(); ++i) {
       auto window = window_of(from, op.groups[i]);
-      if (window && !options.closing) {
-        options.closing = {.group = i, .add_us = window->add_us, .topic = window->topic};
+      // By the end of a window if there is one: the start of a cumulating one closes later.
+      if (window && (!options.closing || window->add_us < options.closing->add_us)) {
+        options.closing = {.group = i,
+                           .add_us = window->add_us,
+                           .lateness_us = window->lateness_us,
+                           .topic = window->topic};
       }
+    }
+    if (op.on_close) {
+      if (!options.closing || !watermarks_.contains(options.closing->topic)) {
+        return Error(Code::unsupported,
+                     "EMIT ON WINDOW CLOSE needs windows over a topic that has a WATERMARK")
+            .with_hint("CREATE TOPIC t (..., WATERMARK FOR ts AS ts - INTERVAL 1 MINUTE)");
+      }
+      options.on_close = true;
+      built.append_only = options.closing->lateness_us == 0;
     }
     own(TRY(Aggregate::create(context_, op, from.node->output, node.output, options)), node, built);
     return {};
@@ -232,6 +250,7 @@ class Dataflow::Builder {
   const Resolve& resolve_;
   Dataflow& out_;
   std::map<uint32_t, Built> built_;
+  std::set<ObjectId> watermarks_;  ///< Topics that have one.
 };
 
 Result<std::unique_ptr<Dataflow>> Dataflow::compile(const Plan& plan, StageContext& context,

@@ -77,6 +77,18 @@ Json encode_over_call(const OverNode::Call& call) {
   return json;
 }
 
+constexpr WindowShape::Kind kWindowKinds[] = {WindowShape::Kind::tumble, WindowShape::Kind::hop,
+                                              WindowShape::Kind::cumulate};
+
+void encode_window(const WindowNode& node, Json& json) {
+  json["op"] = name_of(node.shape.kind);
+  json["time"] = node.time;
+  json["size_us"] = node.shape.size_us;
+  if (node.shape.kind != WindowShape::Kind::tumble) json["step_us"] = node.shape.step_us;
+  json["offset_us"] = node.shape.offset_us;
+  if (node.lateness_us != 0) json["lateness_us"] = node.lateness_us;
+}
+
 void encode_operator(const Operator& op, Json& json) {
   std::visit(Overloaded{
                  [&](const SourceNode& node) {
@@ -92,17 +104,13 @@ void encode_operator(const Operator& op, Json& json) {
                    json["op"] = "project";
                    json["expressions"] = node.expressions;
                  },
-                 [&](const TumbleNode& node) {
-                   json["op"] = "tumble";
-                   json["time"] = node.time;
-                   json["size_us"] = node.size_us;
-                   json["offset_us"] = node.offset_us;
-                 },
+                 [&](const WindowNode& node) { encode_window(node, json); },
                  [&](const AggregateNode& node) {
                    json["op"] = "aggregate";
                    json["groups"] = node.groups;
                    json["calls"] = Json::array();
                    for (const auto& call : node.calls) json["calls"].push_back(encode_call(call));
+                   if (node.on_close) json["on_close"] = true;
                  },
                  [&](const JoinNode& node) {
                    json["op"] = "join";
@@ -193,6 +201,7 @@ AggregateNode decode_aggregate(const Json& json) {
   AggregateNode node;
   node.groups = json.at("groups").get<std::vector<std::string>>();
   for (const auto& call : json.at("calls")) node.calls.push_back(decode_call(call));
+  node.on_close = json.value("on_close", false);
   return node;
 }
 
@@ -224,6 +233,16 @@ OverNode decode_over(const Json& json) {
   return node;
 }
 
+WindowNode decode_window(WindowShape::Kind kind, const Json& json) {
+  const bool steps = kind != WindowShape::Kind::tumble;
+  return {.time = json.at("time").get<std::string>(),
+          .shape = {.kind = kind,
+                    .size_us = json.at("size_us").get<int64_t>(),
+                    .step_us = steps ? json.at("step_us").get<int64_t>() : 0,
+                    .offset_us = json.at("offset_us").get<int64_t>()},
+          .lateness_us = json.value("lateness_us", int64_t{0})};
+}
+
 Result<Operator> decode_operator(const Json& json) {
   auto op = json.at("op").get<std::string>();
   if (op == "source") {
@@ -234,10 +253,8 @@ Result<Operator> decode_operator(const Json& json) {
   if (op == "project") {
     return ProjectNode{.expressions = json.at("expressions").get<std::vector<std::string>>()};
   }
-  if (op == "tumble") {
-    return TumbleNode{.time = json.at("time").get<std::string>(),
-                      .size_us = json.at("size_us").get<int64_t>(),
-                      .offset_us = json.at("offset_us").get<int64_t>()};
+  for (auto kind : kWindowKinds) {
+    if (op == name_of(kind)) return decode_window(kind, json);
   }
   if (op == "aggregate") return decode_aggregate(json);
   if (op == "join") return TRY(decode_join(json));
@@ -288,9 +305,9 @@ Status check_shape(const Node& node) {
       return wrong("join keys that do not pair up");
     }
   }
-  if (const auto* tumble = std::get_if<TumbleNode>(&node.op);
-      tumble != nullptr && tumble->size_us <= 0) {
-    return wrong("a window without a size");
+  if (const auto* window = std::get_if<WindowNode>(&node.op)) {
+    if (auto good = check(window->shape); !good) return wrong(good.error().message());
+    if (window->lateness_us < 0) return wrong("a negative lateness");
   }
   return {};
 }
@@ -416,38 +433,47 @@ std::string explain_over(const OverNode& node) {
   return text;
 }
 
+std::string explain_window(const WindowNode& node) {
+  auto seconds = [](int64_t us) { return static_cast<double>(us) / 1e6; };
+  std::string text = fmt::format("{} {} by {} s", name_of(node.shape.kind), node.time,
+                                 seconds(node.shape.size_us));
+  if (node.shape.step_us != 0)
+    text += fmt::format(" in steps of {} s", seconds(node.shape.step_us));
+  if (node.shape.offset_us != 0)
+    text += fmt::format(" from {} s on", seconds(node.shape.offset_us));
+  if (node.lateness_us != 0) text += fmt::format(", open for {} s more", seconds(node.lateness_us));
+  return text;
+}
+
 std::string explain_operator(const Operator& op) {
-  return std::visit(Overloaded{
-                        [](const SourceNode& node) {
-                          return fmt::format("source object {}: {}", node.object,
-                                             fmt::join(node.columns, ", "));
-                        },
-                        [](const FilterNode& node) { return "filter " + node.predicate; },
-                        [](const ProjectNode& node) {
-                          return fmt::format("project {}", fmt::join(node.expressions, ", "));
-                        },
-                        [](const TumbleNode& node) {
-                          return fmt::format("tumble {} by {} s", node.time,
-                                             static_cast<double>(node.size_us) / 1e6);
-                        },
-                        [](const AggregateNode& node) {
-                          return fmt::format("aggregate {} by {}", explain_calls(node),
-                                             fmt::join(node.groups, ", "));
-                        },
-                        [](const JoinNode& node) { return explain_join(node); },
-                        [](const TopNNode& node) { return "top " + explain_top_n(node); },
-                        [](const OverNode& node) { return explain_over(node); },
-                        [](const UnionAllNode&) { return std::string("union all"); },
-                        [](const SetOperationNode& node) {
-                          return fmt::format("{}{}", node.intersect ? "intersect" : "except",
-                                             node.all ? " all" : "");
-                        },
-                        [](const UnnestNode& node) {
-                          return fmt::format("unnest {}", fmt::join(node.lists, ", "));
-                        },
-                        [](const DistinctNode&) { return std::string("distinct"); },
-                    },
-                    op);
+  return std::visit(
+      Overloaded{
+          [](const SourceNode& node) {
+            return fmt::format("source object {}: {}", node.object, fmt::join(node.columns, ", "));
+          },
+          [](const FilterNode& node) { return "filter " + node.predicate; },
+          [](const ProjectNode& node) {
+            return fmt::format("project {}", fmt::join(node.expressions, ", "));
+          },
+          [](const WindowNode& node) { return explain_window(node); },
+          [](const AggregateNode& node) {
+            return fmt::format("aggregate {} by {}{}", explain_calls(node),
+                               fmt::join(node.groups, ", "), node.on_close ? " when closed" : "");
+          },
+          [](const JoinNode& node) { return explain_join(node); },
+          [](const TopNNode& node) { return "top " + explain_top_n(node); },
+          [](const OverNode& node) { return explain_over(node); },
+          [](const UnionAllNode&) { return std::string("union all"); },
+          [](const SetOperationNode& node) {
+            return fmt::format("{}{}", node.intersect ? "intersect" : "except",
+                               node.all ? " all" : "");
+          },
+          [](const UnnestNode& node) {
+            return fmt::format("unnest {}", fmt::join(node.lists, ", "));
+          },
+          [](const DistinctNode&) { return std::string("distinct"); },
+      },
+      op);
 }
 
 /// A node that several read is drawn once, or the text would double with each of them.

@@ -2,6 +2,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "stream/window_shape.h"
 
 #include <cstdint>
 #include <optional>
@@ -38,13 +39,13 @@ struct FilterNode {
 struct ProjectNode {
   std::vector<Expression> expressions;  ///< One per output column.
 };
-/// Assigns a tumbling window [start, start + size) by `time`; rows whose window had closed (window
-/// end <= the watermark before the row's journal entry) leave the stream into the view's late rows.
-/// Output: the input's columns, then window_start, window_end.
-struct TumbleNode {
+/// Gives each row once per window that holds its `time`; a window that had closed (its end plus
+/// `lateness_us` <= the watermark before the row's journal entry) does not get it, and the view's
+/// late rows do. Output: the input's columns, then window_start, window_end.
+struct WindowNode {
   Expression time;  ///< TIMESTAMP
-  int64_t size_us = 0;
-  int64_t offset_us = 0;
+  WindowShape shape;
+  int64_t lateness_us = 0;
 };
 /// One expression of an ORDER BY.
 struct SortOrder {
@@ -65,6 +66,7 @@ struct AggregateNode {
   };
   std::vector<Expression> groups;  ///< The first output columns.
   std::vector<Call> calls;         ///< The rest.
+  bool on_close = false;           ///< Gives a group only once its window is closed.
 };
 /// Whether DuckDB's answer depends on the order in which rows come, so that it is only defined with
 /// an ORDER BY inside the call: first, list, string_agg, mode (which of equals), ... A list of
@@ -151,7 +153,7 @@ struct UnnestNode {
 struct DistinctNode {};
 
 using Operator =
-    std::variant<SourceNode, FilterNode, ProjectNode, TumbleNode, AggregateNode, JoinNode, TopNNode,
+    std::variant<SourceNode, FilterNode, ProjectNode, WindowNode, AggregateNode, JoinNode, TopNNode,
                  OverNode, UnionAllNode, SetOperationNode, UnnestNode, DistinctNode>;
 
 /// One operator of a plan.

@@ -13,13 +13,14 @@ Plan sample_plan() {
                         .inputs = {1},
                         .output = {{1, "id", "BIGINT"}, {2, "ts", "TIMESTAMP"}},
                         .op = FilterNode{.predicate = "(c1 > 'ü\n'::BIGINT)"}});
-  plan.nodes.push_back({.id = 3,
-                        .inputs = {2},
-                        .output = {{1, "id", "BIGINT"},
-                                   {2, "ts", "TIMESTAMP"},
-                                   {3, "ws", "TIMESTAMP"},
-                                   {4, "we", "TIMESTAMP"}},
-                        .op = TumbleNode{.time = "c2", .size_us = 60'000'000, .offset_us = 5}});
+  plan.nodes.push_back(
+      {.id = 3,
+       .inputs = {2},
+       .output = {{1, "id", "BIGINT"},
+                  {2, "ts", "TIMESTAMP"},
+                  {3, "ws", "TIMESTAMP"},
+                  {4, "we", "TIMESTAMP"}},
+       .op = WindowNode{.time = "c2", .shape = {.size_us = 60'000'000, .offset_us = 5}}});
   plan.nodes.push_back(
       {.id = 4,
        .inputs = {3},

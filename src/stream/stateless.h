@@ -37,34 +37,6 @@ class Project final : public Stage {
   std::unique_ptr<Evaluator> evaluator_;
 };
 
-/// Adds window_start and window_end; rows whose window had closed before their journal entry go to
-/// the late rows (Flink's per-window rule). A row without a time has no window and is never late.
-class Tumble final : public Stage {
- public:
-  static Result<std::unique_ptr<Tumble>> create(StageContext& context, uint32_t node_id,
-                                                const TumbleNode& node,
-                                                const std::vector<PlanColumn>& input,
-                                                const std::vector<PlanColumn>& output);
-  Status consume(size_t input, Delta& delta) override;
-
-  /// Start of the window that holds `time_us`: floors, also before 1970.
-  static int64_t window_start(int64_t time_us, int64_t size_us, int64_t offset_us);
-
- private:
-  Tumble(StageContext& context, uint32_t node_id, const TumbleNode& node)
-      : context_(context), node_id_(node_id), size_us_(node.size_us), offset_us_(node.offset_us) {}
-  bool assign(const Delta& delta, size_t row, size_t index, const int64_t* times);
-
-  StageContext& context_;
-  uint32_t node_id_;
-  int64_t size_us_;
-  int64_t offset_us_;
-  std::unique_ptr<Evaluator> time_;
-  duckdb::DataChunk windows_;  ///< window_start, window_end.
-  duckdb::DataChunk output_;
-  std::unique_ptr<DeltaSlice> slice_;
-};
-
 /// UNNEST: a row per element of its lists.
 class Unnest final : public Stage {
  public:

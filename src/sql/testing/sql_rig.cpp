@@ -1,6 +1,6 @@
 #include "sql/testing/sql_rig.h"
 
-#include "sql/tumble_function.h"
+#include "sql/event_windows.h"
 
 #include <atomic>
 #include <cstdlib>
@@ -56,7 +56,7 @@ SqlRig::SqlRig(Streams streams) : directory_(temporary_directory()) {
                    }});
   duck_ = need(duck::Instance::open(
       fs, {.temp_directory = directory_ + "/tmp", .allowed_directories = {files()}}));
-  need(register_tumble_function(*duck_));
+  need(register_window_functions(*duck_));
   open_engine(streams);
   open_database();
   need(duck_->lock());

@@ -44,9 +44,14 @@ struct TestSource {
 /// Feeds one plan and compares.
 class Harness {
  public:
-  Harness(std::vector<TestSource> sources, Plan plan, std::string sql)
+  /// `prepare`: before the plan is compiled; it may register functions.
+  using Prepare = std::function<void(duck::Instance&)>;
+  Harness(
+      std::vector<TestSource> sources, Plan plan, std::string sql,
+      const Prepare& prepare = [](duck::Instance&) {})
       : sources_(std::move(sources)), plan_(std::move(plan)), sql_(std::move(sql)) {
     instance_ = std::move(*duck::Instance::open(posix_file_system(), {}));
+    prepare(*instance_);
     context_ = std::make_unique<StageContext>(StageContext{
         .instance = *instance_, .errors = {}, .late = nullptr, .watermark = [](ObjectId) {
           return kNoWatermark;
@@ -293,10 +298,11 @@ inline TestSource table_u() {
 inline constexpr int kSeeds = 3;
 
 /// Several runs, with small and with large steps.
-inline void check(const std::vector<TestSource>& sources, const Plan& plan,
-                  const std::string& sql) {
+inline void check(
+    const std::vector<TestSource>& sources, const Plan& plan, const std::string& sql,
+    const Harness::Prepare& prepare = [](duck::Instance&) {}) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    Harness(sources, plan, sql).run(seed, 10, seed % 2 == 0 ? 40 : 6);
+    Harness(sources, plan, sql, prepare).run(seed, 10, seed % 2 == 0 ? 40 : 6);
     if (::testing::Test::HasFailure()) return;
   }
 }

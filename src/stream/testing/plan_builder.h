@@ -30,7 +30,7 @@ class PlanBuilder {
     for (auto& column : make({{"window_start", "TIMESTAMP"}, {"window_end", "TIMESTAMP"}})) {
       output.push_back(column);
     }
-    return add({input}, output, TumbleNode{.time = time, .size_us = size_us});
+    return add({input}, output, WindowNode{.time = time, .shape = {.size_us = size_us}});
   }
   uint32_t aggregate(uint32_t input, const std::vector<Expression>& groups,
                      const std::vector<AggregateNode::Call>& calls, const Columns& columns) {

@@ -1,0 +1,242 @@
+#include "sql/testing/sql_test.h"
+
+#include <gmock/gmock.h>
+
+#include <random>
+
+// Windows over topics as people write them, row by row against what the manual says of them.
+namespace ziwa::sql {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TextRows;
+
+class EventWindows : public testing::SqlTest {
+ protected:
+  EventWindows() : SqlTest(testing::SqlRig::Streams::real) {}
+  void make_topic() {
+    rows(
+        "CREATE TOPIC w (ts TIMESTAMP, k VARCHAR, v INT, WATERMARK FOR ts AS ts - INTERVAL 10 "
+        "SECOND)");
+  }
+  /// One journal entry: "12" is 12 seconds after 2001-01-01.
+  void heard(const std::vector<int>& seconds, const std::string& key = "a") {
+    std::vector<std::string> values;
+    for (int second : seconds) {
+      values.push_back(fmt::format(R"({{"ts": "2001-01-01T00:{:02}:{:02}", "k": "{}", "v": {}}})",
+                                   second / 60, second % 60, key, second));
+    }
+    append("w", values);
+  }
+  /// Windows as "start-end", in seconds.
+  TextRows windows(const std::string& view, const std::string& rest) {
+    return rows(
+        fmt::format("SELECT epoch(window_start - TIMESTAMP '2001-01-01')::INT || '-' || "
+                    "epoch(window_end - TIMESTAMP '2001-01-01')::INT AS w, {} FROM {} "
+                    "ORDER BY window_start, window_end, 2",
+                    rest, view));
+  }
+};
+
+TEST_F(EventWindows, QueriesGiveEachRowOncePerWindow) {
+  make_topic();
+  heard({5, 12});
+  rows("INSERT INTO w VALUES (NULL, 'none', 0)");
+  EXPECT_EQ(
+      windows("hop(w, ts, INTERVAL 5 SECOND, INTERVAL 10 SECOND)", "v"),
+      (TextRows{{"0-10", "5"}, {"5-15", "5"}, {"5-15", "12"}, {"10-20", "12"}, {"NULL", "0"}}));
+  EXPECT_EQ(windows("cumulate(w, ts, INTERVAL 5 SECOND, INTERVAL 20 SECOND)", "v"),
+            (TextRows{{"0-10", "5"},
+                      {"0-15", "5"},
+                      {"0-15", "12"},
+                      {"0-20", "5"},
+                      {"0-20", "12"},
+                      {"NULL", "0"}}));
+  EXPECT_EQ(windows("tumble(w, ts, INTERVAL 10 SECOND, INTERVAL 3 SECOND)", "v"),
+            (TextRows{{"3-13", "5"}, {"3-13", "12"}, {"NULL", "0"}}));
+  EXPECT_EQ(
+      windows("TABLE(HOP(TABLE w, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '10' SECOND)) "
+              "AS h",
+              "v")
+          .size(),
+      5u);
+}
+
+TEST_F(EventWindows, WrongOnesAreRefusedInTheirWords) {
+  make_topic();
+  const std::pair<const char*, const char*> wrong[] = {
+      {"hop(w, ts, INTERVAL 3 SECOND, INTERVAL 10 SECOND)", "multiple of its step"},
+      {"hop(w, ts, INTERVAL 0 SECOND, INTERVAL 10 SECOND)", "must be positive"},
+      {"cumulate(w, ts, INTERVAL 10 SECOND, INTERVAL 5 SECOND)", "multiple of its step"},
+      {"hop(w, ts, INTERVAL 1 SECOND, INTERVAL 1 MONTH)", "months"},
+      {"tumble(w, ts, INTERVAL 1 MONTH)", "months"},
+      {"hop(w, ts, INTERVAL 1 MICROSECOND, INTERVAL 1 DAY)", "at most 10000"},
+      {"hop(w, ts, INTERVAL 1 SECOND)", "hop takes a table, a time column, a step and a size"},
+      {"hop(w, v, INTERVAL 1 SECOND, INTERVAL 2 SECOND)", "the time column of hop is a TIMESTAMP"},
+      {"cumulate(w, ts, 1, INTERVAL 2 SECOND)", "the step of cumulate is an INTERVAL"},
+      {"tumble(w, ts, INTERVAL 2 SECOND, 1)", "the offset of tumble is an INTERVAL"},
+  };
+  for (const auto& [table, why] : wrong) {
+    for (const char* form : {"SELECT * FROM {}",
+                             "CREATE MATERIALIZED VIEW x AS SELECT k, window_end, count(*) FROM {} "
+                             "GROUP BY k, window_end"}) {
+      if (std::string_view(form).starts_with("SELECT")) heard({1});
+      auto refused = error(fmt::format(fmt::runtime(form), table));
+      EXPECT_EQ(refused.code(), Code::invalid_argument) << refused.to_string();
+      EXPECT_THAT(refused.message(), HasSubstr(why)) << table;
+      EXPECT_THAT(refused.message(), ::testing::Not(HasSubstr("ziwa_"))) << table;
+    }
+  }
+}
+
+TEST_F(EventWindows, ARowIsLateForTheWindowsThatHadClosedOnly) {
+  make_topic();
+  rows(
+      "CREATE MATERIALIZED VIEW h AS SELECT window_start, window_end, count(*) AS n "
+      "FROM hop(w, ts, INTERVAL 5 SECOND, INTERVAL 10 SECOND) GROUP BY ALL");
+  heard({4});
+  heard({17});  // The watermark is at 7.
+  heard({4});   // [-5, 5) has closed, [0, 10) has not.
+  EXPECT_EQ(windows("h", "n"),
+            (TextRows{{"-5-5", "1"}, {"0-10", "2"}, {"10-20", "1"}, {"15-25", "1"}}));
+  EXPECT_EQ(rows("SELECT epoch(window_start - TIMESTAMP '2001-01-01')::INT, \"offset\" FROM "
+                 "ziwa.late_rows WHERE view = 'h'"),
+            (TextRows{{"-5", "2"}}));
+}
+
+TEST_F(EventWindows, AllowedLatenessKeepsWindowsOpen) {
+  make_topic();
+  rows(
+      "CREATE MATERIALIZED VIEW h WITH (allowed_lateness = '5 seconds') AS SELECT window_start, "
+      "window_end, count(*) AS n FROM tumble(w, ts, INTERVAL 10 SECOND) GROUP BY ALL");
+  heard({4});
+  heard({22});  // The watermark is at 12.
+  heard({5});   // Late by 2 seconds.
+  heard({25});  // At 15: [0, 10) has closed.
+  heard({6});
+  EXPECT_EQ(windows("h", "n"), (TextRows{{"0-10", "2"}, {"20-30", "2"}}));
+  EXPECT_EQ(rows("SELECT \"offset\" FROM ziwa.late_rows WHERE view = 'h'"), (TextRows{{"4"}}));
+  EXPECT_EQ(error("CREATE MATERIALIZED VIEW x WITH (allowed_lateness = 'soon') AS SELECT k FROM w")
+                .code(),
+            Code::invalid_argument);
+}
+
+TEST_F(EventWindows, EmitOnWindowCloseGivesWhatIsFinal) {
+  make_topic();
+  rows(
+      "CREATE MATERIALIZED VIEW c AS SELECT window_start, window_end, k, count(*) AS n, max(v) AS "
+      "m "
+      "FROM tumble(w, ts, INTERVAL 10 SECOND) GROUP BY ALL EMIT ON WINDOW CLOSE");
+  rows(
+      "CREATE MATERIALIZED VIEW l WITH (allowed_lateness = '20 seconds') AS SELECT window_start, "
+      "window_end, count(*) AS n FROM tumble(w, ts, INTERVAL 10 SECOND) GROUP BY ALL "
+      "EMIT ON WINDOW CLOSE");
+  heard({4, 9}, "a");
+  heard({5}, "b");
+  EXPECT_EQ(windows("c", "n"), TextRows{});
+  heard({20});  // The watermark is at 10.
+  EXPECT_EQ(windows("c", "k || n || '/' || m"), (TextRows{{"0-10", "a2/9"}, {"0-10", "b1/5"}}));
+  EXPECT_EQ(windows("l", "n"), (TextRows{{"0-10", "3"}}));
+  heard({6});  // Late for c; l gives its group again.
+  EXPECT_EQ(windows("c", "k || n || '/' || m"), (TextRows{{"0-10", "a2/9"}, {"0-10", "b1/5"}}));
+  EXPECT_EQ(windows("l", "n"), (TextRows{{"0-10", "4"}}));
+  heard({55});
+  EXPECT_EQ(windows("c", "k || n || '/' || m"),
+            (TextRows{{"0-10", "a2/9"}, {"0-10", "b1/5"}, {"20-30", "a1/20"}}));
+  EXPECT_EQ(windows("l", "n"), (TextRows{{"0-10", "4"}, {"20-30", "1"}}));
+}
+
+TEST_F(EventWindows, EmitOnWindowCloseNeedsWindowsThatClose) {
+  make_topic();
+  rows("CREATE TOPIC still (ts TIMESTAMP, k VARCHAR)");
+  for (const char* query :
+       {"SELECT k, count(*) AS n FROM w GROUP BY k", "SELECT * FROM w",
+        "SELECT k, count(*) AS n FROM tumble(w, ts, INTERVAL 1 SECOND) GROUP BY k",
+        "SELECT window_end, count(*) AS n FROM tumble(still, ts, INTERVAL 1 SECOND) GROUP BY ALL",
+        "SELECT k, window_start FROM tumble(w, ts, INTERVAL 1 SECOND)",
+        "SELECT window_end, count(*) AS n FROM tumble(w, ts, INTERVAL 1 SECOND) JOIN still USING "
+        "(k) "
+        "GROUP BY ALL"}) {
+    auto refused =
+        error(fmt::format("CREATE MATERIALIZED VIEW x AS {} EMIT ON WINDOW CLOSE", query));
+    EXPECT_EQ(refused.code(), Code::unsupported) << query << ": " << refused.to_string();
+    EXPECT_THAT(refused.message(), HasSubstr("EMIT ON WINDOW CLOSE")) << query;
+  }
+}
+
+TEST_F(EventWindows, ViewsOverClosedWindowsOnlyGrow) {
+  make_topic();
+  rows(
+      "CREATE MATERIALIZED VIEW c AS SELECT window_start, count(*) AS n FROM tumble(w, ts, "
+      "INTERVAL "
+      "10 SECOND) GROUP BY ALL EMIT ON WINDOW CLOSE");
+  rows("CREATE TABLE kept (window_start TIMESTAMP, n BIGINT)");
+  rows("CREATE SINK s INTO kept FROM c WITH (commit_interval = '10 ms')");
+  heard({1, 2});
+  heard({30});
+  EXPECT_EQ(rows("SELECT n FROM c"), (TextRows{{"2"}}));
+}
+
+/// Rows with random times, in entries of random size, against a model that knows every row.
+TEST_F(EventWindows, RandomRowsAreInTheWindowsThatWereOpen) {
+  make_topic();
+  struct Case {
+    const char* name;
+    const char* table;
+    const char* options;
+    int lateness;
+    bool on_close;
+  };
+  const Case cases[] = {
+      {"v1", "tumble(w, ts, INTERVAL 10 SECOND, INTERVAL 4 SECOND)", "", 0, false},
+      {"v2", "hop(w, ts, INTERVAL 5 SECOND, INTERVAL 20 SECOND)", "", 0, false},
+      {"v3", "cumulate(w, ts, INTERVAL 5 SECOND, INTERVAL 15 SECOND)", "", 0, true},
+      {"v4", "hop(w, ts, INTERVAL 4 SECOND, INTERVAL 12 SECOND)",
+       "WITH (allowed_lateness = '7 seconds')", 7, true},
+  };
+  for (const auto& c : cases) {
+    rows(fmt::format(
+        "CREATE MATERIALIZED VIEW {} {} AS SELECT k, window_start, window_end, count(*) "
+        "AS n, sum(v) AS s FROM {} GROUP BY ALL {}",
+        c.name, c.options, c.table, c.on_close ? "EMIT ON WINDOW CLOSE" : ""));
+  }
+  std::mt19937_64 random(5);
+  int newest = 0;
+  int64_t watermark = -1'000;
+  rows("CREATE TEMP TABLE model (v INT, k VARCHAR, watermark INT)");
+  for (int entry = 0; entry < 60; ++entry) {
+    std::vector<int> seconds;
+    const std::string key(1, static_cast<char>('a' + random() % 3));
+    for (size_t i = 0; i < random() % 4 + 1; ++i) {
+      int second = std::max(0, newest + static_cast<int>(random() % 45) - 38);
+      seconds.push_back(second);
+      rows(fmt::format("INSERT INTO model VALUES ({}, '{}', {})", second, key, watermark));
+    }
+    heard(seconds, key);
+    newest = std::max(newest, *std::ranges::max_element(seconds));
+    watermark = newest - 10;
+    if (entry % 10 != 9) continue;
+    for (const auto& c : cases) {
+      // Seconds since 2001-01-01, which begins a window of each of these shapes but the first.
+      std::string table = c.table;
+      table.replace(table.find("(w,"), 3,
+                    "((SELECT *, TIMESTAMP '2001-01-01' + to_seconds(v) AS ts FROM model),");
+      auto wanted = rows(fmt::format(
+          "SELECT k, window_start, window_end, count(*), sum(v) FROM {} AS m WHERE "
+          "epoch(window_end - TIMESTAMP '2001-01-01') + {} > watermark {} GROUP BY 1, 2, 3 ORDER "
+          "BY "
+          "ALL",
+          table, c.lateness,
+          c.on_close
+              ? fmt::format("AND epoch(window_end - TIMESTAMP '2001-01-01') <= {}", watermark)
+              : ""));
+      EXPECT_EQ(rows(fmt::format("SELECT k, window_start, window_end, n, s FROM {} ORDER BY ALL",
+                                 c.name)),
+                wanted)
+          << c.name << " after " << entry;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ziwa::sql
