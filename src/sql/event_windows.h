@@ -25,7 +25,18 @@ std::optional<WindowFunction> window_function_of(std::string_view name);
 Result<stream::WindowShape> shape_of(stream::WindowShape::Kind kind,
                                      const std::vector<duckdb::interval_t>& intervals);
 
-/// Registers these functions.
+/// session() becomes two aggregates OVER the partition in a view, which the translation knows and
+/// nobody runs, and in a query nested window functions with two scalar functions of ours:
+/// kSessionBegins (time before, time, gap) is 1 where a session begins, else 0; kSessionStops (last
+/// time, gap) is its end.
+inline constexpr std::string_view kSessionStart = "ziwa_session_start";
+inline constexpr std::string_view kSessionEnd = "ziwa_session_end";
+inline constexpr std::string_view kSessionBegins = "ziwa_session_begins";
+inline constexpr std::string_view kSessionStops = "ziwa_session_stops";
+/// Errors: invalid_argument: months; a gap that is not positive or too long.
+Result<int64_t> gap_of(duckdb::interval_t interval);
+
+/// Registers all these functions.
 Status register_window_functions(duck::Instance& instance);
 
 }  // namespace ziwa::sql

@@ -177,6 +177,95 @@ TEST_F(EventWindows, ViewsOverClosedWindowsOnlyGrow) {
   EXPECT_EQ(rows("SELECT n FROM c"), (TextRows{{"2"}}));
 }
 
+TEST_F(EventWindows, SessionsMergeAndClose) {
+  make_topic();
+  rows(
+      "CREATE MATERIALIZED VIEW s AS SELECT k, window_start, window_end, count(*) AS n FROM "
+      "session(w PARTITION BY k, ts, INTERVAL 5 SECOND) GROUP BY ALL");
+  rows(
+      "CREATE MATERIALIZED VIEW c AS SELECT k, window_end, count(*) AS n FROM session(w PARTITION "
+      "BY "
+      "k, ts, INTERVAL 5 SECOND) GROUP BY k, window_end EMIT ON WINDOW CLOSE");
+  heard({1, 5, 12});
+  heard({2}, "b");
+  EXPECT_EQ(windows("s", "k || n"), (TextRows{{"1-10", "a2"}, {"2-7", "b1"}, {"12-17", "a1"}}));
+  heard({8});  // It joins both: 5 to 8 and 8 to 12 are no further apart than the gap.
+  EXPECT_EQ(windows("s", "k || n"), (TextRows{{"1-17", "a4"}, {"2-7", "b1"}}));
+  heard({27});  // The watermark is at 17: both sessions are closed.
+  EXPECT_EQ(rows("SELECT k, n FROM c ORDER BY 1"), (TextRows{{"a", "4"}, {"b", "1"}}));
+  heard({15});  // Its own session ends at 20, but it would change one that is closed.
+  heard({15}, "b");
+  heard({11}, "b");
+  EXPECT_EQ(windows("s", "k || n"),
+            (TextRows{{"1-17", "a4"}, {"2-7", "b1"}, {"15-20", "b1"}, {"27-32", "a1"}}));
+  EXPECT_EQ(rows("SELECT \"offset\" FROM ziwa.late_rows WHERE view = 's' ORDER BY 1"),
+            (TextRows{{"6"}, {"8"}}));
+  EXPECT_EQ(windows("session(w PARTITION BY k, ts, INTERVAL 5 SECOND)", "k").size(), 9u);
+  for (const char* wrong :
+       {"session(w, ts, INTERVAL 0 SECOND)", "session(w, v, INTERVAL 1 SECOND)",
+        "session(w, ts, 1)", "session(w, ts)", "session(w, ts, INTERVAL 1 MONTH)",
+        "session(w PARTITION BY, ts, INTERVAL 1 SECOND)"}) {
+    for (const char* form : {"SELECT * FROM {}", "CREATE MATERIALIZED VIEW x AS SELECT k FROM {}",
+                             "CREATE MATERIALIZED VIEW x AS SELECT k, window_end FROM {}"}) {
+      auto refused = error(fmt::format(fmt::runtime(form), wrong));
+      EXPECT_EQ(refused.code(), Code::invalid_argument) << wrong << refused.to_string();
+      EXPECT_THAT(refused.message(), ::testing::Not(HasSubstr("ziwa_"))) << wrong;
+    }
+  }
+}
+
+/// The rows that a session takes, by the words of the manual.
+TEST_F(EventWindows, RandomRowsAreInSessions) {
+  make_topic();
+  constexpr int kGap = 4;
+  constexpr int kLateness = 3;
+  rows(
+      "CREATE MATERIALIZED VIEW s WITH (allowed_lateness = '3 seconds') AS SELECT k, v, "
+      "window_start, window_end FROM session(w PARTITION BY k, ts, INTERVAL 4 SECOND)");
+  rows("CREATE TEMP TABLE model (k VARCHAR, v INT)");
+  std::mt19937_64 random(11);
+  std::map<std::string, std::vector<int>> taken;
+  int newest = 0;
+  int watermark = -1'000;
+  size_t late = 0;
+  for (int entry = 0; entry < 150; ++entry) {
+    const std::string key(1, static_cast<char>('a' + random() % 2));
+    std::vector<int> seconds;
+    for (size_t i = 0; i < random() % 3 + 1; ++i) {
+      seconds.push_back(std::max(0, newest + static_cast<int>(random() % 36) - 28));
+      const int time = seconds.back();
+      // The session that it would be in: everything that is near, and what is near to that.
+      auto& all = taken[key];
+      bool closed = time + kGap + kLateness <= watermark;
+      std::ranges::sort(all);
+      for (size_t first = 0; first < all.size();) {
+        size_t last = first;
+        while (last + 1 < all.size() && all[last + 1] - all[last] <= kGap) ++last;
+        const bool touches = time >= all[first] - kGap && time <= all[last] + kGap;
+        closed = closed || (touches && all[last] + kGap + kLateness <= watermark);
+        first = last + 1;
+      }
+      if (closed) {
+        ++late;
+        continue;
+      }
+      all.push_back(time);
+      rows(fmt::format("INSERT INTO model VALUES ('{}', {})", key, time));
+    }
+    heard(seconds, key);
+    newest = std::max(newest, *std::ranges::max_element(seconds));
+    watermark = newest - 10;
+    if (entry % 15 != 14) continue;
+    EXPECT_EQ(rows("SELECT * FROM s ORDER BY ALL"),
+              rows("SELECT k, v, window_start, window_end FROM session((SELECT *, TIMESTAMP "
+                   "'2001-01-01' + to_seconds(v) AS ts FROM model) PARTITION BY k, ts, INTERVAL 4 "
+                   "SECOND) m ORDER BY ALL"))
+        << entry;
+    EXPECT_EQ(rows("SELECT count(*) FROM ziwa.late_rows"), (TextRows{{std::to_string(late)}}));
+  }
+  EXPECT_GT(late, 10u);
+}
+
 /// Rows with random times, in entries of random size, against a model that knows every row.
 TEST_F(EventWindows, RandomRowsAreInTheWindowsThatWereOpen) {
   make_topic();

@@ -16,8 +16,6 @@ constexpr std::array<std::string_view, 31> kNotAnAlias = {
     "EXCEPT", "QUALIFY",     "WINDOW", "SELECT",  "ASOF",  "NATURAL", "POSITIONAL", "SEMI",
     "ANTI",   "TABLESAMPLE", "PIVOT",  "UNPIVOT", "FETCH", "FOR",     "EMIT"};
 
-constexpr std::array<std::string_view, 2> kOtherWindows = {"SESSION", "SLIDE"};
-
 struct WindowWords {
   std::string_view keyword;
   stream::WindowShape::Kind kind;
@@ -114,7 +112,8 @@ Result<WindowCall> read_call(const std::vector<Token>& tokens, size_t open) {
 
 class Rewriter {
  public:
-  Rewriter(std::string_view sql, const std::vector<Token>& tokens) : sql_(sql), tokens_(tokens) {}
+  Rewriter(std::string_view sql, const std::vector<Token>& tokens, RewriteFor purpose)
+      : sql_(sql), tokens_(tokens), purpose_(purpose) {}
 
   Result<Rewritten> run() {
     TRY(rewrite(0, tokens_.size() - 1));
@@ -133,14 +132,15 @@ class Rewriter {
       const bool wrapped =
           tokens_[i].is("TABLE") && i + 3 < tokens_.size() && tokens_[i + 3].is_symbol("(");
       const size_t at = wrapped ? i + 2 : i;
-      for (std::string_view other : kOtherWindows) {
-        if (!tokens_[at].is(other)) continue;
+      if (tokens_[at].is("SLIDE")) {
         return Error(Code::unsupported, "the window {}(...) is not built", tokens_[at].text)
-            .with_hint("tumble(t, ts, INTERVAL 1 MINUTE) is, and hop() and cumulate()")
+            .with_hint("there are tumble(), hop(), cumulate() and session()")
             .at(tokens_[at].position);
       }
       if (const auto* window = window_at(tokens_[at])) {
         i = TRY(rewrite_window(i, at, *window));
+      } else if (tokens_[at].is("SESSION")) {
+        i = TRY(rewrite_session(i, at));
       }
     }
     return {};
@@ -151,7 +151,6 @@ class Rewriter {
   Result<size_t> rewrite_window(size_t first, size_t at, const WindowWords& window) {
     const WindowCall call = TRY(read_call(tokens_, at + 1));
     const size_t given = call.arguments.size();
-    const size_t last = first == at ? call.close : call.close + 1;
     if (given < window.arguments_min || given > window.arguments_min + 1) {
       return Error(Code::invalid_argument,
                    "{} takes {} and, if wanted, an offset, not {} arguments",
@@ -160,11 +159,7 @@ class Rewriter {
           .with_hint(std::string(window.example))
           .at(tokens_[at].position);
     }
-    if (first != at && !tokens_[last].is_symbol(")")) {
-      return Error(Code::invalid_argument, "TABLE( is not closed behind {}(...)", window.keyword)
-          .because(Cause::syntax_error)
-          .at(tokens_[first].position);
-    }
+    const size_t last = TRY(last_of(first, at, call));
     copy_until(tokens_[first].position);
     add("(SELECT *, ", at);
     add_bound(at, window, call, false);
@@ -172,13 +167,152 @@ class Rewriter {
     add_bound(at, window, call, true);
     add(" AS window_end FROM ", at);
     TRY(copy_table(call.arguments[0]));
+    end_table(at, last, call.arguments[0]);
+    return last;
+  }
+
+  /// The last token of a window that begins at `first`.
+  Result<size_t> last_of(size_t first, size_t at, const WindowCall& call) const {
+    if (first == at) return call.close;
+    if (tokens_[call.close + 1].is_symbol(")")) return call.close + 1;
+    return Error(Code::invalid_argument, "TABLE( is not closed behind {}(...)", tokens_[at].text)
+        .because(Cause::syntax_error)
+        .at(tokens_[first].position);
+  }
+
+  std::optional<std::string> name_of_table(const Argument& table) const {
+    const Token& name = tokens_[table.last - 1];
+    if (name.kind != TokenKind::word && name.kind != TokenKind::quoted) return std::nullopt;
+    return std::string(name.text);
+  }
+
+  /// Closes the subquery and names it like its table.
+  void end_table(size_t at, size_t last, const Argument& table) {
     add(")", at);
     copied_ = tokens_[last].end();
-    const Token& next = tokens_[last + 1];
-    const Token& name = tokens_[call.arguments[0].last - 1];
-    bool named = name.kind == TokenKind::word || name.kind == TokenKind::quoted;
-    if (!may_be_alias(next) && named) add(" AS " + std::string(name.text), at);
+    auto name = name_of_table(table);
+    if (name && !may_be_alias(tokens_[last + 1])) add(" AS " + *name, at);
+  }
+
+  struct SessionCall {
+    Argument table;
+    std::optional<Argument> partition;
+    Argument time;
+    Argument gap;
+  };
+
+  Result<SessionCall> read_session(size_t at, const WindowCall& call) const {
+    if (call.arguments.size() != 3) {
+      return Error(Code::invalid_argument,
+                   "session takes a table, a time column and a gap, not {} arguments",
+                   call.arguments.size())
+          .because(Cause::undefined_function)
+          .with_hint(
+              "session(t PARTITION BY k, ts, INTERVAL 10 MINUTES); several keys in parentheses")
+          .at(tokens_[at].position);
+    }
+    SessionCall session{.table = call.arguments[0],
+                        .partition = std::nullopt,
+                        .time = inside_descriptor(call.arguments[1]),
+                        .gap = call.arguments[2]};
+    int depth = 0;
+    for (size_t i = session.table.first; i + 1 < session.table.last; ++i) {
+      if (tokens_[i].is_symbol("(")) ++depth;
+      if (tokens_[i].is_symbol(")")) --depth;
+      if (depth != 0 || !tokens_[i].is("PARTITION") || !tokens_[i + 1].is("BY")) continue;
+      session.partition = Argument{i + 2, session.table.last};
+      session.table.last = i;
+      if (session.table.first == i || session.partition->first == session.partition->last) {
+        return Error(Code::invalid_argument, "PARTITION BY stands between a table and its keys")
+            .because(Cause::syntax_error)
+            .at(tokens_[i].position);
+      }
+      break;
+    }
+    return session;
+  }
+
+  Result<size_t> rewrite_session(size_t first, size_t at) {
+    const WindowCall call = TRY(read_call(tokens_, at + 1));
+    const size_t last = TRY(last_of(first, at, call));
+    const SessionCall session = TRY(read_session(at, call));
+    copy_until(tokens_[first].position);
+    if (purpose_ == RewriteFor::view) {
+      add("(SELECT *, ", at);
+      for (bool ends : {false, true}) {
+        add(fmt::format("{}(", ends ? kSessionEnd : kSessionStart), at);
+        copy(session.time);
+        add(", ", at);
+        copy(session.gap);
+        add(") OVER (", at);
+        add_partition(at, session, "");
+        add(ends ? ") AS window_end FROM " : ") AS window_start, ", at);
+      }
+      TRY(copy_table(session.table));
+    } else {
+      TRY(add_session_query(at, session));
+    }
+    end_table(at, last, session.table);
     return last;
+  }
+
+  /// Numbers the sessions of each partition by counting where one begins.
+  Status add_session_query(size_t at, const SessionCall& session) {
+    add("(SELECT * EXCLUDE (ziwa_session), CAST(min(", at);
+    copy(session.time);
+    add(") OVER (", at);
+    add_partition(at, session, "ziwa_session");
+    add(fmt::format(") AS TIMESTAMP) AS window_start, {}(max(", kSessionStops), at);
+    copy(session.time);
+    add(") OVER (", at);
+    add_partition(at, session, "ziwa_session");
+    add("), ", at);
+    copy(session.gap);
+    add(") AS window_end FROM (SELECT * EXCLUDE (ziwa_begins), sum(ziwa_begins) OVER (", at);
+    add_partition(at, session, "");
+    add(" ORDER BY ", at);
+    copy(session.time);
+    add(fmt::format(") AS ziwa_session FROM (SELECT *, {}(lag(", kSessionBegins), at);
+    copy(session.time);
+    add(") OVER (", at);
+    add_partition(at, session, "");
+    add(" ORDER BY ", at);
+    copy(session.time);
+    add("), ", at);
+    copy(session.time);
+    add(", ", at);
+    copy(session.gap);
+    add(") AS ziwa_begins FROM ", at);
+    TRY(copy_table(session.table));
+    // Inside, too, columns may be named with their table.
+    const std::string alias =
+        name_of_table(session.table) ? " AS " + *name_of_table(session.table) : "";
+    add(fmt::format("){0}){0}", alias), at);
+    return {};
+  }
+
+  /// PARTITION BY the keys of the session and one of ours.
+  void add_partition(size_t at, const SessionCall& session, std::string_view also) {
+    if (!session.partition && also.empty()) return;
+    add("PARTITION BY ", at);
+    if (session.partition) {
+      Argument keys = *session.partition;
+      // One key in parentheses, or several: a struct of them would compare otherwise.
+      if (tokens_[keys.first].is_symbol("(") && closes_at(keys.first) == keys.last - 1)
+        keys = {keys.first + 1, keys.last - 1};
+      copy(keys);
+    }
+    if (!also.empty()) add(fmt::format("{}{}", session.partition ? ", " : "", also), at);
+  }
+
+  /// The token that closes a parenthesis.
+  size_t closes_at(size_t open) const {
+    int depth = 0;
+    for (size_t i = open; tokens_[i].kind != TokenKind::end; ++i) {
+      if (tokens_[i].is_symbol("(")) ++depth;
+      if (tokens_[i].is_symbol(")") && --depth == 0) return i;
+    }
+    return open;
   }
 
   /// The starts or ends of a row's windows, one per row of the result.
@@ -230,6 +364,7 @@ class Rewriter {
 
   std::string_view sql_;
   const std::vector<Token>& tokens_;
+  RewriteFor purpose_;
   Rewritten out_;
   size_t copied_ = 0;  ///< The original is dealt with up to here.
 };
@@ -244,9 +379,9 @@ size_t Rewritten::original(size_t position) const {
   return piece->copied ? piece->original + (position - piece->at) : piece->original;
 }
 
-Result<Rewritten> rewrite_statement(std::string_view sql) {
+Result<Rewritten> rewrite_statement(std::string_view sql, RewriteFor purpose) {
   std::vector<Token> tokens = TRY(tokenize(sql));
-  return Rewriter(sql, tokens).run();
+  return Rewriter(sql, tokens, purpose).run();
 }
 
 }  // namespace ziwa::sql

@@ -2,6 +2,7 @@
 
 #include "base/result.h"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +28,13 @@ class Rewritten {
 };
 
 /// Rewrites what DuckDB's grammar does not have: `tumble(t, ts, INTERVAL ...)`, `hop` and
-/// `cumulate` in FROM, also as `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...))`, become a
-/// subquery over t that adds window_start and window_end. Errors: invalid_argument (arguments);
-/// unsupported (other windows).
-Result<Rewritten> rewrite_statement(std::string_view sql);
+/// `cumulate` and `session(t PARTITION BY k, ts, INTERVAL ...)` in FROM, also as
+/// `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...))`, become a subquery over t that adds
+/// window_start and window_end. Errors: invalid_argument (arguments); unsupported (other windows).
+enum class RewriteFor : uint8_t {
+  query,  ///< DuckDB runs it.
+  view,   ///< It is bound and translated.
+};
+Result<Rewritten> rewrite_statement(std::string_view sql, RewriteFor purpose = RewriteFor::query);
 
 }  // namespace ziwa::sql

@@ -32,6 +32,29 @@ TEST(Rewrite, HopAndCumulateGiveARowPerWindow) {
             "unnest(ziwa_cumulate_ends(ts, a, b, c)) AS window_end FROM t) w");
 }
 
+TEST(Rewrite, SessionIsOtherwiseInViews) {
+  EXPECT_EQ(
+      rewrite_statement("FROM session(t PARTITION BY k, ts, g) WHERE x", RewriteFor::view)->text,
+      "FROM (SELECT *, ziwa_session_start(ts, g) OVER (PARTITION BY k) AS window_start, "
+      "ziwa_session_end(ts, g) OVER (PARTITION BY k) AS window_end FROM t) AS t WHERE x");
+  EXPECT_EQ(
+      rewritten("FROM session(t, ts, g) s"),
+      "FROM (SELECT * EXCLUDE (ziwa_session), CAST(min(ts) OVER (PARTITION BY ziwa_session) AS "
+      "TIMESTAMP) AS window_start, ziwa_session_stops(max(ts) OVER (PARTITION BY "
+      "ziwa_session), g) AS window_end FROM (SELECT * EXCLUDE (ziwa_begins), "
+      "sum(ziwa_begins) OVER ( ORDER BY ts) AS ziwa_session FROM (SELECT *, "
+      "ziwa_session_begins(lag(ts) OVER ( ORDER BY ts), ts, g) AS ziwa_begins FROM t) AS t) "
+      "AS t) s");
+  EXPECT_EQ(rewritten("FROM TABLE(SESSION(TABLE t PARTITION BY (a, b), DESCRIPTOR(ts), g))"),
+            rewritten("FROM session(t PARTITION BY (a, b), ts, g)"));
+  for (const char* wrong : {"FROM session(t PARTITION BY, ts, g)",
+                            "FROM session(t PARTITION BY a, b, "
+                            "ts, g)",
+                            "FROM session(PARTITION BY a, ts, g)"}) {
+    EXPECT_EQ(rewrite_statement(wrong).error().code(), Code::invalid_argument) << wrong;
+  }
+}
+
 TEST(Rewrite, TheFormsOfFlinkAreTheSame) {
   EXPECT_EQ(rewritten("SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), a, b)) WHERE x"),
             rewritten("SELECT * FROM hop(t, ts, a, b) WHERE x"));
@@ -78,8 +101,8 @@ TEST(Rewrite, OnlyTablesOfAListAreWindows) {
                           "SELECT (SELECT 1 FROM a, tumble(t, ts, INTERVAL 1 DAY)), 2"}) {
     EXPECT_NE(rewritten(sql).find("ziwa_tumble_start"), std::string::npos) << sql;
   }
-  for (const char* sql : {"SELECT * FROM a, session(t, ts, INTERVAL 1 DAY)",
-                          "SELECT * FROM a JOIN slide(t) ON true"}) {
+  for (const char* sql :
+       {"SELECT * FROM a, slide(t, ts, INTERVAL 1 DAY)", "SELECT * FROM a JOIN slide(t) ON true"}) {
     EXPECT_EQ(rewrite_statement(sql).error().code(), Code::unsupported) << sql;
   }
 }

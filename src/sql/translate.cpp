@@ -252,14 +252,14 @@ Result<stream::WindowNode> Translator::window_node(const duckdb::BoundFunctionEx
 }
 
 /// Adds a node with two columns that no binding of DuckDB names.
-Translator::Bounds Translator::add_window(Part& part, stream::WindowNode node) {
+Translator::Bounds Translator::add_bounds(Part& part, stream::Operator op) {
   Bounds bounds{new_column("window_start", duckdb::LogicalType::TIMESTAMP),
                 new_column("window_end", duckdb::LogicalType::TIMESTAMP)};
   for (const auto& column : {bounds.start, bounds.end}) {
     part.columns.push_back(column);
     part.bindings.emplace_back(duckdb::DConstants::INVALID_INDEX, column.id);
   }
-  part.node = add_node({part.node}, part.columns, std::move(node));
+  part.node = add_node({part.node}, part.columns, std::move(op));
   return bounds;
 }
 
@@ -279,7 +279,7 @@ Result<Part> Translator::with_windows(Part input,
       return other.first.time == node.time && other.first.shape == node.shape;
     });
     if (found == added.end()) {
-      auto bounds = add_window(input, node);
+      auto bounds = add_bounds(input, node);
       found = added.insert(found, {std::move(node), bounds});
     }
     const bool ends = window_function_of(call->function.name)->ends;
@@ -652,7 +652,7 @@ Result<Part> Translator::unnest_windows(
     if (other.time != node.time || other.shape != node.shape)
       return cannot("two kinds of windows side by side", "nest them: tumble(hop(...), ...)");
   }
-  add_window(part, std::move(node));
+  add_bounds(part, std::move(node));
   const size_t start = part.columns.size() - 2;
   for (size_t i = 0; i < calls.size(); ++i) {
     const bool ends = window_function_of(calls[i]->function.name)->ends;

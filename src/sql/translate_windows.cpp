@@ -1,4 +1,5 @@
 #include "duck/aggregate.h"
+#include "sql/event_windows.h"
 #include "sql/translator.h"
 
 // Window functions, and the first rows of each partition.
@@ -204,8 +205,61 @@ Result<stream::OverNode::Call> Translator::over_call(const duckdb::BoundWindowEx
   return out;
 }
 
+namespace {
+
+/// Whether an expression is a bound of session().
+bool is_session(const Expression& expression) {
+  const auto& call = expression.Cast<duckdb::BoundWindowExpression>();
+  return call.aggregate &&
+         (call.aggregate->name == kSessionStart || call.aggregate->name == kSessionEnd);
+}
+
+}  // namespace
+
+/// session(): its two bounds, or the one that is read.
+Result<Part> Translator::visit_session(duckdb::LogicalWindow& window) {
+  Part part = TRY(visit(*window.children.at(0)));
+  std::optional<stream::SessionNode> node;
+  for (const auto& expression : window.expressions) {
+    const auto& call = expression->Cast<duckdb::BoundWindowExpression>();
+    if (!is_session(call)) return cannot_at({"OVER"}, "window functions beside session()");
+    stream::SessionNode session{.time = TRY(text(*call.children.at(0), part))};
+    for (const auto& key : call.partitions) {
+      if (collated(key->return_type)) {
+        return cannot("sessions by a column with a collation",
+                      "take lower(...) or another text that is equal by itself");
+      }
+      session.partition_by.push_back(TRY(text(*key, part)));
+    }
+    const Expression& gap = *call.children.at(1);
+    if (gap.GetExpressionClass() != ExpressionClass::BOUND_CONSTANT ||
+        gap.Cast<duckdb::BoundConstantExpression>().value.IsNull()) {
+      return at_position(cannot("a gap of changing size"), position_of(gap));
+    }
+    auto size =
+        gap_of(gap.Cast<duckdb::BoundConstantExpression>().value.GetValue<duckdb::interval_t>());
+    if (!size) return at_position(std::move(size).error(), position_of(gap));
+    session.gap_us = *size;
+    const bool same = !node || (node->time == session.time && node->gap_us == session.gap_us &&
+                                node->partition_by == session.partition_by);
+    if (!same) return cannot("two kinds of sessions side by side");
+    node = std::move(session);
+  }
+  part.key.clear();
+  add_bounds(part, std::move(*node));
+  const size_t start = part.columns.size() - 2;
+  for (size_t i = 0; i < window.expressions.size(); ++i) {
+    const auto& call = window.expressions[i]->Cast<duckdb::BoundWindowExpression>();
+    part.bindings[call.aggregate->name == kSessionEnd ? start + 1 : start] =
+        ColumnBinding(window.window_index, i);
+  }
+  return part;
+}
+
 /// One node per partition and order.
 Result<Part> Translator::visit_window(duckdb::LogicalWindow& window) {
+  if (std::ranges::any_of(window.expressions, [](const auto& call) { return is_session(*call); }))
+    return visit_session(window);
   Part part = TRY(visit(*window.children.at(0)));
   std::vector<const Expression*> all;
   for (const auto& expression : window.expressions) all.push_back(expression.get());

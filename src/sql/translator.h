@@ -65,6 +65,7 @@ class Translator {
                                          const duckdb::LogicalWindow& window);
   Result<Part> visit_ranked(duckdb::LogicalWindow& window, const Ranked& ranked);
   Result<Part> visit_window(duckdb::LogicalWindow& window);
+  Result<Part> visit_session(duckdb::LogicalWindow& window);
   Result<stream::OverNode::Call> over_call(const duckdb::BoundWindowExpression& call,
                                            const Part& input) const;
   Result<stream::WindowFrame> frame(const duckdb::BoundWindowExpression& call,
@@ -128,7 +129,7 @@ class Translator {
   };
   Result<stream::WindowNode> window_node(const duckdb::BoundFunctionExpression& call,
                                          const Part& input) const;
-  Bounds add_window(Part& part, stream::WindowNode node);
+  Bounds add_bounds(Part& part, stream::Operator op);
   Result<Part> unnest_windows(Part part, duckdb::idx_t index,
                               const std::vector<const duckdb::BoundFunctionExpression*>& calls);
   /// Puts window nodes below an operator whose expressions use their bounds, and names these.

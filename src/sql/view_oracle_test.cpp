@@ -45,11 +45,11 @@ class ViewOracle : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(ViewOracle, KeepsWhatTheQueryAnswers) {
-  auto rewritten = rewrite_statement(GetParam());
-  ASSERT_TRUE(rewritten.has_value()) << GetParam() << "\n" << rewritten.error().to_string();
-  auto got = plan(rewritten->text);
+  auto of_view = rewrite_statement(GetParam(), RewriteFor::view);
+  ASSERT_TRUE(of_view.has_value()) << GetParam() << "\n" << of_view.error().to_string();
+  auto got = plan(of_view->text);
   ASSERT_TRUE(got.has_value()) << GetParam() << "\n" << got.error().to_string();
-  check({table_t(), table_u()}, *got, rewritten->text, with_windows);
+  check({table_t(), table_u()}, *got, rewrite_statement(GetParam())->text, with_windows);
 }
 
 constexpr const char* kJoins[] = {
@@ -160,6 +160,24 @@ constexpr const char* kEventWindows[] = {
     ", ts, INTERVAL 4 MINUTES) b ON a.k = b.k AND a.v = b.v",
 };
 
+constexpr const char* kSessions[] = {
+    "SELECT * FROM session(" TIMED " PARTITION BY k, ts, INTERVAL 2 MINUTES)",
+    "SELECT * FROM session(" TIMED ", ts, INTERVAL 1 MINUTE)",
+    "SELECT k, g, window_start, count(*), sum(v) FROM session(" TIMED
+    " PARTITION BY (k, g), ts, INTERVAL 3 MINUTES) GROUP BY ALL",
+    "SELECT window_end, list(v ORDER BY v) FROM session((SELECT * FROM " TIMED
+    " WHERE g = 1), ts, INTERVAL 2 MINUTES) GROUP BY window_end",
+    "SELECT k, v, window_end FROM TABLE(SESSION(TABLE " TIMED
+    " PARTITION BY k, DESCRIPTOR(ts), INTERVAL '2' MINUTE)) s WHERE v > 0 AND k > 'a'",
+    "SELECT s.k, s.n, u.n FROM (SELECT k, window_start, count(*) AS n FROM session(" TIMED
+    " PARTITION BY k, ts, INTERVAL 2 MINUTES) GROUP BY ALL) s LEFT JOIN u ON s.k = u.k",
+    "SELECT k, max(n) FROM (SELECT k, window_start, count(*) AS n FROM session(" TIMED
+    " PARTITION BY k, ts, INTERVAL 2 MINUTES) GROUP BY ALL) GROUP BY k",
+    "SELECT k, ts, window_start, window_end FROM session((SELECT k, CASE g WHEN 0 THEN TIMESTAMP "
+    "'infinity' WHEN 1 THEN TIMESTAMP '1970-01-01' + to_minutes(v) END AS ts FROM t) PARTITION BY "
+    "k, ts, INTERVAL 2 MINUTES)",
+};
+
 constexpr const char* kOrders[] = {
     "SELECT k, v, g, d, m FROM t ORDER BY v DESC, k, g, d, m LIMIT 5",
     "SELECT k, v, g, d, m FROM t ORDER BY v, k, g, d, m LIMIT 3 OFFSET 2",
@@ -220,6 +238,7 @@ INSTANTIATE_TEST_SUITE_P(Groups, ViewOracle, ::testing::ValuesIn(kGroups));
 INSTANTIATE_TEST_SUITE_P(Orders, ViewOracle, ::testing::ValuesIn(kOrders));
 INSTANTIATE_TEST_SUITE_P(Windows, ViewOracle, ::testing::ValuesIn(kWindows));
 INSTANTIATE_TEST_SUITE_P(EventWindows, ViewOracle, ::testing::ValuesIn(kEventWindows));
+INSTANTIATE_TEST_SUITE_P(Sessions, ViewOracle, ::testing::ValuesIn(kSessions));
 
 }  // namespace
 }  // namespace ziwa::sql

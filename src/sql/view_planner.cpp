@@ -47,6 +47,8 @@ Status emit_on_close(stream::Plan& plan, const std::set<ObjectId>& topics) {
       grows = topics.contains(source->object);
     } else if (std::holds_alternative<stream::WindowNode>(node.op)) {
       bounds.insert({node.output[columns - 2].id, node.output[columns - 1].id});
+    } else if (std::holds_alternative<stream::SessionNode>(node.op)) {
+      bounds.insert(node.output[columns - 1].id);  // A session may begin earlier than it seems.
     } else if (const auto* project = std::get_if<stream::ProjectNode>(&node.op)) {
       for (size_t i = 0; i < columns; ++i) {
         if (bound(project->expressions[i])) bounds.insert(node.output[i].id);
@@ -61,7 +63,8 @@ Status emit_on_close(stream::Plan& plan, const std::set<ObjectId>& topics) {
   return Error(Code::unsupported,
                "EMIT ON WINDOW CLOSE is for groups of windows: no other row is ever complete")
       .with_hint(
-          "GROUP BY window_start, window_end of a tumble(), hop() or cumulate() over a topic");
+          "GROUP BY window_start, window_end of a tumble(), hop(), cumulate() or session() over a "
+          "topic");
 }
 
 Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql,
@@ -108,6 +111,8 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
   for (auto& node : view.plan.nodes) {
     if (auto* window = std::get_if<stream::WindowNode>(&node.op))
       window->lateness_us = options.allowed_lateness_us;
+    if (auto* session = std::get_if<stream::SessionNode>(&node.op))
+      session->lateness_us = options.allowed_lateness_us;
   }
   if (options.on_window_close) TRY(emit_on_close(view.plan, topics));
   // What the catalog could not give back is refused before it is written.
@@ -162,7 +167,7 @@ Result<data::Schema> make_schema(const std::vector<duck::NamedType>& columns) {
 
 Result<ViewPlan> plan_view(const BindContext& context, const TextSpan& query,
                            const ViewOptions& options) {
-  auto rewritten = rewrite_statement(query.text);
+  auto rewritten = rewrite_statement(query.text, RewriteFor::view);
   if (!rewritten) return relocate(rewritten.error(), nullptr, query.position);
   auto connection = TRY(open_binder(context));
   auto view = plan_bound(*connection, rewritten->text, options);

@@ -415,7 +415,9 @@ Status Aggregate::finish() {
 void Aggregate::touch_ended(int64_t watermark) {
   while (!open_.empty() && open_.begin()->first <= watermark) {
     for (KeyTable::Slot slot : open_.begin()->second) {
-      if (group(slot).touched == 0) touch(slot, false);
+      // A session that grew left its group, and another may have the slot.
+      const bool same = table_->used(slot) && end_of(group(slot)) == open_.begin()->first;
+      if (same && group(slot).touched == 0) touch(slot, false);
     }
     open_.erase(open_.begin());
   }

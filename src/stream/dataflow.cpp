@@ -3,6 +3,7 @@
 #include "stream/aggregate.h"
 #include "stream/join.h"
 #include "stream/over.h"
+#include "stream/session.h"
 #include "stream/set_operation.h"
 #include "stream/stateless.h"
 #include "stream/top_n.h"
@@ -117,6 +118,18 @@ class Dataflow::Builder {
           .topic = *from.topic, .add_us = 0, .lateness_us = op.lateness_us};
     }
     own(TRY(Window::create(context_, node.id, op, from.node->output, node.output)), node, built);
+    return {};
+  }
+
+  Status make(const SessionNode& op, const Node& node, Built& built) {
+    const Built& from = input(node);
+    std::optional<ObjectId> topic = from.append_only ? from.topic : std::nullopt;
+    if (topic) {
+      built.windows[node.output.back().id] = {
+          .topic = *topic, .add_us = 0, .lateness_us = op.lateness_us};
+    }
+    own(TRY(Session::create(context_, node.id, op, from.node->output, node.output, topic)), node,
+        built);
     return {};
   }
 

@@ -105,6 +105,13 @@ void encode_operator(const Operator& op, Json& json) {
                    json["expressions"] = node.expressions;
                  },
                  [&](const WindowNode& node) { encode_window(node, json); },
+                 [&](const SessionNode& node) {
+                   json["op"] = "session";
+                   json["partition_by"] = node.partition_by;
+                   json["time"] = node.time;
+                   json["gap_us"] = node.gap_us;
+                   if (node.lateness_us != 0) json["lateness_us"] = node.lateness_us;
+                 },
                  [&](const AggregateNode& node) {
                    json["op"] = "aggregate";
                    json["groups"] = node.groups;
@@ -256,6 +263,12 @@ Result<Operator> decode_operator(const Json& json) {
   for (auto kind : kWindowKinds) {
     if (op == name_of(kind)) return decode_window(kind, json);
   }
+  if (op == "session") {
+    return SessionNode{.partition_by = json.at("partition_by").get<std::vector<std::string>>(),
+                       .time = json.at("time").get<std::string>(),
+                       .gap_us = json.at("gap_us").get<int64_t>(),
+                       .lateness_us = json.value("lateness_us", int64_t{0})};
+  }
   if (op == "aggregate") return decode_aggregate(json);
   if (op == "join") return TRY(decode_join(json));
   if (op == "top_n") return decode_top_n(json);
@@ -308,6 +321,11 @@ Status check_shape(const Node& node) {
   if (const auto* window = std::get_if<WindowNode>(&node.op)) {
     if (auto good = check(window->shape); !good) return wrong(good.error().message());
     if (window->lateness_us < 0) return wrong("a negative lateness");
+  }
+  if (const auto* session = std::get_if<SessionNode>(&node.op);
+      session != nullptr &&
+      (session->gap_us <= 0 || session->gap_us > kGapMaxUs || session->lateness_us < 0)) {
+    return wrong("a session without a gap");
   }
   return {};
 }
@@ -433,8 +451,17 @@ std::string explain_over(const OverNode& node) {
   return text;
 }
 
+double seconds(int64_t us) { return static_cast<double>(us) / 1e6; }
+
+std::string explain_session(const SessionNode& node) {
+  std::string text = fmt::format("session {} with gaps of {} s", node.time, seconds(node.gap_us));
+  if (!node.partition_by.empty())
+    text += fmt::format(" each {}", fmt::join(node.partition_by, ", "));
+  if (node.lateness_us != 0) text += fmt::format(", open for {} s more", seconds(node.lateness_us));
+  return text;
+}
+
 std::string explain_window(const WindowNode& node) {
-  auto seconds = [](int64_t us) { return static_cast<double>(us) / 1e6; };
   std::string text = fmt::format("{} {} by {} s", name_of(node.shape.kind), node.time,
                                  seconds(node.shape.size_us));
   if (node.shape.step_us != 0)
@@ -456,6 +483,7 @@ std::string explain_operator(const Operator& op) {
             return fmt::format("project {}", fmt::join(node.expressions, ", "));
           },
           [](const WindowNode& node) { return explain_window(node); },
+          [](const SessionNode& node) { return explain_session(node); },
           [](const AggregateNode& node) {
             return fmt::format("aggregate {} by {}{}", explain_calls(node),
                                fmt::join(node.groups, ", "), node.on_close ? " when closed" : "");

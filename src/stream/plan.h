@@ -47,6 +47,17 @@ struct WindowNode {
   WindowShape shape;
   int64_t lateness_us = 0;
 };
+/// Gives each row the session that it is in: rows of a partition whose times lie `gap_us` apart at
+/// most, one to the next, are in one, which ends `gap_us` after the last. Lateness as of
+/// WindowNode. Output: the input's columns, then window_start, window_end.
+struct SessionNode {
+  std::vector<Expression> partition_by;
+  Expression time;  ///< TIMESTAMP
+  int64_t gap_us = 0;
+  int64_t lateness_us = 0;
+};
+/// The longest gap of a session: 1,000 years.
+inline constexpr int64_t kGapMaxUs = int64_t{365'250} * 24 * 3'600 * 1'000'000;
 /// One expression of an ORDER BY.
 struct SortOrder {
   Expression expression;
@@ -152,9 +163,9 @@ struct UnnestNode {
 /// Each row once, whatever its weight.
 struct DistinctNode {};
 
-using Operator =
-    std::variant<SourceNode, FilterNode, ProjectNode, WindowNode, AggregateNode, JoinNode, TopNNode,
-                 OverNode, UnionAllNode, SetOperationNode, UnnestNode, DistinctNode>;
+using Operator = std::variant<SourceNode, FilterNode, ProjectNode, WindowNode, SessionNode,
+                              AggregateNode, JoinNode, TopNNode, OverNode, UnionAllNode,
+                              SetOperationNode, UnnestNode, DistinctNode>;
 
 /// One operator of a plan.
 struct Node {
