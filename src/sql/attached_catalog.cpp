@@ -39,7 +39,11 @@ class PinnedTransactionManager final : public duckdb::TransactionManager {
                                       duckdb::Transaction& transaction) override {
     auto entry = static_cast<PinnedTransaction&>(transaction).finish_held();
     end(transaction);
-    if (!entry) return as_duck_error(entry.error());
+    if (!entry) {
+      // DuckDB makes a conflict of whatever fails in a commit.
+      if (auto session = SessionState::of(context)) session->outcome->refused = entry.error();
+      return as_duck_error(entry.error());
+    }
     if (auto session = SessionState::of(context); session && entry->value > 0) {
       session->outcome->written = entry->value;
     }

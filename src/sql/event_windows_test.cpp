@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <random>
+#include <thread>
 
 // Windows over topics as people write them, row by row against what the manual says of them.
 namespace ziwa::sql {
@@ -164,6 +166,80 @@ TEST_F(EventWindows, EmitOnWindowCloseNeedsWindowsThatClose) {
   }
 }
 
+TEST_F(EventWindows, EmitOnWindowCloseIsRefusedWhereItCouldNotBeKept) {
+  make_topic();
+  rows("CREATE MATERIALIZED VIEW p AS SELECT * FROM w");
+  rows("CREATE TABLE lake (ts TIMESTAMP, k VARCHAR)");
+  const std::string minutes =
+      "(SELECT window_end AS e, count(*) AS n FROM tumble(w, ts, INTERVAL 1 MINUTE) GROUP BY ALL)";
+  for (const std::string& query :
+       {std::string(
+            "SELECT window_end, count(*) AS n FROM tumble(p, ts, INTERVAL 1 SECOND) GROUP BY ALL"),
+        std::string("SELECT window_end, count(*) AS n FROM tumble(lake, ts, INTERVAL 1 SECOND) "
+                    "GROUP BY ALL"),
+        "SELECT window_end, sum(n) AS n FROM tumble(" + minutes +
+            ", e, INTERVAL 1 HOUR) GROUP BY ALL",
+        "SELECT max(n) AS n FROM " + minutes, "SELECT * FROM " + minutes + " ORDER BY n, e LIMIT 3",
+        "SELECT e, n FROM " + minutes + " UNION ALL SELECT ts, 1 FROM p",
+        std::string(
+            "SELECT window_end, count(*) AS n FROM tumble(w, ts, INTERVAL 1 SECOND) JOIN lake "
+            "USING (k) GROUP BY ALL")}) {
+    auto refused =
+        error(fmt::format("CREATE MATERIALIZED VIEW x AS {} EMIT ON WINDOW CLOSE", query));
+    EXPECT_EQ(refused.code(), Code::unsupported) << query << ": " << refused.to_string();
+    EXPECT_THAT(refused.message(), HasSubstr("EMIT ON WINDOW CLOSE")) << query;
+  }
+  rows("CREATE MATERIALIZED VIEW x AS SELECT e, n + 1 AS n FROM " + minutes +
+       " WHERE n > 0 UNION ALL SELECT e, n FROM " + minutes + " EMIT ON WINDOW CLOSE");
+  heard({1});
+  EXPECT_EQ(rows("SELECT n FROM x"), TextRows{});
+  heard({75});
+  EXPECT_EQ(rows("SELECT n FROM x ORDER BY n"), (TextRows{{"1"}, {"2"}}));
+}
+
+TEST_F(EventWindows, InfiniteTimesStayInTheirGroups) {
+  make_topic();
+  rows(
+      "CREATE MATERIALIZED VIEW i AS SELECT window_start, count(*) AS n FROM tumble((SELECT CASE "
+      "WHEN k = 'never' THEN TIMESTAMP '-infinity' ELSE ts END AS t FROM w), t, INTERVAL 1 SECOND) "
+      "GROUP BY ALL");
+  for (int second : {1, 100, 200}) {
+    heard({second}, "never");
+    heard({second});
+    rows("CALL ziwa.checkpoint()");
+  }
+  EXPECT_EQ(rows("SELECT n FROM i WHERE window_start = TIMESTAMP '-infinity'"), (TextRows{{"3"}}));
+}
+
+TEST_F(EventWindows, OptionsThatMakeNoSenseAreRefused) {
+  make_topic();
+  for (const char* lateness :
+       {"18446744073709552 ms", "200000000 days", "10 microseconds", "-1 s"}) {
+    auto refused =
+        error(fmt::format("CREATE MATERIALIZED VIEW x WITH (allowed_lateness = '{}') AS "
+                          "SELECT * FROM tumble(w, ts, INTERVAL 1 SECOND)",
+                          lateness));
+    EXPECT_EQ(refused.code(), Code::invalid_argument) << lateness << ": " << refused.to_string();
+  }
+  EXPECT_THAT(error("CREATE MATERIALIZED VIEW x WITH (allowed_lateness = '1 s') AS SELECT k FROM w")
+                  .message(),
+              HasSubstr("for views with windows"));
+}
+
+TEST_F(EventWindows, ARowThatMissedManyWindowsIsOneLateRow) {
+  make_topic();
+  rows(
+      "CREATE MATERIALIZED VIEW h AS SELECT window_end, count(*) AS n FROM hop(w, ts, INTERVAL 1 "
+      "SECOND, INTERVAL 5000 SECOND) GROUP BY ALL");
+  heard({1'000});
+  heard({2'000});
+  heard({1'500});
+  EXPECT_EQ(rows("SELECT epoch(window_start - TIMESTAMP '2001-01-01')::INT, epoch(window_end - "
+                 "TIMESTAMP '2001-01-01')::INT FROM ziwa.late_rows"),
+            (TextRows{{"-3499", "1990"}}));
+  EXPECT_EQ(rows("SELECT count(*), max(n) FROM h"), (TextRows{{"6000", "3"}}));
+}
+
 TEST_F(EventWindows, ViewsOverClosedWindowsOnlyGrow) {
   make_topic();
   rows(
@@ -175,6 +251,17 @@ TEST_F(EventWindows, ViewsOverClosedWindowsOnlyGrow) {
   heard({1, 2});
   heard({30});
   EXPECT_EQ(rows("SELECT n FROM c"), (TextRows{{"2"}}));
+  TextRows kept;
+  for (int i = 0; i < 1'000 && kept.empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    kept = rows("SELECT window_start, n FROM kept");
+  }
+  EXPECT_EQ(kept, (TextRows{{"2001-01-01 00:00:00", "2"}}));
+  rows(
+      "CREATE MATERIALIZED VIEW l WITH (allowed_lateness = '1 second') AS SELECT window_start, "
+      "count(*) AS n FROM tumble(w, ts, INTERVAL 10 SECOND) GROUP BY ALL EMIT ON WINDOW CLOSE");
+  EXPECT_EQ(error("CREATE SINK t INTO kept FROM l").code(), Code::unsupported)
+      << "late rows still change it";
 }
 
 TEST_F(EventWindows, SessionsMergeAndClose) {

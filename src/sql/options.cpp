@@ -46,6 +46,8 @@ Result<int64_t> option_integer(const std::string& value, int64_t minimum, int64_
   return number;
 }
 
+constexpr int64_t kDurationMaxMs = int64_t{365'250} * 24 * 3'600 * 1'000;
+
 Result<int64_t> option_duration_ms(const std::string& value, int64_t minimum_ms) {
   size_t split = value.find_first_not_of("0123456789.");
   size_t unit = value.find_first_not_of(' ', split);
@@ -54,7 +56,12 @@ Result<int64_t> option_duration_ms(const std::string& value, int64_t minimum_ms)
                 ? Result<int64_t>(Error(Code::invalid_argument, "no unit"))
                 : interval_us(std::string_view(value).substr(0, split),
                               std::string_view(value).substr(unit));
+  if (us && *us % 1000 != 0)
+    return Error(Code::invalid_argument, "\"{}\" is no whole number of milliseconds", value);
   int64_t ms = us ? *us / 1000 : TRY(parse_duration_ms(value));
+  // Whoever reckons with it does so in microseconds.
+  if (ms > kDurationMaxMs)
+    return Error(Code::invalid_argument, "\"{}\" is longer than 1000 years", value);
   if (ms < minimum_ms)
     return Error(Code::invalid_argument, "\"{}\" is shorter than {} ms", value, minimum_ms);
   return ms;

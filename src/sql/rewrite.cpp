@@ -49,6 +49,7 @@ bool may_be_alias(const Token& token) {
 /// Says, token by token, where table functions stand: behind FROM, JOIN or a comma between tables.
 class FromLists {
  public:
+  explicit FromLists(bool expects_table) : expects_table_(expects_table) {}
   /// Goes past `token`; afterwards expects_table() is about the next one.
   void pass(const Token& token) {
     const bool comma = token.is_symbol(",");
@@ -72,7 +73,7 @@ class FromLists {
       "SELECT", "WHERE",   "GROUP", "HAVING",    "ORDER",  "LIMIT",    "OFFSET",
       "WINDOW", "QUALIFY", "UNION", "INTERSECT", "EXCEPT", "RETURNING"};
   std::vector<bool> in_list_ = {false};  ///< Per open parenthesis.
-  bool expects_table_ = false;
+  bool expects_table_;
 };
 
 struct Argument {
@@ -122,8 +123,9 @@ class Rewriter {
   }
 
  private:
-  Status rewrite(size_t first, size_t last) {
-    FromLists lists;
+  /// `table`: a table comes first.
+  Status rewrite(size_t first, size_t last, bool table_first = false) {
+    FromLists lists(table_first);
     for (size_t i = first; i < last; ++i) {
       const bool table = lists.expects_table() && tokens_[i + 1].is_symbol("(");
       lists.pass(tokens_[i]);
@@ -340,7 +342,7 @@ class Rewriter {
   Status copy_table(Argument table) {
     if (tokens_[table.first].is("TABLE") && table.last - table.first > 1) ++table.first;
     copied_ = tokens_[table.first].position;
-    TRY(rewrite(table.first, table.last));
+    TRY(rewrite(table.first, table.last, true));
     copy_until(tokens_[table.last - 1].end());
     return {};
   }

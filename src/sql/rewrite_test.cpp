@@ -55,6 +55,13 @@ TEST(Rewrite, SessionIsOtherwiseInViews) {
   }
 }
 
+TEST(Rewrite, WindowsMayStandInWindows) {
+  std::string text = rewritten("FROM tumble(hop(t, ts, a, b), window_end, c) w");
+  EXPECT_NE(text.find("FROM (SELECT *, unnest(ziwa_hop_starts(ts, a, b))"), std::string::npos)
+      << text;
+  EXPECT_TRUE(text.ends_with(" FROM t) AS t) w")) << text;
+}
+
 TEST(Rewrite, TheFormsOfFlinkAreTheSame) {
   EXPECT_EQ(rewritten("SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), a, b)) WHERE x"),
             rewritten("SELECT * FROM hop(t, ts, a, b) WHERE x"));

@@ -102,6 +102,21 @@ bool runs_again(duckdb::StatementType type) {
   }
 }
 
+/// Whether a bare name may mean something else after it: another search_path, a temporary table.
+bool renames(duckdb::StatementType type) {
+  switch (type) {
+    case duckdb::StatementType::SET_STATEMENT:
+    case duckdb::StatementType::CREATE_STATEMENT:
+    case duckdb::StatementType::DROP_STATEMENT:
+    case duckdb::StatementType::ALTER_STATEMENT:
+    case duckdb::StatementType::ATTACH_STATEMENT:
+    case duckdb::StatementType::DETACH_STATEMENT:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool writes(const Statement& statement) {
   if (const auto* call = std::get_if<Call>(&statement)) {
     auto function = find_call(*call);
@@ -305,7 +320,26 @@ Status SessionImpl::prepare_foreign(PreparedStatement& prepared) {
         columns_of(prepared.duck_->GetNames(), types, prepared.duck_->GetStatementProperties());
   }
   prepared.parameters_ = TRY(parameter_types(*prepared.duck_));
+  prepared.names_ = names_;
   return {};
+}
+
+/// As Postgres does when bare names may mean something else: what the client was told stays true.
+Status SessionImpl::bind_again(PreparedStatement& prepared) {
+  auto columns = prepared.columns_;
+  auto parameters = prepared.parameters_;
+  const bool known = prepared.columns_known_;
+  TRY(prepare_foreign(prepared));
+  const bool same = std::ranges::equal(
+      columns, prepared.columns_,
+      [](const auto& a, const auto& b) { return a.name == b.name && a.type == b.type; });
+  if ((!known || !prepared.columns_known_ || same) && parameters == prepared.parameters_) return {};
+  prepared.columns_ = std::move(columns);
+  prepared.parameters_ = std::move(parameters);
+  prepared.columns_known_ = known;
+  prepared.names_ = 0;  // The next execution is refused, too.
+  return Error(Code::unsupported, "cached plan must not change result type")
+      .with_hint("prepare the statement again: a name in it means another table now");
 }
 
 Result<std::unique_ptr<Rows>> SessionImpl::query(std::string_view statement) {
@@ -381,7 +415,8 @@ Result<std::unique_ptr<Rows>> SessionImpl::control_transaction(const Transaction
     failed_ = false;
     ++state_->generation;
     auto result = TRY(duck::guarded([&] { return connection_->Query(sql); }));
-    if (result->HasError()) return error_of(result->GetErrorObject());
+    ++names_;  // What the transaction made may be gone.
+    if (result->HasError()) return commit_error(error_of(result->GetErrorObject()));
     core_->wrote(EntryNumber(state_->outcome->written));
   }
   return std::make_unique<ReadyRows>(tag, std::vector<duck::NamedType>{}, CallRows{}, Epoch());
@@ -390,7 +425,11 @@ Result<std::unique_ptr<Rows>> SessionImpl::control_transaction(const Transaction
 Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
     PreparedStatement& prepared, const std::vector<duckdb::Value>& parameters) {
   const bool again = std::exchange(prepared.executed_, true);
-  if (again && !runs_again(prepared.duck_->GetStatementType())) TRY(prepare_foreign(prepared));
+  if (prepared.names_ != names_) {
+    TRY(bind_again(prepared));
+  } else if (again && !runs_again(prepared.duck_->GetStatementType())) {
+    TRY(prepare_foreign(prepared));
+  }
   const auto& modified = prepared.duck_->GetStatementProperties().modified_databases;
   if (modified.contains(std::string(kDatabaseName))) TRY(core_->deps.engine.room_to_write());
   TRY(settle());
@@ -412,8 +451,10 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_foreign(
     return std::move(ours).error();
   }
   if (result->HasError())
-    return with_advice(std::get<Foreign>(prepared.statement_).verb,
-                       relocate(error_of(result->GetErrorObject()), &prepared.rewritten_, 0));
+    return with_advice(
+        std::get<Foreign>(prepared.statement_).verb,
+        commit_error(relocate(error_of(result->GetErrorObject()), &prepared.rewritten_, 0)));
+  if (renames(prepared.duck_->GetStatementType())) ++names_;
   std::optional<uint64_t> affected;
   if (result->properties.return_type == duckdb::StatementReturnType::CHANGED_ROWS) {
     auto count = TRY(duck::guarded([&]() -> uint64_t {

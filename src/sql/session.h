@@ -29,6 +29,7 @@ class PreparedStatement final : public Prepared {
   duckdb::unique_ptr<duckdb::PreparedStatement> duck_;  ///< Null for statements of ours.
   std::string command_;
   bool executed_ = false;
+  uint64_t names_ = 0;       ///< SessionImpl::names_ when DuckDB bound it.
   std::string attached_as_;  ///< Of ATTACH: the file's name.
   std::vector<duck::NamedType> columns_;
   bool columns_known_ = true;
@@ -60,6 +61,11 @@ class SessionImpl final : public Session {
 
   Result<std::unique_ptr<PreparedStatement>> prepare_checked(std::string_view sql);
   Status prepare_foreign(PreparedStatement& prepared);
+  Status bind_again(PreparedStatement& prepared);
+  /// Why a commit failed, if one did, else `error`.
+  Error commit_error(Error error) const {
+    return state_->outcome->refused ? *state_->outcome->refused : std::move(error);
+  }
   Status prefer_temporary(Statement& statement);
   Status check_not_hidden(const Statement& statement);
   bool is_temporary(const QualifiedName& name);
@@ -95,6 +101,7 @@ class SessionImpl final : public Session {
   std::unique_ptr<duckdb::Connection> connection_;
   duckdb::shared_ptr<SessionState> state_;
   bool failed_ = false;   ///< An open transaction that can only be rolled back.
+  uint64_t names_ = 1;    ///< Counts what may have changed the meaning of bare names.
   uint64_t running_ = 0;  ///< The statement's number in ziwa.statements.
   int64_t started_ns_ = 0;
 };

@@ -21,6 +21,7 @@ using UncommittedScans = std::shared_ptr<const std::map<ObjectId, std::shared_pt
 struct StatementOutcome {
   std::atomic<uint64_t> epoch = 0;    ///< What was read; 0: nothing of ours.
   std::atomic<uint64_t> written = 0;  ///< Journal number of the write; 0: none.
+  std::optional<Error> refused;       ///< Why a commit failed, in our words.
 };
 
 /// What DuckDB's callbacks find on their ClientContext about the session they run for.

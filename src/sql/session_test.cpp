@@ -464,6 +464,41 @@ TEST_F(SessionTest, DeletingRecordsMovesTheStart) {
   EXPECT_THAT(error("CALL ziwa.delete_record('d')").hint(), HasSubstr("delete_records"));
 }
 
+TEST_F(SessionTest, APreparedStatementFollowsTheSearchPath) {
+  rows("CREATE TABLE a.t (x INT)");
+  rows("CREATE TABLE b.t (x INT)");
+  rows("CREATE TABLE c.t (y VARCHAR)");
+  rows("INSERT INTO b.t VALUES (7)");
+  rows("SET search_path TO a");
+  auto count = session_->prepare("SELECT count(*) FROM t");
+  auto all = session_->prepare("SELECT * FROM t");
+  auto insert = session_->prepare("INSERT INTO t VALUES (1)");
+  ASSERT_TRUE(count && all && insert);
+  auto run = [&](Prepared& prepared) {
+    auto result = session_->execute(prepared, {});
+    EXPECT_TRUE(result) << (result ? "" : result.error().to_string());
+    return result ? testing::text_of(**result).value_or(TextRows{}) : TextRows{};
+  };
+  EXPECT_EQ(run(**count), (TextRows{{"0"}}));
+  EXPECT_EQ(run(**all), TextRows{});
+  rows("SET search_path TO b");
+  EXPECT_EQ(run(**count), (TextRows{{"1"}}));
+  EXPECT_EQ(run(**all), (TextRows{{"7"}}));
+  run(**insert);
+  EXPECT_EQ(rows("SELECT count(*) FROM b.t"), (TextRows{{"2"}}));
+  EXPECT_EQ(rows("SELECT count(*) FROM a.t"), (TextRows{{"0"}}));
+  rows("CREATE TEMP TABLE t AS SELECT 1 AS x WHERE false");
+  EXPECT_EQ(run(**count), (TextRows{{"0"}}));
+  rows("DROP TABLE temp.t");
+  rows("SET search_path TO c");
+  for (int i = 0; i < 2; ++i) {
+    auto changed = session_->execute(**all, {});
+    ASSERT_FALSE(changed);
+    EXPECT_EQ(changed.error().message(), "cached plan must not change result type");
+  }
+  EXPECT_EQ(run(**count), (TextRows{{"0"}}));
+}
+
 TEST_F(SessionTest, TumbleGivesWindows) {
   rows("CREATE TOPIC w (ts TIMESTAMP, v INT)");
   rows(

@@ -2,14 +2,14 @@
 
 #include "duck/catalog_api.h"
 #include "duck/planner.h"
+#include "sql/emit_on_close.h"
 #include "sql/rewrite.h"
 #include "sql/scan_function.h"
 #include "sql/session_state.h"
 #include "sql/translate.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace ziwa::sql {
@@ -31,40 +31,32 @@ bool is_unnamed_struct(const duckdb::LogicalType& type) {
   return type.id() == duckdb::LogicalTypeId::STRUCT && duckdb::StructType::IsUnnamed(type);
 }
 
-/// Makes the aggregates that windows go into give their groups once they are closed, and only then.
-Status emit_on_close(stream::Plan& plan, const std::set<ObjectId>& topics) {
-  std::set<uint32_t> bounds;   // Columns that hold the start or end of a window.
-  std::set<uint32_t> growing;  // Nodes that give rows whose windows are open.
+SourceKind kind_of_source(const catalog::Object& object) {
+  if (object.kind() == catalog::Kind::table) return SourceKind::still;
+  const bool timed = object.kind() == catalog::Kind::topic && object.topic().watermark;
+  return timed ? SourceKind::timed : SourceKind::grows;
+}
+
+/// What the options of a view say of its windows.
+Status apply_options(stream::Plan& plan, const ViewOptions& options,
+                     const std::map<ObjectId, SourceKind>& sources) {
+  bool windows = false;
   for (auto& node : plan.nodes) {
-    bool grows =
-        std::ranges::any_of(node.inputs, [&](uint32_t id) { return growing.contains(id); });
-    const size_t columns = node.output.size();
-    auto bound = [&](const stream::Expression& expression) {
-      return std::ranges::any_of(bounds,
-                                 [&](uint32_t id) { return expression == fmt::format("c{}", id); });
-    };
-    if (const auto* source = std::get_if<stream::SourceNode>(&node.op)) {
-      grows = topics.contains(source->object);
-    } else if (std::holds_alternative<stream::WindowNode>(node.op)) {
-      bounds.insert({node.output[columns - 2].id, node.output[columns - 1].id});
-    } else if (std::holds_alternative<stream::SessionNode>(node.op)) {
-      bounds.insert(node.output[columns - 1].id);  // A session may begin earlier than it seems.
-    } else if (const auto* project = std::get_if<stream::ProjectNode>(&node.op)) {
-      for (size_t i = 0; i < columns; ++i) {
-        if (bound(project->expressions[i])) bounds.insert(node.output[i].id);
-      }
-    } else if (auto* aggregate = std::get_if<stream::AggregateNode>(&node.op)) {
-      aggregate->on_close = grows && std::ranges::any_of(aggregate->groups, bound);
-      grows = grows && !aggregate->on_close;
+    if (auto* window = std::get_if<stream::WindowNode>(&node.op)) {
+      window->lateness_us = options.allowed_lateness_us;
+      windows = true;
     }
-    if (grows) growing.insert(node.id);
+    if (auto* session = std::get_if<stream::SessionNode>(&node.op)) {
+      session->lateness_us = options.allowed_lateness_us;
+      windows = true;
+    }
   }
-  if (!growing.contains(plan.root().id) && !bounds.empty()) return {};
-  return Error(Code::unsupported,
-               "EMIT ON WINDOW CLOSE is for groups of windows: no other row is ever complete")
-      .with_hint(
-          "GROUP BY window_start, window_end of a tumble(), hop(), cumulate() or session() over a "
-          "topic");
+  if (options.allowed_lateness_us > 0 && !windows) {
+    return Error(Code::invalid_argument, "allowed_lateness is for views with windows")
+        .with_hint("FROM tumble(t, ts, INTERVAL 1 MINUTE); other rows are never late");
+  }
+  if (!options.on_window_close) return {};
+  return emit_on_close(plan, [&](ObjectId id) { return sources.at(id); });
 }
 
 Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql,
@@ -99,22 +91,16 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
   }
   ViewPlan view;
   std::set<ObjectId> sources;
-  std::set<ObjectId> topics;
+  std::map<ObjectId, SourceKind> kinds;
   std::vector<std::string> names(query.names.begin(), query.names.end());
   auto resolve = [&](const duckdb::LogicalGet& get) -> Result<catalog::ObjectPtr> {
     auto object = resolve_scan(get, sources);
-    if (object && (*object)->kind() == catalog::Kind::topic) topics.insert((*object)->id);
+    if (object) kinds[(*object)->id] = kind_of_source(**object);
     if (object) return object;
     return at_position(std::move(object).error(), words.only_call(get.function.name));
   };
   view.plan = TRY(translate(*query.plan, names, resolve, words));
-  for (auto& node : view.plan.nodes) {
-    if (auto* window = std::get_if<stream::WindowNode>(&node.op))
-      window->lateness_us = options.allowed_lateness_us;
-    if (auto* session = std::get_if<stream::SessionNode>(&node.op))
-      session->lateness_us = options.allowed_lateness_us;
-  }
-  if (options.on_window_close) TRY(emit_on_close(view.plan, topics));
+  TRY(apply_options(view.plan, options, kinds));
   // What the catalog could not give back is refused before it is written.
   TRY(stream::decode_plan(stream::encode_plan(view.plan)));
   // After what cannot be built at all: names are mended in a moment.

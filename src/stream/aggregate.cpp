@@ -270,6 +270,7 @@ int64_t Aggregate::close_time(size_t row) {
   auto index = closing_format_.sel->get_index(row);
   if (!closing_format_.validity.RowIsValid(index)) return kNeverCloses;
   int64_t value = reinterpret_cast<const int64_t*>(closing_format_.data)[index];
+  if (!duckdb::Timestamp::IsFinite(duckdb::timestamp_t(value))) return kNeverCloses;
   int64_t close = 0;
   if (__builtin_add_overflow(value, options_.closing->add_us + options_.closing->lateness_us,
                              &close))

@@ -68,10 +68,7 @@ Result<SourceObject> Core::source_object(ObjectId id, const catalog::Snapshot& c
   if (object == nullptr) return Error(Code::not_found, "a plan reads object {}, which is gone", id);
   switch (object->kind()) {
     case catalog::Kind::topic:
-      return SourceObject{.schema = object->topic().schema,
-                          .topic = true,
-                          .append_only = true,
-                          .watermark = object->topic().watermark.has_value()};
+      return SourceObject{.schema = object->topic().schema, .topic = true, .append_only = true};
     case catalog::Kind::table:
       return SourceObject{.schema = object->table().schema};
     case catalog::Kind::view:

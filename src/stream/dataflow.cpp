@@ -75,7 +75,6 @@ class Dataflow::Builder {
     out_.sources_.push_back(source.get());
     built.append_only = object.append_only;
     if (object.topic) built.topic = op.object;
-    if (object.watermark) watermarks_.insert(op.object);
     own(std::move(source), node, built);
     return {};
   }
@@ -148,11 +147,8 @@ class Dataflow::Builder {
       }
     }
     if (op.on_close) {
-      if (!options.closing || !watermarks_.contains(options.closing->topic)) {
-        return Error(Code::unsupported,
-                     "EMIT ON WINDOW CLOSE needs windows over a topic that has a WATERMARK")
-            .with_hint("CREATE TOPIC t (..., WATERMARK FOR ts AS ts - INTERVAL 1 MINUTE)");
-      }
+      if (!options.closing)
+        return Error(Code::unsupported, "groups that are given when they close, without windows");
       options.on_close = true;
       built.append_only = options.closing->lateness_us == 0;
     }
@@ -263,7 +259,6 @@ class Dataflow::Builder {
   const Resolve& resolve_;
   Dataflow& out_;
   std::map<uint32_t, Built> built_;
-  std::set<ObjectId> watermarks_;  ///< Topics that have one.
 };
 
 Result<std::unique_ptr<Dataflow>> Dataflow::compile(const Plan& plan, StageContext& context,

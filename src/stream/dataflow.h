@@ -15,7 +15,6 @@ struct SourceObject {
   data::Schema schema;
   bool topic = false;
   bool append_only = false;  ///< Rows are never taken back.
-  bool watermark = false;    ///< Of a topic: it has one.
 };
 
 /// The operators of one plan, wired together. One thread.

@@ -1,5 +1,7 @@
 #include "stream/window.h"
 
+#include <optional>
+
 namespace ziwa::stream {
 
 using duckdb::FlatVector;
@@ -49,27 +51,29 @@ Status Window::assign(const Delta& rows, size_t row, int64_t time_us) {
     return add(rows, row, &forever);
   }
   Status done;
+  const bool judged = rows.origin != nullptr;
+  const size_t origin_row = judged ? rows.origin_row(row) : 0;
+  const int64_t watermark = judged ? rows.origin->watermarks[origin_row] : kNoWatermark;
+  std::optional<std::pair<int64_t, int64_t>> missed;  // One window ends after the other.
   const bool whole = each_window(shape_, time_us, [&](int64_t start, int64_t end) {
-    if (!done || is_late(rows, row, start, end)) return;
+    if (!done) return;
+    if (has_closed(end, watermark)) {
+      missed = {missed ? missed->first : start, end};
+      return;
+    }
     const std::pair window(start, end);
     done = add(rows, row, &window);
   });
   if (!whole) context_.errors.add("a window of this time is outside of what a TIMESTAMP can say");
+  if (missed && context_.late != nullptr)
+    context_.late->add(node_id_, *rows.origin, origin_row, missed->first, missed->second);
   return done;
 }
 
-bool Window::is_late(const Delta& rows, size_t row, int64_t start_us, int64_t end_us) {
-  if (rows.origin == nullptr) return false;
-  const size_t origin_row = rows.origin_row(row);
-  const int64_t watermark = rows.origin->watermarks[origin_row];
+bool Window::has_closed(int64_t end_us, int64_t watermark) const {
   int64_t closes = 0;
-  if (watermark == kNoWatermark || __builtin_add_overflow(end_us, lateness_us_, &closes) ||
-      closes > watermark) {
-    return false;
-  }
-  if (context_.late != nullptr)
-    context_.late->add(node_id_, *rows.origin, origin_row, start_us, end_us);
-  return true;
+  return watermark != kNoWatermark && !__builtin_add_overflow(end_us, lateness_us_, &closes) &&
+         closes <= watermark;
 }
 
 Status Window::add(const Delta& rows, size_t row, const std::pair<int64_t, int64_t>* window) {

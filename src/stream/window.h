@@ -6,7 +6,8 @@ namespace ziwa::stream {
 
 /// Gives each row once per window that holds its time, with window_start and window_end. A window
 /// that had closed before the row's journal entry (Flink's rule, window by window) does not get it:
-/// that row and window go to the late rows. A row without a time has no window and is never late.
+/// the row goes to the late rows with the span of those windows. A row without a time has no window
+/// and is never late.
 class Window final : public Stage {
  public:
   static Result<std::unique_ptr<Window>> create(StageContext& context, uint32_t node_id,
@@ -19,7 +20,7 @@ class Window final : public Stage {
   Window(StageContext& context, uint32_t node_id, const WindowNode& node)
       : context_(context), node_id_(node_id), shape_(node.shape), lateness_us_(node.lateness_us) {}
   Status assign(const Delta& rows, size_t row, int64_t time_us);
-  bool is_late(const Delta& rows, size_t row, int64_t start_us, int64_t end_us);
+  bool has_closed(int64_t end_us, int64_t watermark) const;
   /// Adds a row to the output; null: it has no window.
   Status add(const Delta& rows, size_t row, const std::pair<int64_t, int64_t>* window);
   Status flush(const Delta& rows);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 // The clients that write records: by the log's own door, as Kafka's would.
 namespace ziwa::app::testing {
@@ -12,7 +13,8 @@ namespace {
 
 constexpr int kPartitions = 2;
 constexpr int64_t kDelayUs = 60'000'000;           // of the watermark of "events"
-constexpr int64_t kWindowUs = 60'000'000;          // of the view "windows"
+constexpr int64_t kWindowUs = 60'000'000;          // of the views "windows" and "closed"
+constexpr int64_t kGapUs = 20'000'000;             // of the view "sittings"
 constexpr int64_t kStartUs = 978'307'200'000'000;  // 2001-01-01
 
 /// Encodes values as one batch.
@@ -35,8 +37,35 @@ std::string event_json(PowerWorld& world, int64_t id, int64_t time_us) {
 /// What the watermark made of the records of "events", from their entries alone.
 struct Lateness {
   std::map<std::pair<std::string, int64_t>, std::pair<int64_t, int64_t>> windows;
-  std::vector<std::vector<std::string>> late;  ///< Partition, offset.
+  std::vector<std::vector<std::string>> late;                 ///< Partition, offset.
+  std::map<std::string, std::multiset<int64_t>> in_sessions;  ///< Times, by kind.
+  std::optional<int64_t> watermark;
 };
+
+/// Calls `visit(first, last, count)` for each session of these times.
+template <typename Visit>
+void each_session(const std::multiset<int64_t>& times, Visit visit) {
+  for (auto first = times.begin(); first != times.end();) {
+    auto last = first;
+    int64_t count = 1;
+    for (auto next = std::next(first); next != times.end() && *next - *last <= kGapUs; ++next) {
+      last = next;
+      ++count;
+    }
+    visit(*first, *last, count);
+    first = std::next(last);
+  }
+}
+
+/// Whether a row is late for its session, or for one that it would change.
+bool late_for_session(const std::multiset<int64_t>& times, int64_t time, int64_t watermark) {
+  bool late = time + kGapUs <= watermark;
+  each_session(times, [&](int64_t first, int64_t last, int64_t) {
+    const bool touches = time >= first - kGapUs && time <= last + kGapUs;
+    late = late || (touches && last + kGapUs <= watermark);
+  });
+  return late;
+}
 
 /// `rows`: entry, partition, offset, time (us), kind, delay; in the order of entries.
 Lateness lateness_of(const TextRows& rows) {
@@ -48,6 +77,8 @@ Lateness lateness_of(const TextRows& rows) {
     for (; end < rows.size() && rows[end][0] == rows[begin][0]; ++end) {
       int64_t time = std::stoll(rows[end][3]);
       int64_t window = time / kWindowUs * kWindowUs;
+      auto& session = out.in_sessions[rows[end][4]];
+      if (!watermark || !late_for_session(session, time, *watermark)) session.insert(time);
       if (watermark && window + kWindowUs <= *watermark) {
         out.late.push_back({rows[end][1], rows[end][2]});
         continue;
@@ -67,6 +98,7 @@ Lateness lateness_of(const TextRows& rows) {
     watermark = std::max(watermark.value_or(least - kDelayUs), least - kDelayUs);
   }
   std::ranges::sort(out.late);
+  out.watermark = watermark;
   return out;
 }
 
@@ -153,7 +185,42 @@ class EventClient final : public PowerClient {
     auto late =
         world.read("SELECT \"partition\", \"offset\" FROM ziwa.late_rows WHERE view = 'windows'");
     if (late) std::ranges::sort(*late);
-    return same_rows("late rows", late, answer.late);
+    if (auto wrong = same_rows("late rows", late, answer.late)) return wrong;
+    if (auto wrong = check_closed(world, answer)) return wrong;
+    return check_sessions(world, answer);
+  }
+
+  static Wrong check_closed(PowerWorld& world, const Lateness& answer) {
+    if (!world.find("closed")) return std::nullopt;
+    std::map<int64_t, std::pair<int64_t, int64_t>> sums;  // By end.
+    for (const auto& [key, value] : answer.windows) {
+      const int64_t end = key.second + kWindowUs;
+      if (!answer.watermark || end > *answer.watermark) continue;
+      sums[end].first += value.first;
+      sums[end].second += value.second;
+    }
+    TextRows expected;
+    for (const auto& [end, sum] : sums) {
+      expected.push_back(
+          {fmt::format("{}", end), fmt::format("{}", sum.first), fmt::format("{}", sum.second)});
+    }
+    auto got = world.read("SELECT epoch_us(window_end), n, total FROM closed ORDER BY window_end");
+    return same_rows("closed", got, expected);
+  }
+
+  static Wrong check_sessions(PowerWorld& world, const Lateness& answer) {
+    if (!world.find("sittings")) return std::nullopt;
+    TextRows expected;
+    for (const auto& [kind, times] : answer.in_sessions) {
+      each_session(times, [&](int64_t first, int64_t last, int64_t count) {
+        expected.push_back({kind, fmt::format("{}", first), fmt::format("{}", last + kGapUs),
+                            fmt::format("{}", count)});
+      });
+    }
+    auto got = world.read(
+        "SELECT kind, epoch_us(window_start), epoch_us(window_end), n FROM sittings "
+        "ORDER BY kind, window_start");
+    return same_rows("sittings", got, expected);
   }
 
   static Wrong check_sinks(PowerWorld& world) {

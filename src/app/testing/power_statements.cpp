@@ -83,6 +83,11 @@ const std::vector<std::string> SchemaClient::kStatements = {
     "GROUP BY kind",
     "CREATE MATERIALIZED VIEW windows AS SELECT kind, window_start, count(*) AS n, sum(delay) AS "
     "total FROM tumble(events, ts, INTERVAL 1 MINUTE) GROUP BY kind, window_start",
+    "CREATE MATERIALIZED VIEW closed AS SELECT window_end, count(*) AS n, sum(delay) AS total FROM "
+    "tumble(events, ts, INTERVAL 1 MINUTE) GROUP BY window_end EMIT ON WINDOW CLOSE",
+    "CREATE MATERIALIZED VIEW sittings AS SELECT kind, window_start, window_end, count(*) AS n "
+    "FROM "
+    "session(events PARTITION BY kind, ts, INTERVAL 20 SECOND) GROUP BY ALL",
     "CREATE MATERIALIZED VIEW per_state AS SELECT p.state, count(*) AS n, sum(e.delay) AS total "
     "FROM events e JOIN places p ON e.origin = p.origin GROUP BY p.state",
     "CREATE MATERIALIZED VIEW top_ids AS SELECT id, kind FROM events ORDER BY id DESC LIMIT 5",

@@ -529,8 +529,9 @@ std::optional<std::pair<std::string, std::string>> Conversation::back_to_start(
                    (words[2] == "=" || words[2] == "to");
   if (!reset && !set) return std::nullopt;
   std::optional<std::pair<std::string, std::string>> back;
+  const std::string wanted = words[1] == "schema" ? "search_path" : words[1];
   for (const auto& [name, value] : session_settings_) {
-    if (name != words[1]) continue;
+    if (name != wanted) continue;
     back.emplace(fmt::format("SET {} = {}", name, quote_text(value)), reset ? "RESET" : "SET");
   }
   return back;

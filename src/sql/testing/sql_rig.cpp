@@ -134,8 +134,12 @@ Result<std::shared_ptr<lake::Table>> SqlRig::table(const catalog::Object& object
 
 Result<TextRows> all_rows(Session& session, std::string_view sql) {
   auto rows = TRY(session.query(sql));
+  return text_of(*rows);
+}
+
+Result<TextRows> text_of(Rows& rows) {
   TextRows text;
-  while (duckdb::DataChunk* chunk = TRY(rows->next())) {
+  while (duckdb::DataChunk* chunk = TRY(rows.next())) {
     for (duckdb::idx_t row = 0; row < chunk->size(); ++row) {
       std::vector<std::string> values;
       for (duckdb::idx_t column = 0; column < chunk->ColumnCount(); ++column) {

@@ -68,5 +68,7 @@ class SqlRig {
 /// All rows of a statement as text, "NULL" for NULL; or its error.
 using TextRows = std::vector<std::vector<std::string>>;
 Result<TextRows> all_rows(Session& session, std::string_view sql);
+/// Reads rows to their end.
+Result<TextRows> text_of(Rows& rows);
 
 }  // namespace ziwa::sql::testing
