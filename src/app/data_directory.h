@@ -19,12 +19,20 @@ class DataDirectory {
   /// unsupported (written by a newer Ziwa), invalid_argument (a directory with other things in it),
   /// io.
   static Result<DataDirectory> open(FileSystem& fs, const std::string& path);
+  /// Errors: corrupt, when the folder of this part ("meta") is one of another data directory, or is
+  /// another part. A folder that says nothing, or is not there, is taken for what it should be.
+  Status check_owner(FileSystem& fs, std::string_view part) const;
+  /// Writes into the folder of a part, if it says nothing, that it is one of this directory's.
+  Status own(FileSystem& fs, std::string_view part) const;
   const std::string& path() const { return path_; }
   std::string below(std::string_view name) const { return join_path(path_, name); }
 
  private:
   DataDirectory() = default;
+  /// What the folder of a part says of itself.
+  Result<std::string> owner_of(FileSystem& fs, std::string_view part) const;
   std::string path_;
+  std::string id_;  ///< Random; none in directories of older programs.
   std::unique_ptr<File> lock_;
 };
 

@@ -45,7 +45,7 @@ Result<uint64_t> witnessed(state::Store& store, const char* of) {
 
 void warn_without(const Status& witness) {
   if (witness) return;
-  log_warn("server", "a store has no witness: damage to its files might not be noticed", "error={}",
+  log_warn("server", "a part has no witness: damage to its files might not be noticed", "error={}",
            witness.error().to_string());
 }
 
@@ -63,6 +63,9 @@ std::vector<std::string> folders_of(const std::string& text) {
   }
   return folders;
 }
+
+/// Folders that say whose they are.
+constexpr const char* kOwnedParts[] = {"meta", "state", "log", "journal", "lake"};
 
 /// The parts of a data directory, each durable before the first start makes the next. One that is
 /// missing before one that is there was lost: going on would drop what only it knew. Errors:
@@ -118,6 +121,9 @@ Result<std::unique_ptr<Engines>> Engines::open(const Environment& environment,
   auto directory = TRY(with_advice(DataDirectory::open(environment.fs, options.data_directory)));
   std::unique_ptr<Engines> engines(new Engines(environment, std::move(directory)));
   TRY(check_parts(environment.fs, engines->directory_));
+  for (const char* part : kOwnedParts) {
+    TRY(with_advice(engines->directory_.check_owner(environment.fs, part)));
+  }
   TRY(with_advice(engines->open_stores()));
   TRY(with_advice(engines->open_log()));
   // What a witness could not be told when it happened.
@@ -126,6 +132,9 @@ Result<std::unique_ptr<Engines>> Engines::open(const Environment& environment,
   TRY(with_advice(engines->open_duck(options)));
   TRY(with_advice(engines->open_streams()));
   TRY(with_advice(engines->open_database()));
+  for (const char* part : kOwnedParts) {
+    warn_without(engines->directory_.own(environment.fs, part));
+  }
   return engines;
 }
 

@@ -93,6 +93,43 @@ TEST_F(EnginesTest, AViewThatFiltersByItsWindowIsThereAfterAStart) {
   EXPECT_EQ(ask("SELECT id FROM v"), "2");
 }
 
+/// Each part is whole by itself; what one does not know would be removed from the others.
+TEST_F(EnginesTest, PartsOfAnotherDirectoryOrPlaceAreRefusedAndNothingIsChanged) {
+  ASSERT_TRUE(open());
+  ask("CREATE TABLE t AS SELECT 7 AS n");
+  ask("CREATE TOPIC e (a INT)");
+  ask("INSERT INTO e VALUES (1)");
+  engines_.reset();
+  auto other =
+      Engines::open({.fs = fs_, .clock = clock_, .metrics = metrics_, .settings = settings_},
+                    {.data_directory = "/other"});
+  ASSERT_TRUE(other.has_value()) << other.error().to_string();
+  other->reset();
+  auto exchange = [&](const std::string& a, const std::string& b) {
+    ASSERT_TRUE(fs_.rename(a, "/aside"));
+    ASSERT_TRUE(fs_.rename(b, a));
+    ASSERT_TRUE(fs_.rename("/aside", b));
+  };
+  const std::pair<std::string, std::string> pairs[] = {
+      {"/data/meta", "/data/state"},       {"/data/meta", "/other/meta"},
+      {"/data/state", "/other/state"},     {"/data/log", "/other/log"},
+      {"/data/journal", "/other/journal"}, {"/data/lake", "/other/lake"}};
+  for (const auto& [a, b] : pairs) {
+    exchange(a, b);
+    for (int i = 0; i < 2; ++i) {
+      auto opened = open();
+      ASSERT_FALSE(opened) << a << " and " << b;
+      EXPECT_EQ(opened.error().code(), Code::corrupt) << opened.error().to_string();
+      EXPECT_NE(opened.error().hint(), "");
+    }
+    exchange(a, b);
+  }
+  Status opened = open();
+  ASSERT_TRUE(opened) << opened.error().to_string();
+  EXPECT_EQ(ask("SELECT n FROM t"), "7");
+  EXPECT_EQ(ask("SELECT a FROM e"), "1");
+}
+
 TEST_F(EnginesTest, AStartWithoutRoomSaysWhatToDo) {
   ASSERT_TRUE(open());
   ask("CREATE TABLE t AS SELECT 7 AS n");
