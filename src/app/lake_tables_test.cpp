@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 
@@ -91,7 +92,10 @@ class LakeTablesTest : public testing::Test {
     return catalog::table_directory(*engines_->catalog().snapshot()->find("public", table),
                                     "/data/lake");
   }
-  size_t folders() { return fs_.list("/data/lake")->size(); }
+  size_t folders() {
+    const auto entries = fs_.list("/data/lake").value();
+    return static_cast<size_t>(std::ranges::count_if(entries, &FileInfo::is_directory));
+  }
   size_t log_objects(const std::string& folder) { return fs_.list(folder + "/_delta_log")->size(); }
 
   const char* checkpoint_interval_ = "1 hour";
