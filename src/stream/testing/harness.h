@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/sim_file.h"
+#include "base/slowness.h"
 #include "stream/dataflow.h"
 #include "stream/testing/plan_builder.h"
 #include "stream/testing/table_text.h"
@@ -295,7 +296,7 @@ inline TestSource table_u() {
           }};
 }
 
-inline constexpr int kSeeds = 3;
+inline constexpr int kSeeds = kSlowness > 1 ? 1 : 3;
 
 /// Several runs, with small and with large steps.
 inline void check(
