@@ -1,6 +1,7 @@
 // What was acknowledged survives power cuts, what was not is never half there, and no writer loses
 // a commit.
 #include "base/sim_file.h"
+#include "base/slowness.h"
 #include "lake/table.h"
 #include "lake/testing/rows.h"
 
@@ -90,7 +91,7 @@ std::string cut_often(uint64_t seed, const std::function<void(SimFileSystem&)>& 
 }
 
 TEST(CommitTest, AcknowledgedCommitsSurvivePowerCuts) {
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
+  for (uint64_t seed = 1; seed <= 60 / kSlowness; ++seed) {
     ASSERT_EQ(cut_often(seed, [](SimFileSystem&) {}), "") << "seed " << seed;
   }
 }
