@@ -401,9 +401,12 @@ def test_a_record_that_nests_deeply_is_a_row_error(server, wait_until):
     )
     wanted = [(1, True), (3, False)]
     wait_until(lambda: server.sql("SELECT a, has FROM has ORDER BY a") == wanted, what="the view")
-    [(errors, last)] = server.sql("SELECT row_errors, last_row_error FROM ziwa.views")
-    assert errors == 1 and "nests deeper" in last
+    told = "SELECT view, operator, error, partition, row->>'a' FROM ziwa.row_errors"
+    [(view, operator, error, partition, a)] = server.sql(told)
+    assert (view, operator, partition, a) == ("has", "project #2", 0, "2") and "nests deeper" in error
+    assert server.sql("SELECT row_errors FROM ziwa.views") == [(1,)]
     server.restart()
+    assert server.sql(told) == [(view, operator, error, partition, a)]
     assert server.sql("SELECT a, has FROM has ORDER BY a") == wanted
 
 

@@ -148,10 +148,10 @@ Status Engines::open_stores() {
   meta_ = TRY(open("meta", {.tables = {"catalog", "groups", "witness"},
                             .block_cache_bytes = cache / 4,
                             .write_buffer_bytes = buffer / 4}));
-  state_ = TRY(
-      open("state", {.tables = {"views", "state", "positions", "late", "dead_letters", "witness"},
-                     .block_cache_bytes = cache,
-                     .write_buffer_bytes = buffer}));
+  state_ = TRY(open("state", {.tables = {"views", "state", "positions", "late", "errors",
+                                         "dead_letters", "witness"},
+                              .block_cache_bytes = cache,
+                              .write_buffer_bytes = buffer}));
   catalog_ = TRY(catalog::Catalog::open(*meta_, environment_.clock));
   return check_witnesses();
 }

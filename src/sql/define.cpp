@@ -212,9 +212,15 @@ Result<catalog::Definition> define_view(const BindContext& context, const Create
                                         std::vector<ObjectId>& depends_on) {
   ViewOptions options{.on_window_close = create.on_window_close};
   const std::vector<OptionSpec> specs = {
-      {"allowed_lateness", [&](const std::string& value) -> Status {
+      {"allowed_lateness",
+       [&](const std::string& value) -> Status {
          options.allowed_lateness_us = TRY(option_duration_ms(value, 0)) * 1'000;
          return {};
+       }},
+      {"on_error", [&](const std::string& value) -> Status {
+         options.stop_on_error = value == "stop";
+         if (value == "stop" || value == "skip") return {};
+         return Error(Code::invalid_argument, "on_error is 'skip' or 'stop', not '{}'", value);
        }}};
   TRY(apply_options(create.options, specs, "materialized view"));
   ViewPlan planned = TRY(plan_view(context, create.query, options));

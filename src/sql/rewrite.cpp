@@ -1,5 +1,6 @@
 #include "sql/rewrite.h"
 
+#include "sql/core.h"
 #include "sql/event_windows.h"
 #include "sql/tokenizer.h"
 
@@ -127,6 +128,12 @@ class Rewriter {
   Status rewrite(size_t first, size_t last, bool table_first = false) {
     FromLists lists(table_first);
     for (size_t i = first; i < last; ++i) {
+      if (lists.expects_table() && is_why(i)) {
+        lists.pass(tokens_[i]);
+        rewrite_why(i);
+        i += 5;
+        continue;
+      }
       const bool table = lists.expects_table() && tokens_[i + 1].is_symbol("(");
       lists.pass(tokens_[i]);
       if (!table) continue;
@@ -146,6 +153,26 @@ class Rewriter {
       }
     }
     return {};
+  }
+
+  /// ziwa.why('view')
+  bool is_why(size_t at) const {
+    return at + 5 < tokens_.size() && tokens_[at].is("ZIWA") && tokens_[at + 1].is_symbol(".") &&
+           tokens_[at + 2].is("WHY") && tokens_[at + 3].is_symbol("(") &&
+           tokens_[at + 4].kind == TokenKind::string && tokens_[at + 5].is_symbol(")");
+  }
+
+  void rewrite_why(size_t at) {
+    copy_until(tokens_[at].position);
+    const std::string view(tokens_[at + 4].text);
+    add(fmt::format("(SELECT * EXCLUDE (\"view\") FROM ziwa.waits WHERE \"view\" = CASE WHEN NOT "
+                    "EXISTS (FROM ziwa.views WHERE {0} IN (name, schema || '.' || name)) THEN "
+                    "error('there is no materialized view \"' || {0} || '\"') WHEN "
+                    "starts_with({0}, '{1}.') THEN substr({0}, {2}) ELSE {0} END)",
+                    view, kDefaultSchema, std::string_view(kDefaultSchema).size() + 2),
+        at);
+    copied_ = tokens_[at + 5].end();
+    if (!may_be_alias(tokens_[at + 6])) add(" AS why", at);
   }
 
   /// `first`: where the table begins, `at`: the window's name. Returns the last token that was

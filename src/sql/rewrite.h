@@ -30,7 +30,8 @@ class Rewritten {
 /// Rewrites what DuckDB's grammar does not have: `tumble(t, ts, INTERVAL ...)`, `hop` and
 /// `cumulate` and `session(t PARTITION BY k, ts, INTERVAL ...)` in FROM, also as
 /// `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL ...))`, become a subquery over t that adds
-/// window_start and window_end. Errors: invalid_argument (arguments); unsupported (other windows).
+/// window_start and window_end; and `ziwa.why('view')`, rows of ziwa.waits. Errors:
+/// invalid_argument (arguments); unsupported (other windows).
 enum class RewriteFor : uint8_t {
   query,  ///< DuckDB runs it.
   view,   ///< It is bound and translated.

@@ -581,17 +581,36 @@ Result<std::unique_ptr<Rows>> SessionImpl::execute_call(const Call& call,
 
 Result<std::unique_ptr<Rows>> SessionImpl::explain_stream(const ExplainStream& explain,
                                                           const PreparedStatement& prepared) {
-  ViewPlan view =
-      TRY(plan_view(bind_context(), explain.query, {.on_window_close = explain.on_window_close}));
-  std::string text = stream::explain_plan(view.plan);
+  const bool running = explain.view.has_value();
+  auto& engine = core_->deps.engine;
+  stream::Plan plan;
+  Result<std::vector<stream::OperatorReport>> operators =
+      Error(Code::internal, "nobody was asked for the operators");
+  if (running) {
+    const BindContext context = bind_context();
+    auto object = TRY(find_object(*context.catalog, *explain.view, context.path));
+    if (object->kind() != catalog::Kind::view) {
+      return Error(Code::not_found, "\"{}\" is a {}, not a materialized view", object->name,
+                   catalog::kind_name(object->kind()))
+          .at(explain.view->position);
+    }
+    plan = TRY(stream::decode_plan(object->view().plan));
+    operators = engine.operators(object->id);
+  } else {
+    plan =
+        TRY(plan_view(bind_context(), explain.query, {.on_window_close = explain.on_window_close}))
+            .plan;
+    operators = engine.explain(plan, *core_->deps.catalog.snapshot());
+  }
+  std::string text = stream::explain_plan(
+      plan, operators ? *operators : std::vector<stream::OperatorReport>(), running);
   CallRows rows;
   for (size_t begin = 0; begin < text.size();) {
     size_t end = std::min(text.find('\n', begin), text.size());
     rows.push_back({duckdb::Value(text.substr(begin, end - begin))});
     begin = end + 1;
   }
-  Status possible = core_->deps.engine.validate(view.plan, *core_->deps.catalog.snapshot());
-  if (!possible) rows.push_back({duckdb::Value("not possible: " + possible.error().message())});
+  if (!operators) rows.push_back({duckdb::Value("not possible: " + operators.error().message())});
   return std::make_unique<ReadyRows>(prepared.command_, prepared.columns_, std::move(rows),
                                      Epoch());
 }

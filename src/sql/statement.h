@@ -94,9 +94,10 @@ struct Drop {
   bool if_exists = false;
   bool cascade = false;
 };
-/// `EXPLAIN STREAM SELECT ... [EMIT ...]`
+/// `EXPLAIN STREAM SELECT ... [EMIT ...]` or `EXPLAIN STREAM [MATERIALIZED] VIEW name`
 struct ExplainStream {
-  TextSpan query;
+  std::optional<QualifiedName> view;
+  TextSpan query;  ///< If there is no view.
   bool on_window_close = false;
 };
 /// `CALL ziwa.name(literal, ...)`

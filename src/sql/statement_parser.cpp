@@ -302,6 +302,11 @@ Result<Statement> parse_explain(TokenCursor& cursor) {
   cursor.next();
   cursor.next();
   if (cursor.done()) return cursor.unexpected("a SELECT");
+  if (cursor.accept("MATERIALIZED", "VIEW") || cursor.accept("VIEW")) {
+    ExplainStream explain{.view = TRY(cursor.qualified_name("materialized view"))};
+    TRY(cursor.expect_end());
+    return explain;
+  }
   ExplainStream explain{.query = cursor.rest()};
   explain.on_window_close = TRY(strip_emit(explain.query));
   return explain;

@@ -122,15 +122,15 @@ Result<SystemRows> view_rows(const SystemContext& context) {
     bool readable = version != context.published.views.end() && version->second;
     Value changed_at(duckdb::LogicalType::BIGINT);
     if (readable) changed_at = big(version->second->changed_at().value);
-    rows.push_back(
-        {text_value(object->schema), text_value(object->name), big(object->id.value),
-         text_value(status.state.empty() ? "starting" : status.state), optional_text(status.error),
-         big(readable ? version->second->row_count() : status.rows),
-         big(newest > status.epoch.value ? newest - status.epoch.value : 0), watermark,
-         big(status.late_rows), big(status.row_errors), optional_text(status.last_row_error),
-         big(status.state_bytes), big(status.epoch.value), big(status.checkpoint.value), changed_at,
-         time_value(object->created), optional_text(object->project),
-         text_value(object->view().query)});
+    rows.push_back({text_value(object->schema), text_value(object->name), big(object->id.value),
+                    text_value(status.state.empty() ? "starting" : status.state),
+                    optional_text(status.error),
+                    big(readable ? version->second->row_count() : status.rows),
+                    big(newest > status.epoch.value ? newest - status.epoch.value : 0), watermark,
+                    big(status.late_rows), big(status.row_errors), big(status.state_bytes),
+                    big(status.epoch.value), big(status.checkpoint.value), changed_at,
+                    time_value(object->created), optional_text(object->project),
+                    text_value(object->view().query)});
   }
   return rows;
 }
@@ -267,7 +267,6 @@ SystemTable views_table() {
                                         {"watermark", "TIMESTAMP"},
                                         {"late_rows", "BIGINT"},
                                         {"row_errors", "BIGINT"},
-                                        {"last_row_error", "VARCHAR"},
                                         {"state_bytes", "BIGINT"},
                                         {"epoch", "BIGINT"},
                                         {"checkpoint", "BIGINT"},

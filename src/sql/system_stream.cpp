@@ -103,17 +103,82 @@ const data::Schema& late_schema() {
   return kSchema;
 }
 
-Result<std::shared_ptr<data::Scan>> open_late_rows(const SystemContext& context) {
+const data::Schema& errors_schema() {
+  static const data::Schema kSchema = make_system_schema({{"view", "VARCHAR"},
+                                                          {"operator", "VARCHAR"},
+                                                          {"error", "VARCHAR"},
+                                                          {"partition", "INTEGER"},
+                                                          {"offset", "BIGINT"},
+                                                          {"row", "VARCHAR"}});
+  return kSchema;
+}
+
+/// A table of each view, one after another, with the view's name before its columns.
+Result<std::shared_ptr<data::Scan>> open_per_view(
+    const SystemContext& context, const data::Schema& schema,
+    const std::map<ObjectId, std::shared_ptr<const stream::ViewVersion>>& tables) {
   std::vector<LabelledScan::Part> parts;
   for (const catalog::ObjectPtr& object : context.published.catalog->all()) {
     if (object->kind() != catalog::Kind::view) continue;
-    auto late = context.published.late_rows.find(object->id);
-    if (late == context.published.late_rows.end() || !late->second) continue;
-    auto scan = late->second->scan();
-    TRY(check_columns(scan->schema(), std::span(late_schema().columns).subspan(1)));
+    auto table = tables.find(object->id);
+    if (table == tables.end() || !table->second) continue;
+    auto scan = table->second->scan();
+    TRY(check_columns(scan->schema(), std::span(schema.columns).subspan(1)));
     parts.emplace_back(shown_name(*object), std::move(scan));
   }
-  return std::make_shared<LabelledScan>(late_schema(), std::move(parts));
+  return std::make_shared<LabelledScan>(schema, std::move(parts));
+}
+
+Result<std::shared_ptr<data::Scan>> open_late_rows(const SystemContext& context) {
+  return open_per_view(context, late_schema(), context.published.late_rows);
+}
+
+Result<std::shared_ptr<data::Scan>> open_row_errors(const SystemContext& context) {
+  return open_per_view(context, errors_schema(), context.published.row_errors);
+}
+
+std::string time_text(int64_t us) { return duckdb::Timestamp::ToString(duckdb::timestamp_t(us)); }
+
+/// What a row of ziwa.waits means, in a sentence.
+std::string explain_wait(const stream::Wait& wait, const std::string& topic,
+                         const catalog::Object& object, const std::string& where) {
+  std::string text = fmt::format("partition {} of {} ", wait.partition, topic);
+  if (wait.idle) return text + "is idle: it holds nothing back";
+  if (!wait.watermark_us) {
+    text += "has had no time yet";
+  } else {
+    text += fmt::format("is at {}", time_text(*wait.watermark_us));
+  }
+  if (!wait.holds_back) return text + ": others are behind it";
+  text += fmt::format(" and holds the watermark back; its last record came {} s ago",
+                      wait.silent_ms / 1000);
+  const auto& watermark = object.topic().watermark;
+  if (watermark && watermark->idle_timeout_ms > 0)
+    text += fmt::format(", after {} s without any it is idle", watermark->idle_timeout_ms / 1000);
+  if (wait.closes_us) text += fmt::format("; {} waits for {}", where, time_text(*wait.closes_us));
+  return text;
+}
+
+Result<SystemRows> wait_rows(const SystemContext& context) {
+  auto optional_time = [](const std::optional<int64_t>& us) {
+    return us ? Value::TIMESTAMP(duckdb::timestamp_t(*us)) : Value(duckdb::LogicalType::TIMESTAMP);
+  };
+  SystemRows rows;
+  for (const stream::Wait& wait : context.core.deps.engine.waits()) {
+    auto view = context.published.catalog->find(wait.view);
+    auto topic = context.published.catalog->find(wait.topic);
+    if (!view || !topic) continue;  // Dropped since.
+    auto in = context.published.catalog->find(wait.operator_view);
+    std::string where = wait.operator_label;
+    if (in && in != view) where += " of " + shown_name(*in);
+    rows.push_back({text_value(shown_name(*view)), text_value(shown_name(*topic)),
+                    Value::INTEGER(wait.partition), optional_time(wait.watermark_us),
+                    Value::BOOLEAN(wait.idle), Value::BOOLEAN(wait.holds_back),
+                    optional_time(wait.merged_us), optional_text(wait.closes_us ? where : ""),
+                    optional_time(wait.closes_us),
+                    text_value(explain_wait(wait, shown_name(*topic), *topic, where))});
+  }
+  return rows;
 }
 
 /// The rows of several scans of one schema, one after another.
@@ -312,6 +377,23 @@ class JournalScan final : public data::Scan {
 };
 
 }  // namespace
+
+SystemTable row_errors_table() { return {"row_errors", errors_schema(), open_row_errors}; }
+
+SystemTable waits_table() {
+  return rows_table("waits",
+                    make_system_schema({{"view", "VARCHAR"},
+                                        {"topic", "VARCHAR"},
+                                        {"partition", "INTEGER"},
+                                        {"partition_watermark", "TIMESTAMP"},
+                                        {"idle", "BOOLEAN"},
+                                        {"holds_back", "BOOLEAN"},
+                                        {"watermark", "TIMESTAMP"},
+                                        {"operator", "VARCHAR"},
+                                        {"window_closes", "TIMESTAMP"},
+                                        {"why", "VARCHAR"}}),
+                    wait_rows);
+}
 
 SystemTable late_rows_table() { return {"late_rows", late_schema(), open_late_rows}; }
 SystemTable dead_letters_table() {

@@ -49,10 +49,11 @@ class RowsScan final : public data::Scan {
 
 std::vector<SystemTable> make_tables() {
   std::vector<SystemTable> tables = {
-      topics_table(),    partitions_table(),   tables_table(),          views_table(),
-      sinks_table(),     objects_table(),      consumer_groups_table(), settings_table(),
-      metrics_table(),   sessions_table(),     statements_table(),      epoch_table(),
-      late_rows_table(), dead_letters_table(), journal_table(),         idle_marks_table(),
+      topics_table(),    partitions_table(), tables_table(),          views_table(),
+      sinks_table(),     objects_table(),    consumer_groups_table(), settings_table(),
+      metrics_table(),   sessions_table(),   statements_table(),      epoch_table(),
+      late_rows_table(), row_errors_table(), waits_table(),           dead_letters_table(),
+      journal_table(),   idle_marks_table(),
   };
   return tables;
 }

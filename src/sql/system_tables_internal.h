@@ -37,6 +37,8 @@ SystemTable epoch_table();
 
 // system_stream.cpp: what the streams left out, and the order.
 SystemTable late_rows_table();
+SystemTable row_errors_table();
+SystemTable waits_table();
 SystemTable dead_letters_table();
 SystemTable journal_table();
 SystemTable idle_marks_table();

@@ -40,6 +40,7 @@ SourceKind kind_of_source(const catalog::Object& object) {
 /// What the options of a view say of its windows.
 Status apply_options(stream::Plan& plan, const ViewOptions& options,
                      const std::map<ObjectId, SourceKind>& sources) {
+  plan.stop_on_error = options.stop_on_error;
   bool windows = false;
   for (auto& node : plan.nodes) {
     if (auto* window = std::get_if<stream::WindowNode>(&node.op)) {

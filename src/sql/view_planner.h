@@ -41,6 +41,7 @@ struct ViewPlan {
 struct ViewOptions {
   bool on_window_close = false;     ///< Only rows of closed windows, each once.
   int64_t allowed_lateness_us = 0;  ///< How long windows stay open behind the watermark.
+  bool stop_on_error = false;       ///< The view fails at the first row on which it fails.
 };
 
 /// Binds and translates a SELECT with time zone UTC. Positions in errors are in the statement that

@@ -1,5 +1,7 @@
 #include "stream/aggregate.h"
 
+#include "stream/row_errors.h"
+
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -12,6 +14,8 @@ constexpr int64_t kNeverCloses = std::numeric_limits<int64_t>::max();
 constexpr char kGroupTag = 'g';
 constexpr char kIndexedGroupTag = 'h';  // Of a node with indexes: min and max are not in it.
 constexpr char kEntryTag = 'i';
+constexpr uint64_t kShown = 1;  // Flags of a stored group.
+constexpr uint64_t kFailed = 2;
 
 size_t round_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
 
@@ -40,6 +44,7 @@ struct Aggregate::Group {
   int64_t close_us = 0;
   uint32_t touched = 0;  ///< Index in touched_ plus one; 0: not in this step.
   bool shown = false;    ///< It was in the output when the step began.
+  bool failed = false;   ///< It was a row error instead.
   bool unsaved = false;  ///< It is in unsaved_.
   bool stored = false;   ///< A checkpoint holds it.
 };
@@ -55,7 +60,7 @@ Aggregate::Group& Aggregate::group(KeyTable::Slot slot) {
   return *reinterpret_cast<Group*>(table_->payload(slot));
 }
 
-Result<std::unique_ptr<Aggregate>> Aggregate::create(StageContext& context,
+Result<std::unique_ptr<Aggregate>> Aggregate::create(StageContext& context, uint32_t node_id,
                                                      const AggregateNode& node,
                                                      const std::vector<PlanColumn>& input,
                                                      const std::vector<PlanColumn>& output,
@@ -84,16 +89,18 @@ Result<std::unique_ptr<Aggregate>> Aggregate::create(StageContext& context,
     }
     calls.push_back(std::move(bound));
   }
-  auto evaluator = TRY(Evaluator::compile(context.instance, input, expressions));
+  auto evaluator = TRY(Evaluator::compile(context, node_id, input, expressions));
   duckdb::vector<duckdb::LogicalType> group_types;
   for (size_t i = 0; i < node.groups.size(); ++i) group_types.push_back(evaluator->types()[i]);
   auto encoder = TRY(data::RowKeyEncoder::create(group_types));
-  std::unique_ptr<Aggregate> aggregate(new Aggregate(context, std::move(encoder), options));
+  std::unique_ptr<Aggregate> aggregate(
+      new Aggregate(context, node_id, std::move(encoder), options));
   aggregate->evaluator_ = std::move(evaluator);
   aggregate->filters_ = std::move(filters);
   aggregate->group_count_ = node.groups.size();
   for (size_t i = 0; i < node.groups.size(); ++i) {
     aggregate->group_columns_.push_back(i);
+    aggregate->group_names_.push_back(output[i].name);
     aggregate->key_targets_.push_back(static_cast<data::ColumnTarget>(i));
   }
   TRY(aggregate->plan_calls(calls, output));
@@ -285,7 +292,7 @@ int64_t Aggregate::end_of(const Group& group) const {
 }
 
 Status Aggregate::consume(size_t, Delta& delta) {
-  Delta rows = TRY(evaluator_->run(delta, context_.errors));
+  Delta rows = TRY(evaluator_->run(delta));
   size_t count = rows.size();
   if (count == 0) return {};
   encoder_.encode(evaluator_->output(), group_columns_, keys_);
@@ -322,9 +329,12 @@ void Aggregate::touch(KeyTable::Slot slot, bool inserted) {
   if (index % kPageRows == 0) reset_chunk(*before_[index / kPageRows]);
   Group& head = group(slot);
   head.touched = static_cast<uint32_t>(index + 1);
-  if (inserted) head.shown = false;
-  if (head.shown) {
-    head.shown = results(slot, *before_[index / kPageRows], index % kPageRows).has_value();
+  if (inserted) head.shown = head.failed = false;
+  if (head.shown || head.failed) {
+    Status before = results(slot, *before_[index / kPageRows], index % kPageRows);
+    if (!before) report(slot, before.error(), -1);
+    head.shown = before.has_value();
+    head.failed = false;
   }
   if (!head.unsaved) {
     head.unsaved = true;
@@ -436,7 +446,8 @@ Status Aggregate::finish_page(size_t page, size_t count) {
     bool is = head.rows > 0 || group_count_ == 0;
     if (is) {
       Status done = results(slot, after_, row);
-      if (!done.has_value()) context_.errors.add(done.error().message());
+      if (!done) report(slot, done.error(), 1);
+      head.failed = !done;
       is = done.has_value();
     }
     head.shown = is;
@@ -458,6 +469,23 @@ Status Aggregate::finish_page(size_t page, size_t count) {
   return {};
 }
 
+void Aggregate::report(KeyTable::Slot slot, const Error& error, Weight weight) {
+  if (context_.errors == nullptr) return;
+  std::string text = "{}";
+  if (group_count_ > 0) {
+    const auto types = output_.GetTypes();
+    duckdb::DataChunk key;
+    key.Initialize(duckdb::Allocator::DefaultAllocator(),
+                   {types.begin(), types.begin() + static_cast<ptrdiff_t>(group_count_)});
+    auto used = encoder_.decode_columns(table_->key(slot), key_targets_, key, 0);
+    CHECK(used.has_value(), "a group key does not decode");
+    key.SetCardinality(1);
+    text = row_to_json(group_names_, key, 0);
+  }
+  context_.errors->add(
+      {.node = node_id_, .message = error.message(), .row = text, .weight = weight});
+}
+
 void Aggregate::add_output(KeyTable::Slot slot, const duckdb::DataChunk& results, size_t row,
                            Weight weight) {
   size_t to = output_.size();
@@ -474,13 +502,13 @@ void Aggregate::add_output(KeyTable::Slot slot, const duckdb::DataChunk& results
 
 char Aggregate::group_tag() const { return indexes_.empty() ? kGroupTag : kIndexedGroupTag; }
 
-// A stored group: key -> varint flags (1: shown), svarint rows, svarint close_us, accumulators.
-// An entry of its indexes: sized key of the group, varint number of the index, entry -> svarint
-// weight per lane.
+// A stored group: key -> varint flags (1: shown, 2: failed), svarint rows, svarint close_us,
+// accumulators. An entry of its indexes: sized key of the group, varint number of the index, entry
+// -> svarint weight per lane.
 void Aggregate::save_group(KeyTable::Slot slot, StateWriter& writer) {
   Group& head = group(slot);
   ByteWriter value;
-  value.varint(head.shown ? 1 : 0);
+  value.varint((head.shown ? kShown : 0) | (head.failed ? kFailed : 0));
   value.svarint(head.rows);
   value.svarint(head.close_us);
   for (const auto& call : calls_) {
@@ -565,7 +593,9 @@ Status Aggregate::load_group(std::string_view key, std::string_view value) {
   begin_group(found.slot, 0);
   Group& head = group(found.slot);
   ByteReader in(as_bytes(value));
-  head.shown = in.varint() != 0;
+  const uint64_t flags = in.varint();
+  head.shown = (flags & kShown) != 0;
+  head.failed = (flags & kFailed) != 0;
   head.rows = in.svarint();
   head.close_us = in.svarint();
   head.stored = true;
@@ -592,6 +622,23 @@ Status Aggregate::load_entry(std::string_view key, std::string_view value) {
   TRY(in.status("a stored value of a group"));
   return index.rows.groups().load(table_->payload(slot) + index.offset, key.substr(head.position()),
                                   weights.data());
+}
+
+std::optional<OpenWindow> Aggregate::open_window() const {
+  if (!options_.closing) return std::nullopt;
+  int64_t first = kNeverCloses;
+  if (options_.on_close) {
+    if (!open_.empty()) first = open_.begin()->first;
+  } else {
+    const int64_t watermark = context_.watermark(options_.closing->topic);
+    for (KeyTable::Slot slot = 0; slot < table_->slots_end(); ++slot) {
+      if (!table_->used(slot)) continue;
+      const auto& head = *reinterpret_cast<const Group*>(table_->payload(slot));
+      if (head.close_us > watermark) first = std::min(first, head.close_us);
+    }
+  }
+  if (first == kNeverCloses) return std::nullopt;
+  return OpenWindow{.topic = options_.closing->topic, .closes_us = first};
 }
 
 size_t Aggregate::state_bytes() const {

@@ -27,7 +27,8 @@ class Aggregate final : public Stage {
     bool key_is_view_key = false;  ///< The groups are the key of the view that follows at once.
     bool on_close = false;         ///< A group is given once its window has ended, not before.
   };
-  static Result<std::unique_ptr<Aggregate>> create(StageContext& context, const AggregateNode& node,
+  static Result<std::unique_ptr<Aggregate>> create(StageContext& context, uint32_t node_id,
+                                                   const AggregateNode& node,
                                                    const std::vector<PlanColumn>& input,
                                                    const std::vector<PlanColumn>& output,
                                                    Options options);
@@ -38,6 +39,7 @@ class Aggregate final : public Stage {
   Status save(StateWriter& writer) override;
   Status load(char tag, std::string_view key, std::string_view value) override;
   size_t state_bytes() const override;
+  std::optional<OpenWindow> open_window() const override;
 
  private:
   struct Group;
@@ -62,8 +64,8 @@ class Aggregate final : public Stage {
     std::vector<OrderKey::Column> order;
     std::optional<size_t> filter;
   };
-  Aggregate(StageContext& context, data::RowKeyEncoder encoder, Options options)
-      : context_(context), encoder_(std::move(encoder)), options_(options) {}
+  Aggregate(StageContext& context, uint32_t node_id, data::RowKeyEncoder encoder, Options options)
+      : context_(context), node_id_(node_id), encoder_(std::move(encoder)), options_(options) {}
 
   Result<Call> plan_call(const Bound& bound, const duckdb::LogicalType& wanted);
   Result<bool> plan_accumulator(const Bound& bound, Call& planned);
@@ -85,6 +87,7 @@ class Aggregate final : public Stage {
   void touch_ended(int64_t watermark);
   Status results(KeyTable::Slot slot, duckdb::DataChunk& out, size_t row);
   Status finish_page(size_t page, size_t count);
+  void report(KeyTable::Slot slot, const Error& error, Weight weight);
   char group_tag() const;
   void save_group(KeyTable::Slot slot, StateWriter& writer);
   void erase_group(KeyTable::Slot slot, StateWriter& writer);
@@ -93,9 +96,11 @@ class Aggregate final : public Stage {
   void add_output(KeyTable::Slot slot, const duckdb::DataChunk& results, size_t row, Weight weight);
 
   StageContext& context_;
+  uint32_t node_id_;
   data::RowKeyEncoder encoder_;
   Options options_;
   size_t group_count_ = 0;
+  std::vector<std::string> group_names_;
   std::unique_ptr<Evaluator> evaluator_;
   std::vector<size_t> group_columns_;
   std::vector<data::ColumnTarget> key_targets_;

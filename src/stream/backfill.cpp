@@ -387,7 +387,7 @@ Result<bool> Core::advance(Backfill& backfill) {
 Status Core::spill(Backfill& backfill) {
   if (checkpoint_running_) return {};
   for (const auto& view : backfill.pipeline.views) {
-    for (RowTable* table : {&view->contents(), &view->late()}) {
+    for (RowTable* table : view->tables()) {
       if (table->memory_bytes() < options_.spill_bytes) continue;
       TRY(remove_now());  // What an earlier try left under the same keys.
       auto base = table->base();

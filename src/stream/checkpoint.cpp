@@ -21,8 +21,7 @@ Status Core::save_views(Checkpoint& checkpoint) {
     TRY(view->save_state(batch));
     view->epoch = epoch_;
     batch.put(tables_.positions, key_of(kViewPrefix, id), view->meta());
-    freeze(view, view->contents());
-    freeze(view, view->late());
+    for (RowTable* table : view->tables()) freeze(view, *table);
   }
   freeze(nullptr, *dead_letters_);
   return {};

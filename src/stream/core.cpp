@@ -49,11 +49,15 @@ Result<std::unique_ptr<Core>> Core::open(Engine::Dependencies dependencies, Engi
 
 Result<std::unique_ptr<Dataflow>> Core::compile(const Plan& plan,
                                                 const catalog::Snapshot& catalog) const {
-  StageContext context{
-      .instance = deps_.duck, .errors = {}, .late = nullptr, .watermark = [](ObjectId) {
-        return kNoWatermark;
-      }};
+  StageContext context = still_context();
   return Dataflow::compile(plan, context, [&](ObjectId id) { return source_object(id, catalog); });
+}
+
+/// For operators that never get a row.
+StageContext Core::still_context() const {
+  return {.instance = deps_.duck, .errors = nullptr, .late = nullptr, .watermark = [](ObjectId) {
+            return kNoWatermark;
+          }};
 }
 
 /// Whether the rows of a view are only ever added.
@@ -68,12 +72,14 @@ Result<SourceObject> Core::source_object(ObjectId id, const catalog::Snapshot& c
   if (object == nullptr) return Error(Code::not_found, "a plan reads object {}, which is gone", id);
   switch (object->kind()) {
     case catalog::Kind::topic:
-      return SourceObject{.schema = object->topic().schema, .topic = true, .append_only = true};
+      return SourceObject{
+          .schema = object->topic().schema, .topic = true, .append_only = true, .endless = true};
     case catalog::Kind::table:
       return SourceObject{.schema = object->table().schema};
     case catalog::Kind::view:
       return SourceObject{.schema = object->view().schema,
-                          .append_only = TRY(only_grows(*object, catalog))};
+                          .append_only = TRY(only_grows(*object, catalog)),
+                          .endless = !topics_behind(*object, catalog).empty()};
     case catalog::Kind::sink:
       break;
   }
@@ -81,12 +87,82 @@ Result<SourceObject> Core::source_object(ObjectId id, const catalog::Snapshot& c
                catalog::kind_name(object->kind()), object->name);
 }
 
-Status Core::validate(const Plan& plan, const catalog::Snapshot& catalog) const {
-  TRY(compile(plan, catalog));
+/// The topics that a view follows, through other views too.
+std::set<ObjectId> Core::topics_behind(const catalog::Object& view,
+                                       const catalog::Snapshot& catalog) {
+  std::set<ObjectId> topics;
+  for (ObjectId id : view.depends_on) {
+    auto object = catalog.find(id);
+    if (object == nullptr) continue;
+    if (object->kind() == catalog::Kind::topic) topics.insert(id);
+    if (object->kind() == catalog::Kind::view) topics.merge(topics_behind(*object, catalog));
+  }
+  return topics;
+}
+
+Result<std::vector<OperatorReport>> Core::explain(const Plan& plan,
+                                                  const catalog::Snapshot& catalog) const {
+  StageContext context = still_context();
+  auto dataflow = TRY(
+      Dataflow::compile(plan, context, [&](ObjectId id) { return source_object(id, catalog); }));
   data::Schema schema;
   for (const auto& column : plan.root().output)
     schema.columns.push_back({column.id, column.name, column.type});
   TRY(RowLayout::create(schema, plan.key));
+  return dataflow->report();
+}
+
+std::vector<OperatorReport> Core::operators(ObjectId view) const {
+  auto at = views_.find(view);
+  return at == views_.end() ? std::vector<OperatorReport>() : at->second->operators();
+}
+
+/// The first window that a view, or one that it reads, waits for by the watermark of a topic.
+void Core::find_open_window(const View& view, Wait& wait) const {
+  for (const auto& report : view.operators()) {
+    if (!report.open || report.open->topic != wait.topic) continue;
+    if (wait.closes_us && *wait.closes_us <= report.open->closes_us) continue;
+    wait.closes_us = report.open->closes_us;
+    wait.operator_view = view.id();
+    wait.operator_label = view.label_of(report.node);
+  }
+  for (const auto* source : view.sources()) {
+    if (const auto* read = main_.view(source->object())) find_open_window(*read, wait);
+  }
+}
+
+std::vector<Wait> Core::waits() const {
+  std::vector<Wait> waits;
+  auto catalog = deps_.catalog.snapshot();
+  const int64_t now = deps_.clock.monotonic_ns();
+  for (const auto& view : main_.views) {
+    if (view->state != View::State::running) continue;
+    for (ObjectId topic : topics_behind(view->object(), *catalog)) {
+      auto at = main_.feeds.find(topic);
+      if (at == main_.feeds.end() || !at->second->has_watermark()) continue;
+      const TopicFeed& feed = *at->second;
+      const auto& tracker = feed.tracker();
+      Wait wait{.view = view->id(), .topic = topic};
+      if (feed.watermark() != kNoWatermark) wait.merged_us = feed.watermark();
+      find_open_window(*view, wait);
+      const auto least = tracker.least();
+      for (int32_t p = 0; p < feed.partitions(); ++p) {
+        const auto partition = static_cast<size_t>(p);
+        wait.partition = p;
+        wait.watermark_us = tracker.watermark(partition);
+        wait.idle = tracker.is_idle(partition);
+        wait.holds_back = !wait.idle && wait.watermark_us == least;
+        auto active = last_active_ns_.find({topic, p});
+        wait.silent_ms = active == last_active_ns_.end() ? 0 : (now - active->second) / 1'000'000;
+        waits.push_back(wait);
+      }
+    }
+  }
+  return waits;
+}
+
+Status Core::validate(const Plan& plan, const catalog::Snapshot& catalog) const {
+  TRY(explain(plan, catalog));
   return {};
 }
 
@@ -199,6 +275,7 @@ void Core::publish() {
     if (view->state != View::State::running) continue;
     next->views[view->id()] = view->contents().version();
     next->late_rows[view->id()] = view->late().version();
+    next->row_errors[view->id()] = view->errors().version();
   }
   for (const auto& [id, table] : lake_tables_) next->tables[id] = table.snapshot;
   next->unreadable = unreadable(*next->catalog);
@@ -258,8 +335,7 @@ std::vector<ViewStatus> Core::view_status() const {
     status.epoch = view->epoch;
     status.checkpoint = view->state == View::State::running ? checkpoint_epoch_ : Epoch();
     status.late_rows = view->late().rows();
-    status.row_errors = view->errors().count;
-    status.last_row_error = view->errors().last;
+    status.row_errors = view->errors().rows();
     status.changed_at = view->contents().changed_at();
     for (const auto* source : view->sources()) {
       auto feed = main_.feeds.find(source->object());
@@ -313,7 +389,7 @@ size_t Core::unsaved_bytes() const {
   size_t bytes = dead_letters_->memory_bytes();
   for (const auto& [id, view] : views_) {
     if (view->state == View::State::failed) continue;  // No checkpoint takes them.
-    bytes += view->contents().memory_bytes() + view->late().memory_bytes();
+    for (const RowTable* table : view->tables()) bytes += table->memory_bytes();
   }
   return bytes;
 }

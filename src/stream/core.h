@@ -102,6 +102,10 @@ class Core {
   void publish();
   /// Whether a view with this plan could run. Errors: what an operator refuses.
   Status validate(const Plan& plan, const catalog::Snapshot& catalog) const;
+  Result<std::vector<OperatorReport>> explain(const Plan& plan,
+                                              const catalog::Snapshot& catalog) const;
+  std::vector<OperatorReport> operators(ObjectId view) const;
+  std::vector<Wait> waits() const;
   /// Whether a sink could run. Errors: columns that do not fit, a view that changes its rows.
   Status validate_sink(const catalog::Object& sink, const catalog::Snapshot& catalog) const;
   bool still_backfilling(const std::vector<ObjectId>& ids) const;
@@ -175,6 +179,10 @@ class Core {
     return {.max_ahead_ms = options_.watermark_max_ahead_ms, .read_bytes = options_.step_bytes};
   }
   View::Dependencies view_dependencies();
+  StageContext still_context() const;
+  static std::set<ObjectId> topics_behind(const catalog::Object& view,
+                                          const catalog::Snapshot& catalog);
+  void find_open_window(const View& view, Wait& wait) const;
   Result<std::unique_ptr<Dataflow>> compile(const Plan& plan,
                                             const catalog::Snapshot& catalog) const;
   Result<SourceObject> source_object(ObjectId id, const catalog::Snapshot& catalog) const;

@@ -9,6 +9,8 @@
 #include "stream/top_n.h"
 #include "stream/window.h"
 
+#include <fmt/format.h>
+
 #include <set>
 
 namespace ziwa::stream {
@@ -28,6 +30,7 @@ struct Dataflow::Built {
   Stage* op = nullptr;
   const Node* node = nullptr;
   bool append_only = false;
+  bool endless = false;  ///< Rows come for ever.
   /// The one topic whose records the rows still are.
   std::optional<ObjectId> topic;
   std::map<uint32_t, WindowColumn> windows;  ///< By column id.
@@ -41,6 +44,8 @@ class Dataflow::Builder {
   Status build() {
     for (const auto& node : plan_.nodes) {
       Built built{.node = &node};
+      for (size_t i = 0; i < node.inputs.size(); ++i)
+        built.endless = built.endless || input(node, i).endless;
       TRY(std::visit([&](const auto& op) { return make(op, node, built); }, node.op));
       out_.by_id_[node.id] = built.op;
       for (size_t i = 0; i < node.inputs.size(); ++i) {
@@ -63,6 +68,11 @@ class Dataflow::Builder {
  private:
   const Built& input(const Node& node, size_t index = 0) { return built_.at(node.inputs[index]); }
 
+  /// Warns of an operator that reads what never ends.
+  void grows(const Node& node, const Built& built, std::string why) {
+    if (built.endless) out_.grows_[node.id] = std::move(why);
+  }
+
   template <typename Op>
   void own(std::unique_ptr<Op> op, const Node& node, Built& built) {
     built.op = op.get();
@@ -74,6 +84,7 @@ class Dataflow::Builder {
     auto source = TRY(Source::create(op, node.output, object.schema, object.topic));
     out_.sources_.push_back(source.get());
     built.append_only = object.append_only;
+    built.endless = object.endless;
     if (object.topic) built.topic = op.object;
     own(std::move(source), node, built);
     return {};
@@ -88,7 +99,7 @@ class Dataflow::Builder {
       auto window = from.windows.find(from.node->output[i].id);
       if (window != from.windows.end()) built.windows[node.output[i].id] = window->second;
     }
-    own(TRY(Filter::create(context_, op, from.node->output)), node, built);
+    own(TRY(Filter::create(context_, node.id, op, from.node->output)), node, built);
     return {};
   }
 
@@ -100,7 +111,7 @@ class Dataflow::Builder {
       auto window = window_of(from, op.expressions[i]);
       if (window) built.windows[node.output[i].id] = *window;
     }
-    own(TRY(Project::create(context_, op, from.node->output, node.output)), node, built);
+    own(TRY(Project::create(context_, node.id, op, from.node->output, node.output)), node, built);
     return {};
   }
 
@@ -123,6 +134,7 @@ class Dataflow::Builder {
   Status make(const SessionNode& op, const Node& node, Built& built) {
     const Built& from = input(node);
     std::optional<ObjectId> topic = from.append_only ? from.topic : std::nullopt;
+    if (!topic) grows(node, built, "keeps every row: no watermark closes its sessions");
     if (topic) {
       built.windows[node.output.back().id] = {
           .topic = *topic, .add_us = 0, .lateness_us = op.lateness_us};
@@ -152,7 +164,11 @@ class Dataflow::Builder {
       options.on_close = true;
       built.append_only = options.closing->lateness_us == 0;
     }
-    own(TRY(Aggregate::create(context_, op, from.node->output, node.output, options)), node, built);
+    if (!options.closing && !op.groups.empty()) {
+      grows(node, built, "keeps each of its groups for ever: none of them is a window");
+    }
+    own(TRY(Aggregate::create(context_, node.id, op, from.node->output, node.output, options)),
+        node, built);
     return {};
   }
 
@@ -162,20 +178,34 @@ class Dataflow::Builder {
     // A row that once matched goes on matching when nothing is taken back.
     built.append_only = left.append_only && right.append_only &&
                         (op.kind == JoinKind::inner || op.kind == JoinKind::semi);
-    own(TRY(Join::create(context_, op, left.node->output, right.node->output, node.output)), node,
-        built);
+    if (left.endless && right.endless) {
+      grows(node, built, "keeps every row of both sides");
+    } else {
+      grows(node, built,
+            fmt::format("keeps every row of its {} side", left.endless ? "left" : "right"));
+    }
+    own(TRY(Join::create(context_, node.id, op, left.node->output, right.node->output,
+                         node.output)),
+        node, built);
     return {};
   }
 
   Status make(const TopNNode& op, const Node& node, Built& built) {
     const Built& from = input(node);
-    own(TRY(TopN::create(context_, op, from.node->output, node.output, from.append_only)), node,
-        built);
+    if (!from.append_only) {
+      grows(node, built, "keeps every row: one that is taken back lets another in");
+    } else if (!op.partition_by.empty()) {
+      grows(node, built, "keeps the first rows of each partition for ever");
+    }
+    own(TRY(TopN::create(context_, node.id, op, from.node->output, node.output, from.append_only)),
+        node, built);
     return {};
   }
 
   Status make(const OverNode& op, const Node& node, Built& built) {
-    own(TRY(Over::create(context_, op, input(node).node->output, node.output)), node, built);
+    grows(node, built, "keeps every row of its partitions");
+    own(TRY(Over::create(context_, node.id, op, input(node).node->output, node.output)), node,
+        built);
     return {};
   }
 
@@ -196,12 +226,14 @@ class Dataflow::Builder {
   }
 
   Status make(const DistinctNode&, const Node& node, Built& built) {
+    grows(node, built, "keeps every different row");
     built.append_only = input(node).append_only;
     own(TRY(SetOperation::create(SetOperation::Rule::distinct, node.output)), node, built);
     return {};
   }
 
   Status make(const SetOperationNode& op, const Node& node, Built& built) {
+    grows(node, built, "keeps every different row");
     auto wanted = TRY(parse_types(node.output));
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (TRY(parse_types(input(node, i).node->output)) == wanted) continue;
@@ -214,7 +246,8 @@ class Dataflow::Builder {
 
   Status make(const UnnestNode& op, const Node& node, Built& built) {
     built.append_only = input(node).append_only;
-    own(TRY(Unnest::create(context_, op, input(node).node->output, node.output)), node, built);
+    own(TRY(Unnest::create(context_, node.id, op, input(node).node->output, node.output)), node,
+        built);
     return {};
   }
 
@@ -289,6 +322,16 @@ Status Dataflow::load(std::string_view key, std::string_view value) {
   if (at == by_id_.end())
     return Error(Code::corrupt, "state of a node that the plan does not have");
   return at->second->load(key[4], key.substr(5), value);
+}
+
+std::vector<OperatorReport> Dataflow::report() const {
+  std::vector<OperatorReport> reports;
+  for (const auto& [id, op] : operators_) {
+    OperatorReport report{.node = id, .state_bytes = op->state_bytes(), .open = op->open_window()};
+    if (auto at = grows_.find(id); at != grows_.end()) report.grows = at->second;
+    reports.push_back(std::move(report));
+  }
+  return reports;
 }
 
 size_t Dataflow::state_bytes() const {

@@ -15,6 +15,7 @@ struct SourceObject {
   data::Schema schema;
   bool topic = false;
   bool append_only = false;  ///< Rows are never taken back.
+  bool endless = false;      ///< Rows come for ever: a topic, or a view that follows one.
 };
 
 /// The operators of one plan, wired together. One thread.
@@ -39,6 +40,8 @@ class Dataflow {
   /// Takes back one entry; `key` is what follows the prefix. Errors: corrupt.
   Status load(std::string_view key, std::string_view value);
   size_t state_bytes() const;
+  /// One per operator, in the order of the plan.
+  std::vector<OperatorReport> report() const;
 
  private:
   struct Built;
@@ -46,6 +49,7 @@ class Dataflow {
   Dataflow() = default;
   std::vector<std::pair<uint32_t, std::unique_ptr<Stage>>> operators_;  ///< By node id, in order.
   std::map<uint32_t, Stage*> by_id_;
+  std::map<uint32_t, std::string> grows_;  ///< By node id: why its state can grow for ever.
   std::vector<Source*> sources_;
   std::unique_ptr<Stage> normalize_;  ///< Behind the last operator, if its types need it.
   Stage* root_ = nullptr;

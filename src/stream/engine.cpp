@@ -121,6 +121,31 @@ class ThreadedEngine final : public Engine {
     return no_room("views stand still, so nobody could read it", failed_ ? failure_ : refusal_);
   }
 
+  Result<std::vector<OperatorReport>> explain(const Plan& plan,
+                                              const catalog::Snapshot& catalog) const override {
+    std::vector<OperatorReport> reports;
+    TRY(ask([&](Core& core) -> Status {
+      reports = TRY(core.explain(plan, catalog));
+      return {};
+    }));
+    return reports;
+  }
+  std::vector<OperatorReport> operators(ObjectId view) const override {
+    std::vector<OperatorReport> reports;
+    ask([&](Core& core) {
+      reports = core.operators(view);
+      return Status();
+    }).ignore("a stopped engine has no operators");
+    return reports;
+  }
+  std::vector<Wait> waits() const override {
+    std::vector<Wait> waits;
+    ask([&](Core& core) {
+      waits = core.waits();
+      return Status();
+    }).ignore("in a stopped engine nobody waits");
+    return waits;
+  }
   std::vector<ViewStatus> view_status() const override {
     std::vector<ViewStatus> status;
     ask([&](Core& core) {

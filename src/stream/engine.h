@@ -43,6 +43,7 @@ struct Published {
   /// Late rows of each view: partition, offset, entry, window_start, window_end, watermark, row
   /// (JSON).
   std::map<ObjectId, std::shared_ptr<const ViewVersion>> late_rows;
+  std::map<ObjectId, std::shared_ptr<const ViewVersion>> row_errors;  ///< Of views.
   /// Why a view or table is not in here that was expected to be.
   std::map<ObjectId, Error> unreadable;
 };
@@ -59,9 +60,23 @@ struct ViewStatus {
   Epoch checkpoint;
   std::optional<int64_t> watermark_us;
   uint64_t late_rows = 0;
-  uint64_t row_errors = 0;  ///< Rows that failed in an expression and are left out.
-  std::string last_row_error;
+  uint64_t row_errors = 0;  ///< Rows that an operator fails on and that are left out.
   Epoch changed_at;
+};
+/// What holds the watermark of a topic, and windows of a view with it, back: one per partition.
+struct Wait {
+  ObjectId view;
+  ObjectId topic;
+  int32_t partition = 0;
+  std::optional<int64_t> watermark_us;  ///< Of the partition; none before its first time.
+  std::optional<int64_t> merged_us;     ///< Of the topic.
+  bool idle = false;
+  bool holds_back = false;  ///< The merged one cannot pass this partition's.
+  int64_t silent_ms = 0;    ///< Since its last record, or the start.
+  /// The first window that waits for the merged watermark, if one does.
+  std::optional<int64_t> closes_us;
+  ObjectId operator_view;      ///< The view, or one that it reads.
+  std::string operator_label;  ///< As EXPLAIN STREAM names it.
 };
 /// A sink as ziwa.sinks shows it.
 struct SinkStatus {
@@ -107,7 +122,8 @@ class Engine {
     const Clock& clock;
     Metrics& metrics;
     duck::Instance& duck;
-    state::Store& store;  ///< Tables "views", "state", "positions", "late", "dead_letters".
+    state::Store& store;  ///< Tables "views", "state", "positions", "late", "errors",
+                          ///< "dead_letters".
     journal::Journal& journal;
     log::Log& log;
     catalog::Catalog& catalog;
@@ -148,6 +164,13 @@ class Engine {
   /// still for want of room.
   virtual Status room_to_write() const = 0;
 
+  /// As validate(), and what it says of the plan's operators.
+  virtual Result<std::vector<OperatorReport>> explain(const Plan& plan,
+                                                      const catalog::Snapshot& catalog) const = 0;
+  /// Of a view at work; empty: there is none, or it has failed.
+  virtual std::vector<OperatorReport> operators(ObjectId view) const = 0;
+  /// Of views that run, by the topics with a watermark that they follow.
+  virtual std::vector<Wait> waits() const = 0;
   virtual std::vector<ViewStatus> view_status() const = 0;
   virtual std::vector<SinkStatus> sink_status() const = 0;
   /// Late rows of a view: _partition, _offset, _entry, window_start, window_end, watermark and the

@@ -146,10 +146,11 @@ void Join::Side::end_step() {
   touched_keys.clear();
 }
 
-Result<Join::Side> Join::make_side(StageContext& context, const std::vector<Expression>& keys,
+Result<Join::Side> Join::make_side(StageContext& context, uint32_t node_id,
+                                   const std::vector<Expression>& keys,
                                    const std::vector<PlanColumn>& columns, size_t first_output,
                                    bool counts_matches) {
-  auto evaluator = TRY(Evaluator::compile(context.instance, columns, keys));
+  auto evaluator = TRY(Evaluator::compile(context, node_id, columns, keys));
   auto key_encoder = TRY(data::RowKeyEncoder::create(evaluator->types()));
   auto types = TRY(parse_types(columns));
   auto row_encoder = TRY(data::RowEncoder::create(types));
@@ -164,13 +165,15 @@ Result<Join::Side> Join::make_side(StageContext& context, const std::vector<Expr
   return side;
 }
 
-Result<std::unique_ptr<Join>> Join::create(StageContext& context, const JoinNode& node,
+Result<std::unique_ptr<Join>> Join::create(StageContext& context, uint32_t node_id,
+                                           const JoinNode& node,
                                            const std::vector<PlanColumn>& left,
                                            const std::vector<PlanColumn>& right,
                                            const std::vector<PlanColumn>& output) {
   auto counts = [&](size_t side) { return node.residual && shown_alone(node.kind, side); };
-  auto left_side = TRY(make_side(context, node.left_keys, left, 0, counts(0)));
-  auto right_side = TRY(make_side(context, node.right_keys, right, left.size(), counts(1)));
+  auto left_side = TRY(make_side(context, node_id, node.left_keys, left, 0, counts(0)));
+  auto right_side =
+      TRY(make_side(context, node_id, node.right_keys, right, left.size(), counts(1)));
   for (size_t i = 0; i < node.left_keys.size(); ++i) {
     const auto& left_type = left_side.evaluator->types()[i];
     const auto& right_type = right_side.evaluator->types()[i];
@@ -185,12 +188,12 @@ Result<std::unique_ptr<Join>> Join::create(StageContext& context, const JoinNode
   if (types.size() != (gives_right_columns(node.kind) ? both.size() : left.size())) {
     return Error(Code::invalid_argument, "a join has the wrong output columns");
   }
-  std::unique_ptr<Join> join(new Join(context, node, std::move(left_side), std::move(right_side)));
+  std::unique_ptr<Join> join(new Join(node, std::move(left_side), std::move(right_side)));
   for (size_t side = 0; side < 2; ++side) {
     join->sides_[side].shown_alone = shown_alone(node.kind, side);
   }
   if (node.residual) {
-    join->residual_ = TRY(Evaluator::compile(context.instance, both, {*node.residual}));
+    join->residual_ = TRY(Evaluator::compile(context, node_id, both, {*node.residual}));
   }
   join->slice_ = std::make_unique<DeltaSlice>(pair_types);
   join->pairs_.Initialize(duckdb::Allocator::DefaultAllocator(), pair_types);
@@ -212,7 +215,7 @@ Weight Join::alone(bool matched) const { return matched == (node_.kind == JoinKi
 
 Status Join::consume(size_t input, Delta& delta) {
   Side& side = sides_[input];
-  Delta rows = TRY(side.evaluator->run(delta, context_.errors));
+  Delta rows = TRY(side.evaluator->run(delta));
   if (rows.size() == 0) return {};
   auto& keys = side.evaluator->output();
   side.key_encoder.encode(keys, side.key_columns, key_bytes_);
@@ -274,7 +277,8 @@ Status Join::finish() {
 Status Join::probe(size_t changed) {
   Side& side = sides_[changed];
   Side& other = sides_[1 - changed];
-  const bool pairs = gives_right_columns(node_.kind);
+  // A pair on which the residual fails is an error of its weight, whatever the join gives.
+  const bool pairs = gives_right_columns(node_.kind) || residual_ != nullptr;
   const bool change_counts = pairs || other.counts_matches;
   for (Slot slot : side.touched) {
     Row& state = side.row(slot);
@@ -321,6 +325,7 @@ Status Join::flush_pairs() {
   if (pairs_.size() == 0) return {};
   Delta delta{.rows = pairs_, .weights = pair_weights_.data()};
   Status done;
+  const bool gives_pairs = gives_right_columns(node_.kind);
   if (residual_ == nullptr) {
     done = emit(delta);
   } else {
@@ -328,7 +333,7 @@ Status Join::flush_pairs() {
     std::vector<uint32_t> numbers(pairs_.size());
     for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<uint32_t>(i);
     delta.origin_rows = numbers.data();
-    Delta rows = TRY(residual_->run(delta, context_.errors));
+    Delta rows = TRY(residual_->run(delta));
     duckdb::UnifiedVectorFormat format;
     residual_->output().data[0].ToUnifiedFormat(rows.size(), format);
     duckdb::SelectionVector kept(rows.size());
@@ -345,7 +350,7 @@ Status Join::flush_pairs() {
         sides_[1].remember(candidate.right);
         sides_[1].matches(candidate.right).count += candidate.to_right;
       }
-      if (rows.weight(row) != 0) kept.set_index(count++, row);
+      if (gives_pairs && rows.weight(row) != 0) kept.set_index(count++, row);
     }
     if (count > 0) {
       Delta matching = slice_->take(rows, kept, count);

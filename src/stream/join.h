@@ -17,7 +17,8 @@ namespace ziwa::stream {
 /// leaves zero or comes back to it. With a residual each row counts its own matches.
 class Join final : public Stage {
  public:
-  static Result<std::unique_ptr<Join>> create(StageContext& context, const JoinNode& node,
+  static Result<std::unique_ptr<Join>> create(StageContext& context, uint32_t node_id,
+                                              const JoinNode& node,
                                               const std::vector<PlanColumn>& left,
                                               const std::vector<PlanColumn>& right,
                                               const std::vector<PlanColumn>& output);
@@ -77,9 +78,10 @@ class Join final : public Stage {
     void end_step();
   };
 
-  Join(StageContext& context, const JoinNode& node, Side left, Side right)
-      : context_(context), node_(node), sides_{std::move(left), std::move(right)} {}
-  static Result<Side> make_side(StageContext& context, const std::vector<Expression>& keys,
+  Join(const JoinNode& node, Side left, Side right)
+      : node_(node), sides_{std::move(left), std::move(right)} {}
+  static Result<Side> make_side(StageContext& context, uint32_t node_id,
+                                const std::vector<Expression>& keys,
                                 const std::vector<PlanColumn>& columns, size_t first_output,
                                 bool counts_matches);
   bool has_unmatchable_null(const std::vector<duckdb::UnifiedVectorFormat>& formats,
@@ -95,7 +97,6 @@ class Join final : public Stage {
   Status show_by_matches(size_t index);
   Status show(size_t index, Slot slot, Weight weight);
 
-  StageContext& context_;
   JoinNode node_;
   std::array<Side, 2> sides_;
   std::unique_ptr<Evaluator> residual_;

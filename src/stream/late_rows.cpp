@@ -1,14 +1,10 @@
 #include "stream/late_rows.h"
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
-#include <cmath>
+#include "stream/row_errors.h"
 
 namespace ziwa::stream {
 
 using duckdb::FlatVector;
-using duckdb::LogicalTypeId;
 
 const data::Schema& LateRows::schema() {
   static const data::Schema kSchema = {{{1, "partition", "INTEGER"},
@@ -38,7 +34,11 @@ void LateRows::add(uint32_t, const TopicChunk& chunk, size_t row, int64_t window
   FlatVector::GetData<int64_t>(rows_.data[5])[to] = chunk.watermarks[row];
   const auto* source = source_(chunk.topic);
   auto& source_rows = const_cast<duckdb::DataChunk&>(chunk.rows.rows);  // GetValue is not const
-  auto text = source == nullptr ? std::string("{}") : row_to_json(*source, source_rows, row);
+  std::vector<std::string> names;
+  if (source != nullptr) {
+    for (const auto& column : source->columns) names.push_back(column.name);
+  }
+  auto text = row_to_json(names, source_rows, row);
   FlatVector::GetData<duckdb::string_t>(rows_.data[6])[to] =
       duckdb::StringVector::AddStringOrBlob(rows_.data[6], text.data(), text.size());
   rows_.SetCardinality(to + 1);
@@ -51,36 +51,6 @@ Status LateRows::flush() {
   Status done = table_.consume(0, delta);
   reset_chunk(rows_);
   return done;
-}
-
-std::string row_to_json(const data::Schema& schema, duckdb::DataChunk& rows, size_t row) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  for (size_t i = 0; i < schema.columns.size(); ++i) {
-    auto value = rows.GetValue(i, row);
-    auto& field = json[schema.columns[i].name];
-    if (value.IsNull()) continue;
-    switch (value.type().id()) {
-      case LogicalTypeId::BOOLEAN:
-        field = value.GetValue<bool>();
-        break;
-      case LogicalTypeId::TINYINT:
-      case LogicalTypeId::SMALLINT:
-      case LogicalTypeId::INTEGER:
-      case LogicalTypeId::BIGINT:
-        field = value.GetValue<int64_t>();
-        break;
-      case LogicalTypeId::FLOAT:
-      case LogicalTypeId::DOUBLE:
-        if (std::isfinite(value.GetValue<double>())) {
-          field = value.GetValue<double>();
-          break;
-        }
-        [[fallthrough]];
-      default:
-        field = value.ToString();
-    }
-  }
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace ziwa::stream

@@ -27,7 +27,4 @@ class LateRows final : public LateSink {
   Status failed_;
 };
 
-/// One row as a JSON object, with its column names.
-std::string row_to_json(const data::Schema& schema, duckdb::DataChunk& rows, size_t row);
-
 }  // namespace ziwa::stream

@@ -330,8 +330,10 @@ Status Core::load_view(const catalog::ObjectPtr& object, Loaded& loaded) {
 Result<bool> Core::restore_view(View& view, const View::Stored& stored, bool at_start) {
   view.epoch = stored.epoch.value_or(format_ == 1 ? epoch_ : Epoch());
   if (stored.epoch && stored.plan != view.plan_sum()) return false;
+  // Which rows these were is not known: one that is taken back could not be found.
+  const bool knows_errors = stored.row_errors == 0 || stored.errors_changed_at;
   auto catalog = deps_.catalog.snapshot();
-  bool whole = at_start && view.epoch == epoch_;
+  bool whole = at_start && view.epoch == epoch_ && knows_errors;
   for (const auto* source : view.sources()) {
     auto object = catalog->find(source->object());
     if (object == nullptr) return check_source(source->object(), *catalog).error();

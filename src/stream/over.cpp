@@ -1,5 +1,7 @@
 #include "stream/over.h"
 
+#include "stream/row_errors.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +10,7 @@ namespace ziwa::stream {
 namespace {
 
 constexpr char kRowTag = 'r';
+constexpr char kErrorTag = 'e';
 constexpr size_t kRowOverheadBytes = 144;
 constexpr size_t kAnswerOverheadBytes = 32;
 constexpr size_t kRowsAtOnce = 20'000;  // That DuckDB is asked about, and the rest of a partition.
@@ -123,7 +126,8 @@ std::optional<Over::Reach> Over::reach_of(StageContext& context, const OverNode&
   return reach;
 }
 
-Result<std::unique_ptr<Over>> Over::create(StageContext& context, const OverNode& node,
+Result<std::unique_ptr<Over>> Over::create(StageContext& context, uint32_t node_id,
+                                           const OverNode& node,
                                            const std::vector<PlanColumn>& input,
                                            const std::vector<PlanColumn>& output) {
   std::vector<Expression> expressions = node.partition_by;
@@ -134,7 +138,7 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, const OverNode
     TRY(check_over(node, call));
     calls.push_back(spell(call));
   }
-  auto evaluator = TRY(Evaluator::compile(context.instance, input, expressions));
+  auto evaluator = TRY(Evaluator::compile(context, node_id, input, expressions));
   const auto& types = evaluator->types();
   duckdb::vector<duckdb::LogicalType> columns = {duckdb::LogicalType::UBIGINT};
   columns.insert(columns.end(), types.begin(), types.end());
@@ -149,12 +153,17 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, const OverNode
   duckdb::vector<duckdb::LogicalType> partition_types(
       types.begin(), types.begin() + static_cast<ptrdiff_t>(node.partition_by.size()));
   std::unique_ptr<Over> over(
-      new Over(context, node, TRY(data::RowKeyEncoder::create(partition_types)),
+      new Over(context, node_id, node, TRY(data::RowKeyEncoder::create(partition_types)),
                TRY(OrderKey::create(node.order, node.partition_by.size(), types)),
                TRY(data::RowEncoder::create(input_types)),
                TRY(data::RowEncoder::create(program->result_types()))));
   over->reach_ = reach_of(context, node);
-  for (size_t i = 0; i < node.partition_by.size(); ++i) over->partition_columns_.push_back(i);
+  over->partition_types_ = partition_types;
+  for (size_t i = 0; i < node.partition_by.size(); ++i) {
+    over->partition_columns_.push_back(i);
+    const auto* column = find_column(input, node.partition_by[i]);
+    over->partition_names_.push_back(column == nullptr ? node.partition_by[i] : column->name);
+  }
   for (size_t i = 0; i < input.size(); ++i) {
     over->row_columns_.push_back(i);
     over->row_targets_.push_back(static_cast<data::ColumnTarget>(i));
@@ -173,8 +182,16 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, const OverNode
   return over;
 }
 
+Over::Partitions::iterator Over::partition_of(std::string_view name) {
+  auto at = partitions_.find(name);
+  if (at != partitions_.end()) return at;
+  at = partitions_.emplace(name, Partition()).first;
+  at->second.name = at->first;
+  return at;
+}
+
 Status Over::consume(size_t, Delta& delta) {
-  Delta rows = TRY(evaluator_->run(delta, context_.errors));
+  Delta rows = TRY(evaluator_->run(delta));
   if (rows.size() == 0) return {};
   auto& computed = evaluator_->output();
   partition_encoder_.encode(computed, partition_columns_, partition_keys_);
@@ -182,8 +199,7 @@ Status Over::consume(size_t, Delta& delta) {
   order_key_.encode(computed);
   for (size_t row = 0; row < rows.size(); ++row) {
     auto name = node_.partition_by.empty() ? std::string_view() : partition_keys_[row];
-    auto at = partitions_.find(name);
-    if (at == partitions_.end()) at = partitions_.emplace(name, Partition()).first;
+    auto at = partition_of(name);
     Partition& partition = at->second;
     if (partition.touched.empty()) touched_.push_back(at);
     key_.clear();
@@ -232,6 +248,7 @@ void Over::add_jobs(Partition& partition) {
   auto end = partition.rows.end();
   if (!reach_ || partition.failed) {
     partition.failed = false;
+    report(partition, "");
     jobs_.push_back({&partition, begin, begin, end, end});
     return;
   }
@@ -308,7 +325,7 @@ Status Over::add_rows(const Job& job, size_t number) {
 Status Over::flush_rows() {
   if (rows_.size() == 0) return {};
   Delta all{.rows = rows_};
-  Delta good = TRY(evaluator_->run(all, context_.errors));
+  Delta good = TRY(evaluator_->run(all));
   if (good.size() != rows_.size()) {
     return Error(Code::internal, "a row of a window fails that did not when it came");
   }
@@ -338,7 +355,7 @@ Status Over::run(size_t first, size_t last) {
   // Want of memory or room is no fault of the rows.
   if (done.error().code() != Code::invalid_argument) return done;
   if (last - first == 1) {
-    context_.errors.add(done.error().message());
+    report(*jobs_[first].partition, done.error().message());
     return forget(*jobs_[first].partition);
   }
   const size_t middle = first + (last - first) / 2;
@@ -389,6 +406,27 @@ Status Over::drop_answers(Partition& partition, Rows::iterator entry, size_t kee
   return {};
 }
 
+void Over::report(Partition& partition, std::string error) {
+  if (partition.error == error || context_.errors == nullptr) return;
+  std::string text = "{}";
+  if (!partition_types_.empty()) {
+    duckdb::DataChunk key;
+    key.Initialize(duckdb::Allocator::DefaultAllocator(), partition_types_);
+    std::vector<data::ColumnTarget> targets(partition_columns_.begin(), partition_columns_.end());
+    auto used = partition_encoder_.decode_columns(partition.name, targets, key, 0);
+    CHECK(used.has_value(), "the key of a partition does not decode");
+    key.SetCardinality(1);
+    text = row_to_json(partition_names_, key, 0);
+  }
+  for (Weight weight : {-1, 1}) {
+    const std::string& message = weight < 0 ? partition.error : error;
+    if (message.empty()) continue;
+    context_.errors->add({.node = node_id_, .message = message, .row = text, .weight = weight});
+  }
+  partition.error = std::move(error);
+  partition.error_unsaved = true;
+}
+
 Status Over::forget(Partition& partition) {
   partition.failed = true;
   for (auto entry = partition.rows.begin(); entry != partition.rows.end(); ++entry) {
@@ -409,6 +447,7 @@ Status Over::show(Rows::iterator entry, std::string_view answer, Weight weight) 
 
 // A stored row: varint length of the partition key, partition key, order key and row
 //   -> svarint weight, varint length of the order key, varint number of answers, each sized.
+// Of a partition that fails: partition key -> what is wrong.
 Status Over::save(StateWriter& writer) {
   for (auto at : unsaved_) {
     Partition& partition = at->second;
@@ -436,6 +475,13 @@ Status Over::save(StateWriter& writer) {
       entry.stored = true;
     }
     partition.unsaved.clear();
+    if (std::exchange(partition.error_unsaved, false)) {
+      if (partition.error.empty()) {
+        writer.remove(kErrorTag, at->first);
+      } else {
+        writer.put(kErrorTag, at->first, partition.error);
+      }
+    }
     if (partition.rows.empty()) partitions_.erase(at);
   }
   unsaved_.clear();
@@ -443,6 +489,12 @@ Status Over::save(StateWriter& writer) {
 }
 
 Status Over::load(char tag, std::string_view key, std::string_view value) {
+  if (tag == kErrorTag) {
+    Partition& failed = partition_of(key)->second;
+    failed.failed = true;
+    failed.error = value;
+    return {};
+  }
   if (tag != kRowTag)
     return Error(Code::corrupt, "a window's row has the unknown tag {}", int{tag});
   ByteReader head(as_bytes(key));
@@ -459,7 +511,7 @@ Status Over::load(char tag, std::string_view key, std::string_view value) {
   if (!head.ok() || !in.ok() || entry.order_bytes > row.size()) {
     return Error(Code::corrupt, "a stored row of a window is damaged");
   }
-  auto& partition = partitions_.try_emplace(std::string(name)).first->second;
+  auto& partition = partition_of(name)->second;
   partition.failed = partition.failed || std::cmp_less(entry.answers.size(), entry.weight);
   bytes_ += row.size() + kRowOverheadBytes;
   partition.rows.emplace_hint(partition.rows.end(), row, std::move(entry));

@@ -15,7 +15,8 @@ namespace ziwa::stream {
 /// after its own only, that is their neighbourhood, else the partition.
 class Over final : public Stage {
  public:
-  static Result<std::unique_ptr<Over>> create(StageContext& context, const OverNode& node,
+  static Result<std::unique_ptr<Over>> create(StageContext& context, uint32_t node_id,
+                                              const OverNode& node,
                                               const std::vector<PlanColumn>& input,
                                               const std::vector<PlanColumn>& output);
   Status consume(size_t input, Delta& delta) override;
@@ -39,7 +40,10 @@ class Over final : public Stage {
     Rows rows;
     std::vector<Rows::iterator> touched;
     std::vector<Rows::iterator> unsaved;
-    bool failed = false;  ///< The last run gave no answers.
+    std::string_view name;  ///< Its key.
+    bool failed = false;    ///< The last run gave no answers.
+    std::string error;      ///< That is reported of it.
+    bool error_unsaved = false;
   };
   using Partitions = std::map<std::string, Partition, std::less<>>;
   /// How far a call looks.
@@ -64,9 +68,11 @@ class Over final : public Stage {
     bool wanted;
   };
 
-  Over(StageContext& context, const OverNode& node, data::RowKeyEncoder partitions, OrderKey order,
-       data::RowEncoder rows, data::RowEncoder answers)
+  Over(StageContext& context, uint32_t node_id, const OverNode& node,
+       data::RowKeyEncoder partitions, OrderKey order, data::RowEncoder rows,
+       data::RowEncoder answers)
       : context_(context),
+        node_id_(node_id),
         node_(node),
         partition_encoder_(std::move(partitions)),
         row_encoder_(std::move(rows)),
@@ -79,7 +85,10 @@ class Over final : public Stage {
   Status ask();
   Status run(size_t first_job, size_t last_job);
   Status take(duckdb::DataChunk& results);
+  Partitions::iterator partition_of(std::string_view name);
   Status forget(Partition& partition);
+  /// Reports another error of a partition instead of the one before; empty: none.
+  void report(Partition& partition, std::string error);
   void mark_unsaved(Partition& partition, Rows::iterator entry);
   /// Makes `answers` what the output has of a row. `changed`: a string has other bytes.
   Status answer(Partition& partition, Rows::iterator entry, size_t index, std::string_view bytes);
@@ -87,6 +96,7 @@ class Over final : public Stage {
   Status show(Rows::iterator entry, std::string_view answer, Weight weight);
 
   StageContext& context_;
+  uint32_t node_id_;
   OverNode node_;
   std::optional<Reach> reach_;  ///< None: the whole partition.
   data::RowKeyEncoder partition_encoder_;
@@ -96,6 +106,8 @@ class Over final : public Stage {
   std::unique_ptr<Evaluator> evaluator_;  ///< Partition, order, then what the calls read.
   std::unique_ptr<duck::WindowProgram> program_;
   std::vector<size_t> partition_columns_;
+  std::vector<std::string> partition_names_;
+  duckdb::vector<duckdb::LogicalType> partition_types_;
   std::vector<size_t> row_columns_;
   std::vector<size_t> answer_columns_;
   std::vector<data::ColumnTarget> row_targets_;

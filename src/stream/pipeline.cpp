@@ -9,7 +9,7 @@ TopicFeed* Pipeline::feed(ObjectId topic) {
   return at == feeds.end() ? nullptr : at->second.get();
 }
 
-View* Pipeline::view(ObjectId id) {
+View* Pipeline::view(ObjectId id) const {
   for (const auto& view : views) {
     if (view->id() == id) return view.get();
   }

@@ -24,7 +24,7 @@ class Pipeline {
   bool stalls_sinks = false;
 
   TopicFeed* feed(ObjectId topic);
-  View* view(ObjectId id);
+  View* view(ObjectId id) const;
   /// Topics that a view or sink in here reads.
   bool reads(ObjectId topic) const;
   /// Adds a view: its watermarks come from this pipeline's feeds, and it follows those views in

@@ -358,6 +358,7 @@ Result<Plan> decode_json(const Json& json) {
   }
   plan.time_zone = json.at("time_zone").get<std::string>();
   plan.key = json.at("key").get<std::vector<uint32_t>>();
+  plan.stop_on_error = json.value("stop_on_error", false);
   for (const auto& item : json.at("nodes")) {
     Node node;
     node.id = item.at("id").get<uint32_t>();
@@ -505,19 +506,23 @@ std::string explain_operator(const Operator& op) {
 }
 
 /// A node that several read is drawn once, or the text would double with each of them.
-void explain_node(const Plan& plan, uint32_t id, size_t depth, std::set<uint32_t>& drawn,
+void explain_node(const Plan& plan, uint32_t id, size_t depth,
+                  const std::map<uint32_t, size_t>& bytes, std::set<uint32_t>& drawn,
                   std::string& out) {
   for (const auto& node : plan.nodes) {
     if (node.id != id) continue;
     out.append(depth * 2, ' ');
+    out += fmt::format("#{} ", id);
     if (!drawn.insert(id).second) {
-      out += fmt::format("node {}, as above\n", id);
+      out += "as above\n";
       continue;
     }
     out += explain_operator(node.op) + "  ->";
     for (const auto& column : node.output) out += fmt::format(" c{}:{}", column.id, column.name);
+    if (auto state = bytes.find(id); state != bytes.end() && state->second > 0)
+      out += fmt::format("  [{} KiB]", (state->second + 1023) / 1024);
     out += '\n';
-    for (uint32_t input : node.inputs) explain_node(plan, input, depth + 1, drawn, out);
+    for (uint32_t input : node.inputs) explain_node(plan, input, depth + 1, bytes, drawn, out);
   }
 }
 
@@ -612,6 +617,7 @@ std::string encode_plan(const Plan& plan) {
                {"time_zone", plan.time_zone},
                {"key", plan.key},
                {"nodes", Json::array()}};
+  if (plan.stop_on_error) json["stop_on_error"] = true;
   for (const auto& node : plan.nodes) {
     Json item = {{"id", node.id}, {"inputs", node.inputs}, {"output", Json::array()}};
     for (const auto& column : node.output) {
@@ -631,10 +637,27 @@ Result<Plan> decode_plan(std::string_view text) {
   }
 }
 
-std::string explain_plan(const Plan& plan) {
+std::string node_label(const Node& node) {
+  Json item;
+  encode_operator(node.op, item);
+  return fmt::format("{} #{}", item.at("op").get<std::string>(), node.id);
+}
+
+std::string explain_plan(const Plan& plan, const std::vector<OperatorReport>& operators,
+                         bool running) {
   std::string out;
   std::set<uint32_t> drawn;
-  if (!plan.nodes.empty()) explain_node(plan, plan.root().id, 0, drawn, out);
+  std::map<uint32_t, size_t> bytes;
+  std::map<uint32_t, std::string> growing;
+  for (const auto& report : operators) {
+    if (running) bytes[report.node] = report.state_bytes;
+    if (!report.grows.empty()) growing[report.node] = report.grows;
+  }
+  if (!plan.nodes.empty()) explain_node(plan, plan.root().id, 0, bytes, drawn, out);
+  for (const auto& node : plan.nodes) {
+    auto at = growing.find(node.id);
+    if (at != growing.end()) out += fmt::format("warning: {} {}\n", node_label(node), at->second);
+  }
   return out;
 }
 

@@ -186,6 +186,8 @@ struct Plan {
   std::vector<uint32_t> key;
   /// Time zone that expressions were bound with.
   std::string time_zone = "UTC";
+  /// The view fails at the first row on which an operator fails.
+  bool stop_on_error = false;
 
   const Node& root() const { return nodes.back(); }
 };
@@ -201,7 +203,23 @@ inline bool gives_right_columns(JoinKind kind) {
 std::string encode_plan(const Plan& plan);
 /// Errors: corrupt; unsupported (newer version).
 Result<Plan> decode_plan(std::string_view text);
-/// The plan as an indented tree for EXPLAIN STREAM.
-std::string explain_plan(const Plan& plan);
+/// "filter #3": names an operator of a plan.
+std::string node_label(const Node& node);
+/// A window that is not closed yet: its topic's watermark has to reach `closes_us`.
+struct OpenWindow {
+  ObjectId topic;
+  int64_t closes_us = 0;
+};
+/// One operator of a plan, as EXPLAIN STREAM tells of it.
+struct OperatorReport {
+  uint32_t node = 0;
+  size_t state_bytes = 0;
+  std::string grows;               ///< Why its state can grow for ever; empty: it cannot.
+  std::optional<OpenWindow> open;  ///< The first that closes.
+};
+/// The plan as an indented tree for EXPLAIN STREAM, then a warning per operator whose state grows.
+/// `running`: with the state that there is.
+std::string explain_plan(const Plan& plan, const std::vector<OperatorReport>& operators = {},
+                         bool running = false);
 
 }  // namespace ziwa::stream

@@ -34,7 +34,7 @@ Result<std::unique_ptr<Session>> Session::create(StageContext& context, uint32_t
                                                  std::optional<ObjectId> topic) {
   std::vector<Expression> expressions = node.partition_by;
   expressions.push_back(node.time);
-  auto evaluator = TRY(Evaluator::compile(context.instance, input, expressions));
+  auto evaluator = TRY(Evaluator::compile(context, node_id, input, expressions));
   auto partition_types = evaluator->types();
   const auto time_type = partition_types.back();
   partition_types.pop_back();
@@ -64,7 +64,7 @@ Result<std::unique_ptr<Session>> Session::create(StageContext& context, uint32_t
 }
 
 Status Session::consume(size_t, Delta& delta) {
-  Delta rows = TRY(evaluator_->run(delta, context_.errors));
+  Delta rows = TRY(evaluator_->run(delta));
   if (rows.size() == 0) return {};
   auto& computed = evaluator_->output();
   partition_encoder_.encode(computed, partition_columns_, partition_keys_);
@@ -97,7 +97,7 @@ Status Session::take(const Delta& rows, size_t row, int64_t time_us) {
     return show(row_bytes_[row], Bounds{time_us, time_us}, rows.weight(row));
   if (__builtin_add_overflow(time_us, node_.gap_us, &end) ||
       __builtin_sub_overflow(time_us, node_.gap_us, &before)) {
-    context_.errors.add("a session of this time is outside of what a TIMESTAMP can say");
+    evaluator_->fail(rows, row, "a session of this time is outside of what a TIMESTAMP can say");
     return {};
   }
   auto name = node_.partition_by.empty() ? std::string_view() : partition_keys_[row];
@@ -299,6 +299,23 @@ Status Session::save(StateWriter& writer) {
     at = next;
   }
   return {};
+}
+
+std::optional<OpenWindow> Session::open_window() const {
+  if (!topic_) return std::nullopt;
+  const int64_t watermark = context_.watermark(*topic_);
+  std::optional<OpenWindow> first;
+  for (const auto& [name, partition] : partitions_) {
+    for (const auto& [begin, last] : partition.sessions) {
+      const int64_t end = last + node_.gap_us;
+      if (is_closed(end, watermark)) continue;
+      const int64_t closes = end + node_.lateness_us;
+      if (!first || closes < first->closes_us)
+        first = OpenWindow{.topic = *topic_, .closes_us = closes};
+      break;
+    }
+  }
+  return first;
 }
 
 /// Forgets the sessions of a partition that no row can touch any more: one that is on time lies

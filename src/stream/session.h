@@ -28,6 +28,7 @@ class Session final : public Stage {
   Status save(StateWriter& writer) override;
   Status load(char tag, std::string_view key, std::string_view value) override;
   size_t state_bytes() const override { return bytes_; }
+  std::optional<OpenWindow> open_window() const override;
 
  private:
   struct Bounds {

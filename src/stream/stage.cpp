@@ -1,5 +1,8 @@
 #include "stream/stage.h"
 
+#include "stream/row_errors.h"
+
+#include <algorithm>
 #include <charconv>
 
 namespace ziwa::stream {
@@ -31,31 +34,36 @@ std::optional<uint32_t> plain_column(std::string_view expression) {
   return id;
 }
 
-Result<std::unique_ptr<Evaluator>> Evaluator::compile(duck::Instance& instance,
+const PlanColumn* find_column(const std::vector<PlanColumn>& columns, std::string_view expression) {
+  auto id = plain_column(expression);
+  auto at = std::ranges::find_if(columns, [&](const auto& column) { return id == column.id; });
+  return at == columns.end() ? nullptr : &*at;
+}
+
+Result<std::unique_ptr<Evaluator>> Evaluator::compile(StageContext& context, uint32_t node,
                                                       const std::vector<PlanColumn>& inputs,
                                                       const std::vector<Expression>& expressions) {
-  std::unique_ptr<Evaluator> evaluator(new Evaluator());
+  std::unique_ptr<Evaluator> evaluator(new Evaluator(context, node));
   auto input_types = TRY(parse_types(inputs));
+  for (const auto& input : inputs) evaluator->names_.push_back(input.name);
   std::vector<std::string> computed;
   for (const auto& expression : expressions) {
-    std::optional<size_t> position;
-    auto id = plain_column(expression);
-    for (size_t i = 0; id && i < inputs.size(); ++i) {
-      if (inputs[i].id == *id) position = i;
-    }
-    if (!position) {
-      id = std::nullopt;
+    const auto* column = find_column(inputs, expression);
+    if (column == nullptr) {
+      evaluator->plain_.emplace_back();
+      evaluator->passed_.emplace_back();
       computed.push_back(expression);
+    } else {
+      evaluator->plain_.emplace_back(column - inputs.data());
+      evaluator->passed_.emplace_back(column->id);
     }
-    evaluator->plain_.push_back(position);
-    evaluator->passed_.push_back(id);
   }
   if (!computed.empty()) {
     std::vector<duck::NamedType> named;
     for (size_t i = 0; i < inputs.size(); ++i) {
       named.push_back({"c" + std::to_string(inputs[i].id), input_types[i]});
     }
-    evaluator->program_ = TRY(duck::ExpressionProgram::compile(instance, named, computed));
+    evaluator->program_ = TRY(duck::ExpressionProgram::compile(context.instance, named, computed));
     const auto& types = evaluator->program_->output_types();
     evaluator->computed_.Initialize(duckdb::Allocator::DefaultAllocator(), types);
     evaluator->good_.InitializeEmpty(types);
@@ -86,7 +94,19 @@ Status Evaluator::reference_output(duckdb::DataChunk& in, duckdb::DataChunk* com
   return {};
 }
 
-Result<Delta> Evaluator::run(const Delta& delta, RowErrors& errors) {
+void Evaluator::fail(const Delta& delta, size_t row, std::string_view message) {
+  const Weight weight = delta.weight(row);
+  if (context_.errors == nullptr || weight == 0) return;
+  const std::string text = row_to_json(names_, delta.rows, row);
+  RowError error{.node = node_, .message = message, .row = text, .weight = weight};
+  if (delta.origin != nullptr) {
+    error.origin = delta.origin;
+    error.origin_row = delta.origin_row(row);
+  }
+  context_.errors->add(error);
+}
+
+Result<Delta> Evaluator::run(const Delta& delta) {
   if (program_ == nullptr) {
     TRY(reference_output(delta.rows, nullptr));
     return delta;
@@ -101,7 +121,7 @@ Result<Delta> Evaluator::run(const Delta& delta, RowErrors& errors) {
   size_t count = 0;
   for (size_t row = 0; row < delta.size(); ++row) {
     if (row < failed_.size() && !failed_[row].empty()) {
-      errors.add(failed_[row]);
+      fail(delta, row, failed_[row]);
     } else {
       good.set_index(count++, row);
     }

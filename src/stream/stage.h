@@ -13,14 +13,19 @@
 
 namespace ziwa::stream {
 
-/// Rows that failed in an expression of a view: counted, the last one is told. The view goes on.
-struct RowErrors {
-  uint64_t count = 0;
-  std::string last;
-  void add(const std::string& message) {
-    ++count;
-    last = message;
-  }
+/// A row on which an operator fails. The view goes on without it.
+struct RowError {
+  uint32_t node = 0;  ///< Of the plan.
+  std::string_view message;
+  std::string_view row;                ///< JSON: of the operator's input, or its group's key.
+  const TopicChunk* origin = nullptr;  ///< The record, if the row is one.
+  size_t origin_row = 0;
+  Weight weight = 1;  ///< Negative: taken back.
+};
+class ErrorSink {
+ public:
+  virtual ~ErrorSink() = default;
+  virtual void add(const RowError& error) = 0;
 };
 
 /// Takes rows that came after their window had closed.
@@ -34,7 +39,7 @@ class LateSink {
 /// What the operators of one view share. Outlives them.
 struct StageContext {
   duck::Instance& instance;
-  RowErrors errors;
+  ErrorSink* errors = nullptr;
   LateSink* late = nullptr;
   /// The merged watermark of a topic now, or kNoWatermark.
   std::function<int64_t(ObjectId)> watermark;
@@ -80,6 +85,8 @@ class Stage {
     return Error(Code::corrupt, "an operator without state has state on disk");
   }
   virtual size_t state_bytes() const { return 0; }
+  /// The first window that it has not closed, if windows close in it.
+  virtual std::optional<OpenWindow> open_window() const { return std::nullopt; }
   /// Whether changes may come as Delta::upserts, which spares the rows that are taken back.
   virtual bool takes_upserts() const { return false; }
 
@@ -118,14 +125,16 @@ Result<duckdb::vector<duckdb::LogicalType>> parse_types(const std::vector<PlanCo
 /// Computes expressions over an operator's input; plain columns are passed on without a copy.
 class Evaluator {
  public:
-  /// Errors: what DuckDB says of the expression.
-  static Result<std::unique_ptr<Evaluator>> compile(duck::Instance& instance,
+  /// For the operator of `node`. Errors: what DuckDB says of the expression.
+  static Result<std::unique_ptr<Evaluator>> compile(StageContext& context, uint32_t node,
                                                     const std::vector<PlanColumn>& inputs,
                                                     const std::vector<Expression>& expressions);
   const duckdb::vector<duckdb::LogicalType>& types() const { return types_; }
-  /// Computes all expressions for the rows of `delta` into output(). Rows that fail are added to
-  /// `errors` and taken out: the returned Delta holds the others, row by row beside output().
-  Result<Delta> run(const Delta& delta, RowErrors& errors);
+  /// Computes all expressions for the rows of `delta` into output(). Rows that fail are reported
+  /// and taken out: the returned Delta holds the others, row by row beside output().
+  Result<Delta> run(const Delta& delta);
+  /// Reports a row of the input.
+  void fail(const Delta& delta, size_t row, std::string_view message);
   duckdb::DataChunk& output() { return output_; }
   /// Nothing is computed: no row can fail.
   bool plain() const { return program_ == nullptr; }
@@ -133,9 +142,12 @@ class Evaluator {
   std::optional<size_t> passed(uint32_t column_id) const;
 
  private:
-  Evaluator() = default;
+  Evaluator(StageContext& context, uint32_t node) : context_(context), node_(node) {}
   Status reference_output(duckdb::DataChunk& in, duckdb::DataChunk* computed);
 
+  StageContext& context_;
+  uint32_t node_;
+  std::vector<std::string> names_;                    ///< Of the input columns.
   std::vector<std::optional<size_t>> plain_;          ///< Per expression: its input column.
   std::vector<std::optional<uint32_t>> passed_;       ///< Per expression: the id of that column.
   std::unique_ptr<duck::ExpressionProgram> program_;  ///< The others, in order; null: none.
@@ -149,5 +161,7 @@ class Evaluator {
 
 /// The column id that an expression passes on unchanged ("c7"), if it does.
 std::optional<uint32_t> plain_column(std::string_view expression);
+/// The column that it passes on; null: it computes something.
+const PlanColumn* find_column(const std::vector<PlanColumn>& columns, std::string_view expression);
 
 }  // namespace ziwa::stream

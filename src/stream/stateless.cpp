@@ -9,18 +9,19 @@ namespace ziwa::stream {
 using duckdb::FlatVector;
 using duckdb::LogicalTypeId;
 
-Result<std::unique_ptr<Filter>> Filter::create(StageContext& context, const FilterNode& node,
+Result<std::unique_ptr<Filter>> Filter::create(StageContext& context, uint32_t node_id,
+                                               const FilterNode& node,
                                                const std::vector<PlanColumn>& input) {
-  auto predicate = TRY(Evaluator::compile(context.instance, input, {node.predicate}));
+  auto predicate = TRY(Evaluator::compile(context, node_id, input, {node.predicate}));
   if (predicate->types()[0].id() != LogicalTypeId::BOOLEAN) {
     return Error(Code::invalid_argument, "the filter {} is no BOOLEAN", node.predicate);
   }
   auto types = TRY(parse_types(input));
-  return std::unique_ptr<Filter>(new Filter(context, std::move(predicate), types));
+  return std::unique_ptr<Filter>(new Filter(std::move(predicate), types));
 }
 
 Status Filter::consume(size_t, Delta& delta) {
-  Delta rows = TRY(predicate_->run(delta, context_.errors));
+  Delta rows = TRY(predicate_->run(delta));
   duckdb::UnifiedVectorFormat format;
   predicate_->output().data[0].ToUnifiedFormat(rows.size(), format);
   size_t count = 0;
@@ -36,21 +37,22 @@ Status Filter::consume(size_t, Delta& delta) {
   return emit(kept);
 }
 
-Result<std::unique_ptr<Project>> Project::create(StageContext& context, const ProjectNode& node,
+Result<std::unique_ptr<Project>> Project::create(StageContext& context, uint32_t node_id,
+                                                 const ProjectNode& node,
                                                  const std::vector<PlanColumn>& input,
                                                  const std::vector<PlanColumn>& output) {
-  auto evaluator = TRY(Evaluator::compile(context.instance, input, node.expressions));
+  auto evaluator = TRY(Evaluator::compile(context, node_id, input, node.expressions));
   auto types = TRY(parse_types(output));
   for (size_t i = 0; i < types.size(); ++i) {
     if (types[i] == evaluator->types()[i]) continue;
     return Error(Code::invalid_argument, "{} has the type {}, but the plan says {}",
                  node.expressions[i], evaluator->types()[i].ToString(), types[i].ToString());
   }
-  return std::unique_ptr<Project>(new Project(context, std::move(evaluator)));
+  return std::unique_ptr<Project>(new Project(std::move(evaluator)));
 }
 
 Status Project::consume(size_t, Delta& delta) {
-  Delta rows = TRY(evaluator_->run(delta, context_.errors));
+  Delta rows = TRY(evaluator_->run(delta));
   Delta out{.rows = evaluator_->output(),
             .weights = rows.weights,
             .origin = rows.origin,
@@ -59,10 +61,11 @@ Status Project::consume(size_t, Delta& delta) {
   return emit(out);
 }
 
-Result<std::unique_ptr<Unnest>> Unnest::create(StageContext& context, const UnnestNode& node,
+Result<std::unique_ptr<Unnest>> Unnest::create(StageContext& context, uint32_t node_id,
+                                               const UnnestNode& node,
                                                const std::vector<PlanColumn>& input,
                                                const std::vector<PlanColumn>& output) {
-  auto lists = TRY(Evaluator::compile(context.instance, input, node.lists));
+  auto lists = TRY(Evaluator::compile(context, node_id, input, node.lists));
   auto types = TRY(parse_types(output));
   duckdb::vector<duckdb::LogicalType> elements;
   for (size_t i = 0; i < node.lists.size(); ++i) {
@@ -73,7 +76,7 @@ Result<std::unique_ptr<Unnest>> Unnest::create(StageContext& context, const Unne
     }
     elements.push_back(types[input.size() + i]);
   }
-  std::unique_ptr<Unnest> unnest(new Unnest(context, std::move(lists)));
+  std::unique_ptr<Unnest> unnest(new Unnest(std::move(lists)));
   unnest->entries_.resize(elements.size());
   unnest->elements_.Initialize(duckdb::Allocator::DefaultAllocator(), elements);
   unnest->output_.InitializeEmpty(types);
@@ -81,7 +84,7 @@ Result<std::unique_ptr<Unnest>> Unnest::create(StageContext& context, const Unne
 }
 
 Status Unnest::consume(size_t, Delta& delta) {
-  Delta rows = TRY(lists_->run(delta, context_.errors));
+  Delta rows = TRY(lists_->run(delta));
   auto& lists = lists_->output();
   for (auto& list : lists.data) {
     list.Flatten(rows.size());

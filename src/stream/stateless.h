@@ -7,15 +7,14 @@ namespace ziwa::stream {
 /// WHERE: rows for which the predicate is true.
 class Filter final : public Stage {
  public:
-  static Result<std::unique_ptr<Filter>> create(StageContext& context, const FilterNode& node,
+  static Result<std::unique_ptr<Filter>> create(StageContext& context, uint32_t node_id,
+                                                const FilterNode& node,
                                                 const std::vector<PlanColumn>& input);
   Status consume(size_t input, Delta& delta) override;
 
  private:
-  Filter(StageContext& context, std::unique_ptr<Evaluator> predicate,
-         const duckdb::vector<duckdb::LogicalType>& types)
-      : context_(context), predicate_(std::move(predicate)), slice_(types) {}
-  StageContext& context_;
+  Filter(std::unique_ptr<Evaluator> predicate, const duckdb::vector<duckdb::LogicalType>& types)
+      : predicate_(std::move(predicate)), slice_(types) {}
   std::unique_ptr<Evaluator> predicate_;
   DeltaSlice slice_;
   duckdb::SelectionVector selection_{STANDARD_VECTOR_SIZE};
@@ -24,34 +23,32 @@ class Filter final : public Stage {
 /// SELECT: new columns from each row.
 class Project final : public Stage {
  public:
-  static Result<std::unique_ptr<Project>> create(StageContext& context, const ProjectNode& node,
+  static Result<std::unique_ptr<Project>> create(StageContext& context, uint32_t node_id,
+                                                 const ProjectNode& node,
                                                  const std::vector<PlanColumn>& input,
                                                  const std::vector<PlanColumn>& output);
   Status consume(size_t input, Delta& delta) override;
   bool takes_upserts() const override { return evaluator_->plain() && targets_take_upserts(); }
 
  private:
-  Project(StageContext& context, std::unique_ptr<Evaluator> evaluator)
-      : context_(context), evaluator_(std::move(evaluator)) {}
-  StageContext& context_;
+  explicit Project(std::unique_ptr<Evaluator> evaluator) : evaluator_(std::move(evaluator)) {}
   std::unique_ptr<Evaluator> evaluator_;
 };
 
 /// UNNEST: a row per element of its lists.
 class Unnest final : public Stage {
  public:
-  static Result<std::unique_ptr<Unnest>> create(StageContext& context, const UnnestNode& node,
+  static Result<std::unique_ptr<Unnest>> create(StageContext& context, uint32_t node_id,
+                                                const UnnestNode& node,
                                                 const std::vector<PlanColumn>& input,
                                                 const std::vector<PlanColumn>& output);
   Status consume(size_t input, Delta& delta) override;
 
  private:
-  Unnest(StageContext& context, std::unique_ptr<Evaluator> lists)
-      : context_(context), lists_(std::move(lists)) {}
+  explicit Unnest(std::unique_ptr<Evaluator> lists) : lists_(std::move(lists)) {}
   void add(const Delta& rows, size_t row, uint64_t element);
   Status flush(const Delta& rows);
 
-  StageContext& context_;
   std::unique_ptr<Evaluator> lists_;
   std::vector<duckdb::list_entry_t> entries_;  ///< Of one row's lists; NULL is empty.
   // One chunk of output: the input row of each, and the elements beside it.

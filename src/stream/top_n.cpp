@@ -8,13 +8,14 @@ constexpr size_t kRowOverheadBytes = 96;
 
 }  // namespace
 
-Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, const TopNNode& node,
+Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, uint32_t node_id,
+                                           const TopNNode& node,
                                            const std::vector<PlanColumn>& input,
                                            const std::vector<PlanColumn>& output,
                                            bool append_only) {
   std::vector<Expression> expressions = node.partition_by;
   for (const auto& order : node.order) expressions.push_back(order.expression);
-  auto evaluator = TRY(Evaluator::compile(context.instance, input, expressions));
+  auto evaluator = TRY(Evaluator::compile(context, node_id, input, expressions));
   duckdb::vector<duckdb::LogicalType> partition_types;
   for (size_t i = 0; i < node.partition_by.size(); ++i) {
     partition_types.push_back(evaluator->types()[i]);
@@ -28,8 +29,8 @@ Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, const TopNNode
   auto partition_encoder = TRY(data::RowKeyEncoder::create(partition_types));
   auto row_encoder = TRY(data::RowKeyEncoder::create(input_types));
   auto order_key = TRY(OrderKey::create(node.order, node.partition_by.size(), evaluator->types()));
-  std::unique_ptr<TopN> top(new TopN(context, node, std::move(partition_encoder),
-                                     std::move(row_encoder), std::move(order_key)));
+  std::unique_ptr<TopN> top(
+      new TopN(node, std::move(partition_encoder), std::move(row_encoder), std::move(order_key)));
   top->append_only_ = append_only;
   top->evaluator_ = std::move(evaluator);
   for (size_t i = 0; i < node.partition_by.size(); ++i) top->partition_columns_.push_back(i);
@@ -42,7 +43,7 @@ Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, const TopNNode
 }
 
 Status TopN::consume(size_t, Delta& delta) {
-  Delta rows = TRY(evaluator_->run(delta, context_.errors));
+  Delta rows = TRY(evaluator_->run(delta));
   if (rows.size() == 0) return {};
   auto& computed = evaluator_->output();
   partition_encoder_.encode(computed, partition_columns_, partition_keys_);

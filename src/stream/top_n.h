@@ -13,7 +13,8 @@ namespace ziwa::stream {
 /// unless the input never takes rows back: then only those that count.
 class TopN final : public Stage {
  public:
-  static Result<std::unique_ptr<TopN>> create(StageContext& context, const TopNNode& node,
+  static Result<std::unique_ptr<TopN>> create(StageContext& context, uint32_t node_id,
+                                              const TopNNode& node,
                                               const std::vector<PlanColumn>& input,
                                               const std::vector<PlanColumn>& output,
                                               bool append_only);
@@ -42,10 +43,9 @@ class TopN final : public Stage {
   };
   using Partitions = std::map<std::string, Partition, std::less<>>;
 
-  TopN(StageContext& context, const TopNNode& node, data::RowKeyEncoder partition_encoder,
-       data::RowKeyEncoder row_encoder, OrderKey order_key)
-      : context_(context),
-        node_(node),
+  TopN(const TopNNode& node, data::RowKeyEncoder partition_encoder, data::RowKeyEncoder row_encoder,
+       OrderKey order_key)
+      : node_(node),
         partition_encoder_(std::move(partition_encoder)),
         row_encoder_(std::move(row_encoder)),
         order_key_(std::move(order_key)) {}
@@ -54,7 +54,6 @@ class TopN final : public Stage {
   void add(Partition& partition, std::string_view key, uint32_t order_bytes, Weight weight);
   Status show(std::string_view row_key, size_t rank, Weight weight);
 
-  StageContext& context_;
   TopNNode node_;
   bool append_only_ = false;
   data::RowKeyEncoder partition_encoder_;

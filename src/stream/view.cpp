@@ -10,6 +10,7 @@ StoreTables::StoreTables(state::Store& store)
       state(store.table("state")),
       positions(store.table("positions")),
       late(store.table("late")),
+      errors(store.table("errors")),
       dead_letters(store.table("dead_letters")) {}
 
 std::string id_prefix(ObjectId id) {
@@ -45,10 +46,11 @@ Result<std::unique_ptr<View>> View::create(catalog::ObjectPtr object,
   view->tables_ = view->owned_tables_.get();
   view->context_ =
       std::make_unique<StageContext>(StageContext{.instance = dependencies.instance,
-                                                  .errors = {},
+                                                  .errors = nullptr,
                                                   .late = nullptr,
                                                   .watermark = dependencies.watermark});
   view->flow_ = TRY(Dataflow::compile(plan, *view->context_, dependencies.resolve));
+  for (const auto& node : plan.nodes) view->labels_[node.id] = node_label(node);
   auto prefix = id_prefix(view->id());
   auto layout = TRY(RowLayout::create(view->object_->view().schema, plan.key));
   view->contents_ = std::make_unique<RowTable>(std::move(layout), dependencies.store,
@@ -58,6 +60,12 @@ Result<std::unique_ptr<View>> View::create(catalog::ObjectPtr object,
                                                  dependencies.tables.late, prefix);
   view->late_ = std::make_unique<LateRows>(*view->late_table_, dependencies.topic_schema);
   view->context_->late = view->late_.get();
+  auto error_layout = TRY(RowLayout::create(RowErrors::schema(), {}));
+  view->error_table_ = std::make_unique<RowTable>(std::move(error_layout), dependencies.store,
+                                                  dependencies.tables.errors, prefix);
+  view->errors_ = std::make_unique<RowErrors>(*view->error_table_, view->labels_);
+  view->context_->errors = view->errors_.get();
+  view->stop_on_error_ = plan.stop_on_error;
   view->flow_->add_target(view->contents_.get(), 0);
   view->append_only_ = view->flow_->append_only();
   return view;
@@ -70,8 +78,7 @@ const std::vector<Source*>& View::sources() const {
 
 void View::release() {
   flow_.reset();
-  contents_->clear();
-  late_table_->clear();
+  for (RowTable* table : tables()) table->clear();
 }
 
 uint32_t View::plan_sum() const { return crc32c(as_bytes(object_->view().plan)); }
@@ -85,14 +92,20 @@ bool View::reads(ObjectId object) const {
 
 Result<bool> View::finish(Epoch now, Epoch changed) {
   TRY(flow_->finish());
+  if (stop_on_error_ && !errors_->last().empty()) {
+    return Error(Code::invalid_argument, "a row fails: {}", errors_->last())
+        .with_hint("it was created with on_error = 'stop'");
+  }
   TRY(late_->flush());
-  bool any = TRY(contents_->apply(changed));
-  any = TRY(late_table_->apply(changed)) || any;
+  TRY(errors_->flush());
+  bool any = false;
+  for (RowTable* table : tables()) any = TRY(table->apply(changed)) || any;
   epoch = now;
-  if (errors().count >= errors_to_log_) {
+  const uint64_t failing = error_table_->rows();
+  if (failing >= errors_to_log_) {
     log_warn("stream", "rows are left out of a view: an expression fails on them",
-             "view={} rows={} last={}", object_->name, errors().count, errors().last);
-    errors_to_log_ = errors().count * 10;
+             "view={} rows={} last={}", object_->name, failing, errors_->last());
+    errors_to_log_ = failing * 10;
   }
   return any;
 }
@@ -102,19 +115,21 @@ Status View::save_state(state::WriteBatch& batch) {
 }
 
 // Positions, key "view/" + 8 bytes id: varint rows, varint changed_at, varint late rows, varint
-// late changed_at, varint row errors, sized last row error; not in format 1: varint epoch of the
-// rows, 4 bytes sum of the plan, sized error of a view that has failed.
+// late changed_at, varint row errors, sized text that is not used any more; not in format 1: varint
+// epoch of the rows, 4 bytes sum of the plan, sized error of a view that has failed, varint row
+// errors changed_at.
 std::string View::meta() const {
   ByteWriter out;
   out.varint(contents_->rows());
   out.varint(contents_->changed_at().value);
   out.varint(late_table_->rows());
   out.varint(late_table_->changed_at().value);
-  out.varint(context_->errors.count);
-  out.sized(context_->errors.last);
+  out.varint(error_table_->rows());
+  out.sized("");
   out.varint(epoch.value);
   out.le<uint32_t>(plan_sum());
   out.sized(state == State::failed ? error : "");
+  out.varint(error_table_->changed_at().value);
   return std::string(as_text(out.view()));
 }
 
@@ -125,20 +140,20 @@ Result<View::Stored> View::read_meta(std::string_view meta) {
   stored.changed_at = Epoch(in.varint());
   stored.late_rows = in.varint();
   stored.late_changed_at = Epoch(in.varint());
-  stored.errors.count = in.varint();
-  stored.errors.last = in.sized();
+  stored.row_errors = in.varint();
+  in.sized();
   // A view that was not followed since keeps the record that it had.
   if (in.ok() && in.remaining() > 0) {
     stored.epoch = Epoch(in.varint());
     stored.plan = in.le<uint32_t>();
     stored.error = in.sized();
   }
+  if (in.ok() && in.remaining() > 0) stored.errors_changed_at = Epoch(in.varint());
   TRY(in.status("the stored facts of a view"));
   return stored;
 }
 
 Status View::load(std::shared_ptr<const state::Snapshot> snapshot, const Stored& stored) {
-  context_->errors = stored.errors;
   auto prefix = id_prefix(id());
   auto cursor = store_->cursor(tables_->state, snapshot.get());
   for (cursor->seek(prefix); cursor->valid() && cursor->key().starts_with(prefix); cursor->next()) {
@@ -146,21 +161,32 @@ Status View::load(std::shared_ptr<const state::Snapshot> snapshot, const Stored&
   }
   TRY(cursor->status());
   contents_->restore(snapshot, stored.rows, stored.changed_at);
-  late_table_->restore(std::move(snapshot), stored.late_rows, stored.late_changed_at);
+  late_table_->restore(snapshot, stored.late_rows, stored.late_changed_at);
+  error_table_->restore(std::move(snapshot), stored.row_errors,
+                        stored.errors_changed_at.value_or(Epoch()));
   return {};
 }
 
 void View::erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch) {
   auto begin = id_prefix(id);
   auto end = data::RowKeyEncoder::after_prefix(begin);
-  for (auto table : {tables.views, tables.state, tables.late})
+  for (auto table : {tables.views, tables.state, tables.late, tables.errors})
     batch.remove_range(table, begin, end);
   batch.remove(tables.positions, "view/" + begin);
 }
 
+std::vector<OperatorReport> View::operators() const {
+  return flow_ == nullptr ? std::vector<OperatorReport>() : flow_->report();
+}
+
+std::string View::label_of(uint32_t node) const {
+  auto at = labels_.find(node);
+  return at == labels_.end() ? std::string() : at->second;
+}
+
 size_t View::state_bytes() const {
   return (flow_ == nullptr ? 0 : flow_->state_bytes()) + contents_->memory_bytes() +
-         late_table_->memory_bytes();
+         late_table_->memory_bytes() + error_table_->memory_bytes();
 }
 
 }  // namespace ziwa::stream

@@ -3,8 +3,10 @@
 #include "catalog/catalog.h"
 #include "stream/dataflow.h"
 #include "stream/late_rows.h"
+#include "stream/row_errors.h"
 #include "stream/row_table.h"
 
+#include <array>
 #include <memory>
 #include <set>
 #include <string>
@@ -18,13 +20,14 @@ struct StoreTables {
   state::TableId state;
   state::TableId positions;
   state::TableId late;
+  state::TableId errors;
   state::TableId dead_letters;
 };
 
 /// 8 bytes, big-endian: the prefix of everything that belongs to an object.
 std::string id_prefix(ObjectId id);
 
-/// A view at work: its operators, its contents, its late rows. One thread.
+/// A view at work: its operators, its contents, its late rows and row errors. One thread.
 class View {
  public:
   enum class State : unsigned char { backfilling, running, failed };
@@ -51,7 +54,11 @@ class View {
   bool reads(ObjectId object) const;
   RowTable& contents() { return *contents_; }
   RowTable& late() { return *late_table_; }
-  RowErrors& errors() { return context_->errors; }
+  RowTable& errors() { return *error_table_; }
+  /// All that it keeps.
+  std::array<RowTable*, 3> tables() {
+    return {contents_.get(), late_table_.get(), error_table_.get()};
+  }
   /// Where watermarks come from; changes when a private pipeline joins the main one.
   void set_watermark(std::function<int64_t(ObjectId)> watermark) {
     context_->watermark = std::move(watermark);
@@ -68,7 +75,8 @@ class View {
     Epoch changed_at;
     uint64_t late_rows = 0;
     Epoch late_changed_at;
-    RowErrors errors;
+    uint64_t row_errors = 0;
+    std::optional<Epoch> errors_changed_at;  ///< Format 1 only counts the errors.
     std::optional<Epoch> epoch;  ///< That the rows belong to; a record of format 1 does not say.
     uint32_t plan = 0;           ///< plan_sum() of the plan that made them.
     std::string error;           ///< Not empty: it has failed.
@@ -85,6 +93,9 @@ class View {
   /// Removes everything of a view from the store.
   static void erase(ObjectId id, const StoreTables& tables, state::WriteBatch& batch);
   size_t state_bytes() const;
+  /// None after release().
+  std::vector<OperatorReport> operators() const;
+  std::string label_of(uint32_t node) const;
 
   State state = State::backfilling;
   std::string error;
@@ -98,11 +109,15 @@ class View {
   std::unique_ptr<StoreTables> owned_tables_;
   std::unique_ptr<StageContext> context_;
   std::unique_ptr<Dataflow> flow_;  ///< Null after release().
+  std::map<uint32_t, std::string> labels_;
   bool append_only_ = false;
   std::unique_ptr<RowTable> contents_;
   std::unique_ptr<RowTable> late_table_;
   std::unique_ptr<LateRows> late_;
-  uint64_t errors_to_log_ = 1;  ///< Row errors at which the log hears of them again.
+  std::unique_ptr<RowTable> error_table_;
+  std::unique_ptr<RowErrors> errors_;
+  bool stop_on_error_ = false;
+  uint64_t errors_to_log_ = 1;  ///< Rows at which the log hears of them again.
 };
 
 }  // namespace ziwa::stream

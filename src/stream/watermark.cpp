@@ -36,17 +36,26 @@ void WatermarkTracker::end_entry() {
   merge();
 }
 
-void WatermarkTracker::merge() {
-  std::optional<int64_t> least;
-  for (const auto& partition : partitions_) {
-    if (partition.idle) continue;
-    if (partition.greatest_us == kNoWatermark) return;
-    least = least ? std::min(*least, partition.greatest_us) : partition.greatest_us;
-  }
-  if (!least) return;
+std::optional<int64_t> WatermarkTracker::watermark(size_t partition) const {
+  const int64_t greatest = partitions_[partition].greatest_us;
+  if (greatest == kNoWatermark) return std::nullopt;
   // A time near the beginning of all time less a delay must not wrap around.
-  int64_t watermark = *least < kNoWatermark + 1 + delay_us_ ? kNoWatermark + 1 : *least - delay_us_;
-  merged_ = std::max(merged_, watermark);
+  return greatest < kNoWatermark + 1 + delay_us_ ? kNoWatermark + 1 : greatest - delay_us_;
+}
+
+std::optional<int64_t> WatermarkTracker::least() const {
+  std::optional<int64_t> least;
+  for (size_t i = 0; i < partitions_.size(); ++i) {
+    if (partitions_[i].idle) continue;
+    auto own = watermark(i);
+    if (!own) return std::nullopt;
+    least = least ? std::min(*least, *own) : *own;
+  }
+  return least;
+}
+
+void WatermarkTracker::merge() {
+  if (auto now = least()) merged_ = std::max(merged_, *now);
 }
 
 void WatermarkTracker::add_partitions(size_t count) {

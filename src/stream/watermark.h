@@ -36,6 +36,10 @@ class WatermarkTracker {
   /// kNoWatermark until every partition that is not idle had a time.
   int64_t merged() const { return merged_; }
   bool is_idle(size_t partition) const { return partitions_[partition].idle; }
+  /// None before its first time.
+  std::optional<int64_t> watermark(size_t partition) const;
+  /// Of the partitions that are not idle; none if one of them has no time yet, or all are idle.
+  std::optional<int64_t> least() const;
   size_t partitions() const { return partitions_.size(); }
   /// New partitions hold the watermark back.
   void add_partitions(size_t count);

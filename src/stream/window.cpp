@@ -12,7 +12,7 @@ Result<std::unique_ptr<Window>> Window::create(StageContext& context, uint32_t n
                                                const std::vector<PlanColumn>& input,
                                                const std::vector<PlanColumn>& output) {
   std::unique_ptr<Window> window(new Window(context, node_id, node));
-  window->time_ = TRY(Evaluator::compile(context.instance, input, {node.time}));
+  window->time_ = TRY(Evaluator::compile(context, node_id, input, {node.time}));
   auto time_type = window->time_->types()[0];
   if (time_type.id() != LogicalTypeId::TIMESTAMP && time_type.id() != LogicalTypeId::TIMESTAMP_TZ) {
     return Error(Code::unsupported, "a window by {}, which is a {}, not a TIMESTAMP", node.time,
@@ -30,7 +30,7 @@ Result<std::unique_ptr<Window>> Window::create(StageContext& context, uint32_t n
 }
 
 Status Window::consume(size_t, Delta& delta) {
-  Delta rows = TRY(time_->run(delta, context_.errors));
+  Delta rows = TRY(time_->run(delta));
   duckdb::UnifiedVectorFormat format;
   time_->output().data[0].ToUnifiedFormat(rows.size(), format);
   const auto* times = reinterpret_cast<const int64_t*>(format.data);
@@ -64,7 +64,8 @@ Status Window::assign(const Delta& rows, size_t row, int64_t time_us) {
     const std::pair window(start, end);
     done = add(rows, row, &window);
   });
-  if (!whole) context_.errors.add("a window of this time is outside of what a TIMESTAMP can say");
+  if (!whole)
+    time_->fail(rows, row, "a window of this time is outside of what a TIMESTAMP can say");
   if (missed && context_.late != nullptr)
     context_.late->add(node_id_, *rows.origin, origin_row, missed->first, missed->second);
   return done;

@@ -42,6 +42,12 @@ class FakeEngine final : public stream::Engine {
   Status on_catalog_change(const std::vector<catalog::Change>&, EntryNumber) override { return {}; }
   Status room_to_change() const override { return room; }
   Status room_to_write() const override { return room; }
+  Result<std::vector<stream::OperatorReport>> explain(const stream::Plan&,
+                                                      const catalog::Snapshot&) const override {
+    return std::vector<stream::OperatorReport>();
+  }
+  std::vector<stream::OperatorReport> operators(ObjectId) const override { return {}; }
+  std::vector<stream::Wait> waits() const override { return {}; }
   std::vector<stream::ViewStatus> view_status() const override { return {}; }
   std::vector<stream::SinkStatus> sink_status() const override { return {}; }
   std::shared_ptr<data::Scan> late_rows(ObjectId) const override { return nullptr; }

@@ -99,9 +99,9 @@ void SqlRig::open_storage() {
                                          [this](const auto& end) { return log_->has_data(end); }));
   need(log_->start(*journal_));
   meta_ = need(state::Store::open(fs, directory_ + "/meta", {.tables = {"catalog"}}));
-  state_ =
-      need(state::Store::open(fs, directory_ + "/state",
-                              {.tables = {"views", "state", "positions", "late", "dead_letters"}}));
+  state_ = need(state::Store::open(
+      fs, directory_ + "/state",
+      {.tables = {"views", "state", "positions", "late", "errors", "dead_letters"}}));
   catalog_ = need(catalog::Catalog::open(*meta_, clock_));
 }
 

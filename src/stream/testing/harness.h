@@ -33,6 +33,17 @@ class Collector final : public Stage {
   Bag bag;
 };
 
+/// The net row errors: operator, message and row.
+class ErrorCollector final : public ErrorSink {
+ public:
+  void add(const RowError& error) override {
+    auto at = bag.try_emplace(fmt::format("#{} {} {}", error.node, error.row, error.message)).first;
+    at->second += error.weight;
+    if (at->second == 0) bag.erase(at);
+  }
+  Bag bag;
+};
+
 /// What a query reads: rows that `make` makes.
 struct TestSource {
   ObjectId id;
@@ -53,10 +64,7 @@ class Harness {
       : sources_(std::move(sources)), plan_(std::move(plan)), sql_(std::move(sql)) {
     instance_ = std::move(*duck::Instance::open(posix_file_system(), {}));
     prepare(*instance_);
-    context_ = std::make_unique<StageContext>(StageContext{
-        .instance = *instance_, .errors = {}, .late = nullptr, .watermark = [](ObjectId) {
-          return kNoWatermark;
-        }});
+    context_ = std::make_unique<StageContext>(make_context(errors_));
     connection_ = instance_->connect();
     for (const auto& source : sources_) {
       std::string columns;
@@ -86,10 +94,16 @@ class Harness {
       if (!source.append_only) remove_all(source);
     }
     finish_and_compare("emptied");
+    const bool all_gone = std::ranges::none_of(sources_, &TestSource::append_only);
+    if (all_gone) EXPECT_EQ(difference(errors_.bag, {}), "");
     save();  // Lets go of what is gone.
   }
 
-  const StageContext& context() const { return *context_; }
+  /// Row errors now.
+  const Bag& errors() const { return errors_.bag; }
+  /// After each step they must be those of an engine that sees all rows at once.
+  void compare_errors() { compares_errors_ = true; }
+  bool saw_errors() const { return saw_errors_; }
   size_t state_bytes() const { return dataflow_->state_bytes(); }
   /// Inserts rows and compares; nothing is saved.
   void grow(uint64_t seed, size_t rows) {
@@ -132,7 +146,13 @@ class Harness {
   }
 
  private:
-  void compile() {
+  StageContext make_context(ErrorCollector& errors) {
+    return {.instance = *instance_, .errors = &errors, .late = nullptr, .watermark = [](ObjectId) {
+              return kNoWatermark;
+            }};
+  }
+
+  std::unique_ptr<Dataflow> make_dataflow(StageContext& context) {
     auto resolve = [&](ObjectId id) -> Result<SourceObject> {
       for (const auto& source : sources_) {
         if (source.id != id) continue;
@@ -143,10 +163,28 @@ class Harness {
       }
       return Error(Code::not_found, "no source {}", id);
     };
-    auto compiled = Dataflow::compile(plan_, *context_, resolve);
-    ASSERT_TRUE(compiled.has_value()) << compiled.error().to_string();
-    dataflow_ = std::move(*compiled);
+    auto compiled = Dataflow::compile(plan_, context, resolve);
+    if (!compiled) ADD_FAILURE() << compiled.error().to_string();
+    return compiled ? std::move(*compiled) : nullptr;
+  }
+
+  void compile() {
+    dataflow_ = make_dataflow(*context_);
+    ASSERT_NE(dataflow_, nullptr);
     dataflow_->add_target(&collector_, 0);
+  }
+
+  Bag errors_of_all_rows() {
+    ErrorCollector errors;
+    StageContext context = make_context(errors);
+    auto dataflow = make_dataflow(context);
+    for (const auto& source : sources_) {
+      std::vector<std::pair<Row, Weight>> changes;
+      for (const auto& row : rows_[source.name]) changes.emplace_back(row, 1);
+      push(*dataflow, source, changes);
+    }
+    EXPECT_TRUE(dataflow->finish().has_value());
+    return errors.bag;
   }
 
   void change(TestSource& source, Random& random, size_t count) {
@@ -173,7 +211,12 @@ class Harness {
     push(source, changes);
   }
 
-  void push(TestSource& source, const std::vector<std::pair<Row, Weight>>& changes) {
+  void push(const TestSource& source, const std::vector<std::pair<Row, Weight>>& changes) {
+    push(*dataflow_, source, changes);
+  }
+
+  static void push(Dataflow& dataflow, const TestSource& source,
+                   const std::vector<std::pair<Row, Weight>>& changes) {
     duckdb::vector<duckdb::LogicalType> types;
     for (const auto& [name, type] : source.columns) types.push_back(*duck::parse_type(type));
     std::vector<Weight> weights;
@@ -182,7 +225,7 @@ class Harness {
     auto flush = [&] {
       if (chunk.size() == 0) return;
       Delta delta{.rows = chunk, .weights = source.append_only ? nullptr : weights.data()};
-      for (auto* leaf : dataflow_->sources()) {
+      for (auto* leaf : dataflow.sources()) {
         if (leaf->object() != source.id) continue;
         auto done = leaf->consume(0, delta);
         ASSERT_TRUE(done.has_value()) << done.error().to_string();
@@ -216,6 +259,8 @@ class Harness {
     EXPECT_EQ(difference(collector_.bag, query_bag(*connection_, sql_)), "") << where << "\n"
                                                                              << sql_;
     check_key(where);
+    saw_errors_ = saw_errors_ || !errors_.bag.empty();
+    if (compares_errors_) EXPECT_EQ(difference(errors_.bag, errors_of_all_rows()), "") << where;
   }
 
   /// The plan's key must tell the rows of the answer apart.
@@ -249,6 +294,9 @@ class Harness {
 
   SimFileSystem fs_;
   std::unique_ptr<duck::Instance> instance_;
+  ErrorCollector errors_;
+  bool compares_errors_ = false;
+  bool saw_errors_ = false;
   std::unique_ptr<StageContext> context_;
   std::unique_ptr<duckdb::Connection> connection_;
   std::unique_ptr<state::Store> store_;

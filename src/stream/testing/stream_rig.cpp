@@ -58,7 +58,8 @@ Status StreamRig::try_open(bool threads) {
   TRY(log_->start(*journal_));
   meta_ = TRY(state::Store::open(files_, path("meta"), {.tables = {"catalog"}}));
   state_ = TRY(state::Store::open(
-      files_, path("state"), {.tables = {"views", "state", "positions", "late", "dead_letters"}}));
+      files_, path("state"),
+      {.tables = {"views", "state", "positions", "late", "errors", "dead_letters"}}));
   faulty_state_ = make_faulty_store(*state_, store_fault);
   catalog_ = TRY(catalog::Catalog::open(*meta_, used_clock_));
   catalog_->set_journal([this](uint64_t version) {
