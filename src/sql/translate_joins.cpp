@@ -1,5 +1,6 @@
 #include "duck/expression.h"
 #include "sql/translator.h"
+#include "stream/stage.h"
 
 #include <algorithm>
 
@@ -73,6 +74,52 @@ std::string compared(const std::string& left, ExpressionType comparison, const s
   }
 }
 
+/// A time without the fixed intervals that are added to it.
+struct MovedTime {
+  const Expression* time;
+  int64_t us = 0;  ///< The sum of these.
+};
+
+/// The microseconds of a constant INTERVAL, if it is as long for each time that it is added to.
+std::optional<int64_t> fixed_interval(const Expression& expression,
+                                      const duckdb::LogicalType& time) {
+  if (expression.GetExpressionType() != ExpressionType::VALUE_CONSTANT ||
+      expression.return_type.id() != duckdb::LogicalTypeId::INTERVAL) {
+    return std::nullopt;
+  }
+  const auto& value = expression.Cast<duckdb::BoundConstantExpression>().value;
+  if (value.IsNull()) return std::nullopt;
+  const auto interval = value.GetValue<duckdb::interval_t>();
+  const bool days_vary = time.id() != duckdb::LogicalTypeId::TIMESTAMP;
+  if (interval.months != 0 || (days_vary && interval.days != 0)) return std::nullopt;
+  int64_t us = 0;
+  if (__builtin_add_overflow(interval.days * duckdb::Interval::MICROS_PER_DAY, interval.micros,
+                             &us)) {
+    return std::nullopt;
+  }
+  return us;
+}
+
+MovedTime moved_time(const Expression& expression) {
+  MovedTime moved{.time = &expression};
+  while (moved.time->GetExpressionClass() == ExpressionClass::BOUND_FUNCTION) {
+    const auto& call = moved.time->Cast<duckdb::BoundFunctionExpression>();
+    const auto& name = call.function.name;
+    if ((name != "+" && name != "-") || call.children.size() != 2) break;
+    const bool interval_first =
+        name == "+" && call.children[0]->return_type.id() == duckdb::LogicalTypeId::INTERVAL;
+    const Expression& time = *call.children[interval_first ? 1 : 0];
+    if (time.return_type != moved.time->return_type) break;
+    auto us = fixed_interval(*call.children[interval_first ? 0 : 1], time.return_type);
+    if (!us || (name == "-" && __builtin_sub_overflow(0, *us, &*us)) ||
+        __builtin_add_overflow(moved.us, *us, &moved.us)) {
+      break;
+    }
+    moved.time = &time;
+  }
+  return moved;
+}
+
 void split_conjunction(const Expression& expression, std::vector<const Expression*>& parts) {
   if (expression.GetExpressionType() != ExpressionType::CONJUNCTION_AND) {
     parts.push_back(&expression);
@@ -103,6 +150,7 @@ Result<Translator::Conditions> Translator::conditions(const duckdb::LogicalCompa
       continue;
     }
     found.also(compared(left_key, condition.comparison, right_key));
+    add_limit(*condition.left, condition.comparison, *condition.right, left, right, found);
   }
   if (join.predicate) {
     Part both = left;
@@ -153,6 +201,7 @@ Result<Part> Translator::join_parts(duckdb::LogicalComparisonJoin& join, Part le
   if (join.join_type == JoinType::RIGHT_SEMI || join.join_type == JoinType::RIGHT_ANTI) {
     std::swap(left, right);
     std::swap(found.node.left_keys, found.node.right_keys);
+    std::swap(found.node.left_limits, found.node.right_limits);
   }
   Part part = TRY(add_join(std::move(found.node), left, right));
   return keep(std::move(part), join.GetColumnBindings());
@@ -177,6 +226,31 @@ Result<Part> Translator::visit_delim_join(duckdb::LogicalComparisonJoin& join) {
 Result<Part> Translator::visit_delim_get(const duckdb::LogicalDelimGet& get) {
   if (delim_.empty()) return Error(Code::internal, "a correlated subquery without its outer query");
   return renamed(delim_.back(), get.table_index);
+}
+
+void Translator::add_limit(const Expression& left_time, ExpressionType comparison,
+                           const Expression& right_time, const Part& left, const Part& right,
+                           Conditions& found) const {
+  const bool left_first = comparison == ExpressionType::COMPARE_LESSTHAN ||
+                          comparison == ExpressionType::COMPARE_LESSTHANOREQUALTO;
+  const bool right_first = comparison == ExpressionType::COMPARE_GREATERTHAN ||
+                           comparison == ExpressionType::COMPARE_GREATERTHANOREQUALTO;
+  if (!left_first && !right_first) return;
+  if (left_time.return_type != right_time.return_type ||
+      !stream::is_timestamp(left_time.return_type)) {
+    return;
+  }
+  const MovedTime first = moved_time(left_first ? left_time : right_time);
+  const MovedTime last = moved_time(left_first ? right_time : left_time);
+  auto first_text = text(*first.time, left_first ? left : right);
+  auto last_text = text(*last.time, left_first ? right : left);
+  if (!first_text || !last_text) return;
+  auto column = stream::plain_column(*first_text);
+  stream::JoinLimit limit{.until = *last_text};
+  if (!column || __builtin_sub_overflow(last.us, first.us, &limit.plus_us)) return;
+  limit.column = *column;
+  auto& limits = left_first ? found.node.right_limits : found.node.left_limits;
+  limits.push_back(std::move(limit));
 }
 
 /// Adds `condition` to the keys if it compares the two sides for equality.
@@ -218,6 +292,12 @@ Result<Part> Translator::visit_any_join(duckdb::LogicalAnyJoin& join) {
   for (const Expression* part : parts) {
     if (add_equality(*part, left, right, found)) continue;
     found.also(TRY(text(*part, both)));
+    if (part->GetExpressionClass() != ExpressionClass::BOUND_COMPARISON) continue;
+    const auto& comparison = part->Cast<duckdb::BoundComparisonExpression>();
+    const auto type = comparison.GetExpressionType();
+    add_limit(*comparison.left, type, *comparison.right, left, right, found);
+    add_limit(*comparison.right, duckdb::FlipComparisonExpression(type), *comparison.left, left,
+              right, found);
   }
   Part part = TRY(add_join(std::move(found.node), left, right));
   return keep(std::move(part), join.GetColumnBindings());

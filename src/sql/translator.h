@@ -94,6 +94,10 @@ class Translator {
   };
   Result<Conditions> conditions(const duckdb::LogicalComparisonJoin& join, const Part& left,
                                 const Part& right) const;
+  /// What a comparison of times says of when rows of either side have no matches to come.
+  void add_limit(const Expression& left_time, ExpressionType comparison,
+                 const Expression& right_time, const Part& left, const Part& right,
+                 Conditions& found) const;
   bool add_equality(const Expression& condition, const Part& left, const Part& right,
                     Conditions& found) const;
   Result<Part> join_parts(duckdb::LogicalComparisonJoin& join, Part left, Part right);

@@ -3,6 +3,7 @@
 #include "duck/catalog_api.h"
 #include "duck/planner.h"
 #include "sql/emit_on_close.h"
+#include "sql/on_time.h"
 #include "sql/rewrite.h"
 #include "sql/scan_function.h"
 #include "sql/session_state.h"
@@ -27,6 +28,9 @@ Result<catalog::ObjectPtr> resolve_scan(const duckdb::LogicalGet& get,
   return object;
 }
 
+/// What a plan reads, by object.
+using Sources = std::map<ObjectId, catalog::ObjectPtr>;
+
 bool is_unnamed_struct(const duckdb::LogicalType& type) {
   return type.id() == duckdb::LogicalTypeId::STRUCT && duckdb::StructType::IsUnnamed(type);
 }
@@ -38,26 +42,29 @@ SourceKind kind_of_source(const catalog::Object& object) {
 }
 
 /// What the options of a view say of its windows.
-Status apply_options(stream::Plan& plan, const ViewOptions& options,
-                     const std::map<ObjectId, SourceKind>& sources) {
+Status apply_options(stream::Plan& plan, const ViewOptions& options, const Sources& sources) {
   plan.stop_on_error = options.stop_on_error;
-  bool windows = false;
+  const size_t nodes = plan.nodes.size();
+  keep_on_time(plan, options.allowed_lateness_us,
+               [&](ObjectId id) -> const catalog::Object& { return *sources.at(id); });
+  bool late_rows = plan.nodes.size() > nodes;
   for (auto& node : plan.nodes) {
     if (auto* window = std::get_if<stream::WindowNode>(&node.op)) {
       window->lateness_us = options.allowed_lateness_us;
-      windows = true;
+      late_rows = true;
     }
     if (auto* session = std::get_if<stream::SessionNode>(&node.op)) {
       session->lateness_us = options.allowed_lateness_us;
-      windows = true;
+      late_rows = true;
     }
   }
-  if (options.allowed_lateness_us > 0 && !windows) {
-    return Error(Code::invalid_argument, "allowed_lateness is for views with windows")
+  if (options.allowed_lateness_us > 0 && !late_rows) {
+    return Error(Code::invalid_argument,
+                 "allowed_lateness is for views with windows, or joins of times")
         .with_hint("FROM tumble(t, ts, INTERVAL 1 MINUTE); other rows are never late");
   }
   if (!options.on_window_close) return {};
-  return emit_on_close(plan, [&](ObjectId id) { return sources.at(id); });
+  return emit_on_close(plan, [&](ObjectId id) { return kind_of_source(*sources.at(id)); });
 }
 
 Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql,
@@ -92,16 +99,16 @@ Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& s
   }
   ViewPlan view;
   std::set<ObjectId> sources;
-  std::map<ObjectId, SourceKind> kinds;
+  Sources objects;
   std::vector<std::string> names(query.names.begin(), query.names.end());
   auto resolve = [&](const duckdb::LogicalGet& get) -> Result<catalog::ObjectPtr> {
     auto object = resolve_scan(get, sources);
-    if (object) kinds[(*object)->id] = kind_of_source(**object);
+    if (object) objects[(*object)->id] = *object;
     if (object) return object;
     return at_position(std::move(object).error(), words.only_call(get.function.name));
   };
   view.plan = TRY(translate(*query.plan, names, resolve, words));
-  TRY(apply_options(view.plan, options, kinds));
+  TRY(apply_options(view.plan, options, objects));
   // What the catalog could not give back is refused before it is written.
   TRY(stream::decode_plan(stream::encode_plan(view.plan)));
   // After what cannot be built at all: names are mended in a moment.

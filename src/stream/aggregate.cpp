@@ -10,7 +10,6 @@ namespace ziwa::stream {
 namespace {
 
 constexpr size_t kPageRows = 2048;
-constexpr int64_t kNeverCloses = std::numeric_limits<int64_t>::max();
 constexpr char kGroupTag = 'g';
 constexpr char kIndexedGroupTag = 'h';  // Of a node with indexes: min and max are not in it.
 constexpr char kEntryTag = 'i';
@@ -276,19 +275,19 @@ int64_t Aggregate::close_time(size_t row) {
   if (!options_.closing) return kNeverCloses;
   auto index = closing_format_.sel->get_index(row);
   if (!closing_format_.validity.RowIsValid(index)) return kNeverCloses;
-  int64_t value = reinterpret_cast<const int64_t*>(closing_format_.data)[index];
-  if (!duckdb::Timestamp::IsFinite(duckdb::timestamp_t(value))) return kNeverCloses;
-  int64_t close = 0;
-  if (__builtin_add_overflow(value, options_.closing->add_us + options_.closing->lateness_us,
-                             &close))
-    return kNeverCloses;
-  return close;
+  return closes_at(reinterpret_cast<const int64_t*>(closing_format_.data)[index], 0,
+                   options_.closing->bound);
+}
+
+/// Windows that end up to this time have closed.
+int64_t Aggregate::reached() const {
+  return options_.closing ? options_.closing->bound.reached(context_.watermark) : kNoWatermark;
 }
 
 /// When the window of a group has ended, though late rows may join it for some time.
 int64_t Aggregate::end_of(const Group& group) const {
   if (group.close_us == kNeverCloses) return kNeverCloses;
-  return group.close_us - options_.closing->lateness_us;
+  return group.close_us - options_.closing->bound.lateness_us();
 }
 
 Status Aggregate::consume(size_t, Delta& delta) {
@@ -306,7 +305,7 @@ Status Aggregate::consume(size_t, Delta& delta) {
     table_->find_or_insert(keys_, slots_, inserted_);
   }
   if (options_.closing) {
-    evaluator_->output().data[options_.closing->group].ToUnifiedFormat(count, closing_format_);
+    evaluator_->output().data[options_.closing->position].ToUnifiedFormat(count, closing_format_);
   }
   for (size_t row = 0; row < count; ++row) {
     if (inserted_[row] != 0) {
@@ -412,7 +411,7 @@ Status Aggregate::finish() {
   }
   first_step_ = false;
   upserts_ = options_.key_is_view_key && targets_take_upserts();
-  watermark_ = options_.on_close ? context_.watermark(options_.closing->topic) : kNoWatermark;
+  watermark_ = options_.on_close ? reached() : kNoWatermark;
   if (options_.on_close) touch_ended(watermark_);
   for (size_t page = 0; page * kPageRows < touched_.size(); ++page) {
     TRY(finish_page(page, std::min(kPageRows, touched_.size() - page * kPageRows)));
@@ -552,7 +551,7 @@ void Aggregate::erase_group(KeyTable::Slot slot, StateWriter& writer) {
 }
 
 Status Aggregate::save(StateWriter& writer) {
-  int64_t watermark = options_.closing ? context_.watermark(options_.closing->topic) : kNoWatermark;
+  const int64_t watermark = reached();
   auto over = [&](const Group& head) {
     bool dead = head.rows == 0 && group_count_ > 0;
     return dead || (head.close_us != kNeverCloses && head.close_us <= watermark);
@@ -630,7 +629,7 @@ std::optional<OpenWindow> Aggregate::open_window() const {
   if (options_.on_close) {
     if (!open_.empty()) first = open_.begin()->first;
   } else {
-    const int64_t watermark = context_.watermark(options_.closing->topic);
+    const int64_t watermark = reached();
     for (KeyTable::Slot slot = 0; slot < table_->slots_end(); ++slot) {
       if (!table_->used(slot)) continue;
       const auto& head = *reinterpret_cast<const Group*>(table_->payload(slot));
@@ -638,7 +637,9 @@ std::optional<OpenWindow> Aggregate::open_window() const {
     }
   }
   if (first == kNeverCloses) return std::nullopt;
-  return OpenWindow{.topic = options_.closing->topic, .closes_us = first};
+  const auto& bound = options_.closing->bound;
+  const auto& slowest = bound.slowest(context_.watermark);
+  return OpenWindow{.topic = slowest.topic, .closes_us = first + slowest.add_us - bound.add_us()};
 }
 
 size_t Aggregate::state_bytes() const {

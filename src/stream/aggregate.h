@@ -1,6 +1,7 @@
 #pragma once
 
 #include "stream/accumulator.h"
+#include "stream/closing.h"
 #include "stream/index_reader.h"
 #include "stream/key_table.h"
 #include "stream/stage.h"
@@ -14,16 +15,10 @@ namespace ziwa::stream {
 /// hidden count of rows; a group dies when that is 0.
 class Aggregate final : public Stage {
  public:
-  /// A group column whose value says when nothing can join the group any more.
-  struct Closing {
-    size_t group = 0;         ///< Position among the groups; a TIMESTAMP.
-    int64_t add_us = 0;       ///< Its value plus this is the window's end.
-    int64_t lateness_us = 0;  ///< For how long behind it rows may join.
-    ObjectId topic;           ///< Whose watermark closes it.
-  };
   struct Options {
     bool append_only = false;  ///< The input never takes rows back.
-    std::optional<Closing> closing;
+    /// The group whose bound says when nothing can join any more.
+    std::optional<BoundColumn> closing;
     bool key_is_view_key = false;  ///< The groups are the key of the view that follows at once.
     bool on_close = false;         ///< A group is given once its window has ended, not before.
   };
@@ -84,6 +79,7 @@ class Aggregate final : public Stage {
   void update_call(const Call& call, const Weight* weights, std::optional<size_t> filter);
   int64_t close_time(size_t row);
   int64_t end_of(const Group& group) const;
+  int64_t reached() const;
   void touch_ended(int64_t watermark);
   Status results(KeyTable::Slot slot, duckdb::DataChunk& out, size_t row);
   Status finish_page(size_t page, size_t count);

@@ -44,7 +44,6 @@ class Dataflow {
   std::vector<OperatorReport> report() const;
 
  private:
-  struct Built;
   class Builder;
   Dataflow() = default;
   std::vector<std::pair<uint32_t, std::unique_ptr<Stage>>> operators_;  ///< By node id, in order.

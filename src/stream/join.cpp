@@ -1,5 +1,8 @@
 #include "stream/join.h"
 
+#include <fmt/format.h>
+
+#include <limits>
 #include <utility>
 
 namespace ziwa::stream {
@@ -7,17 +10,12 @@ namespace {
 
 constexpr std::array<char, 2> kSideTags = {'l', 'r'};
 
-bool shown_alone(JoinKind kind, size_t side) {
-  switch (kind) {
-    case JoinKind::inner:
-      return false;
-    case JoinKind::right:
-      return side == 1;
-    case JoinKind::full:
-      return true;
-    default:
-      return side == 0;
-  }
+/// Values of one deadline's expression, as times that its bound is compared with.
+int64_t passes_at(const Deadline& deadline, const duckdb::UnifiedVectorFormat& values, size_t row) {
+  const auto index = values.sel->get_index(row);
+  if (!values.validity.RowIsValid(index)) return kNeverCloses;
+  return closes_at(reinterpret_cast<const int64_t*>(values.data)[index], deadline.plus_us,
+                   deadline.bound);
 }
 
 }  // namespace
@@ -47,17 +45,23 @@ struct Join::Keys {
   Weight change = 0;
 };
 
-Join::Side::Side(data::RowKeyEncoder key, data::RowEncoder row, bool counts)
+Join::Side::Side(data::RowKeyEncoder key, data::RowEncoder row, bool counts, Deadlines given)
     : key_encoder(std::move(key)),
       row_encoder(std::move(row)),
       counts_matches(counts),
       keys(sizeof(Keys)),
-      rows(sizeof(Row) + (counts ? sizeof(Matches) : 0)) {}
+      rows(sizeof(Row) + (counts ? sizeof(Matches) : 0) + given.size() * sizeof(int64_t)),
+      deadlines(std::move(given)),
+      waiting(deadlines.size()) {}
 
 Join::Row& Join::Side::row(Slot slot) { return *reinterpret_cast<Row*>(rows.payload(slot)); }
 Join::Keys& Join::Side::key(Slot slot) { return *reinterpret_cast<Keys*>(keys.payload(slot)); }
 Join::Matches& Join::Side::matches(Slot slot) {
   return *reinterpret_cast<Matches*>(rows.payload(slot) + sizeof(Row));
+}
+int64_t* Join::Side::times(Slot slot) {
+  const size_t before = sizeof(Row) + (counts_matches ? sizeof(Matches) : 0);
+  return reinterpret_cast<int64_t*>(rows.payload(slot) + before);
 }
 std::string_view Join::Side::key_of(Slot slot) {
   return rows.key(slot).substr(0, row(slot).key_bytes);
@@ -149,12 +153,25 @@ void Join::Side::end_step() {
 Result<Join::Side> Join::make_side(StageContext& context, uint32_t node_id,
                                    const std::vector<Expression>& keys,
                                    const std::vector<PlanColumn>& columns, size_t first_output,
-                                   bool counts_matches) {
-  auto evaluator = TRY(Evaluator::compile(context, node_id, columns, keys));
-  auto key_encoder = TRY(data::RowKeyEncoder::create(evaluator->types()));
+                                   bool counts_matches, Deadlines deadlines) {
+  std::vector<Expression> expressions = keys;
+  for (const auto& deadline : deadlines) {
+    // A row for which it fails has no deadline; whether that is an error the residual says.
+    const bool plain = plain_column(deadline.time).has_value();
+    expressions.push_back(plain ? deadline.time : fmt::format("TRY({})", deadline.time));
+  }
+  auto evaluator = TRY(Evaluator::compile(context, node_id, columns, expressions));
+  auto key_types = evaluator->types();
+  for (size_t i = keys.size(); i < expressions.size(); ++i) {
+    if (is_timestamp(key_types[i])) continue;
+    return Error(Code::invalid_argument, "a join frees rows by {}, which is no TIMESTAMP",
+                 expressions[i]);
+  }
+  key_types.resize(keys.size());
+  auto key_encoder = TRY(data::RowKeyEncoder::create(key_types));
   auto types = TRY(parse_types(columns));
   auto row_encoder = TRY(data::RowEncoder::create(types));
-  Side side(std::move(key_encoder), std::move(row_encoder), counts_matches);
+  Side side(std::move(key_encoder), std::move(row_encoder), counts_matches, std::move(deadlines));
   side.evaluator = std::move(evaluator);
   side.slice = std::make_unique<DeltaSlice>(types);
   for (size_t i = 0; i < keys.size(); ++i) side.key_columns.push_back(i);
@@ -169,11 +186,13 @@ Result<std::unique_ptr<Join>> Join::create(StageContext& context, uint32_t node_
                                            const JoinNode& node,
                                            const std::vector<PlanColumn>& left,
                                            const std::vector<PlanColumn>& right,
-                                           const std::vector<PlanColumn>& output) {
-  auto counts = [&](size_t side) { return node.residual && shown_alone(node.kind, side); };
-  auto left_side = TRY(make_side(context, node_id, node.left_keys, left, 0, counts(0)));
-  auto right_side =
-      TRY(make_side(context, node_id, node.right_keys, right, left.size(), counts(1)));
+                                           const std::vector<PlanColumn>& output,
+                                           std::array<Deadlines, 2> deadlines) {
+  auto counts = [&](size_t side) { return node.residual && shows_alone(node.kind, side); };
+  auto left_side =
+      TRY(make_side(context, node_id, node.left_keys, left, 0, counts(0), std::move(deadlines[0])));
+  auto right_side = TRY(make_side(context, node_id, node.right_keys, right, left.size(), counts(1),
+                                  std::move(deadlines[1])));
   for (size_t i = 0; i < node.left_keys.size(); ++i) {
     const auto& left_type = left_side.evaluator->types()[i];
     const auto& right_type = right_side.evaluator->types()[i];
@@ -188,9 +207,9 @@ Result<std::unique_ptr<Join>> Join::create(StageContext& context, uint32_t node_
   if (types.size() != (gives_right_columns(node.kind) ? both.size() : left.size())) {
     return Error(Code::invalid_argument, "a join has the wrong output columns");
   }
-  std::unique_ptr<Join> join(new Join(node, std::move(left_side), std::move(right_side)));
+  std::unique_ptr<Join> join(new Join(context, node, std::move(left_side), std::move(right_side)));
   for (size_t side = 0; side < 2; ++side) {
-    join->sides_[side].shown_alone = shown_alone(node.kind, side);
+    join->sides_[side].shown_alone = shows_alone(node.kind, side);
   }
   if (node.residual) {
     join->residual_ = TRY(Evaluator::compile(context, node_id, both, {*node.residual}));
@@ -220,8 +239,11 @@ Status Join::consume(size_t input, Delta& delta) {
   auto& keys = side.evaluator->output();
   side.key_encoder.encode(keys, side.key_columns, key_bytes_);
   side.row_encoder.encode(rows.rows, side.row_columns, row_bytes_);
-  std::vector<duckdb::UnifiedVectorFormat> formats(keys.ColumnCount());
+  std::vector<duckdb::UnifiedVectorFormat> formats(node_.left_keys.size());
   for (size_t i = 0; i < formats.size(); ++i) keys.data[i].ToUnifiedFormat(rows.size(), formats[i]);
+  std::vector<duckdb::UnifiedVectorFormat> times(side.deadlines.size());
+  for (size_t i = 0; i < times.size(); ++i)
+    keys.data[formats.size() + i].ToUnifiedFormat(rows.size(), times[i]);
   duckdb::SelectionVector unmatchable(rows.size());
   size_t count = 0;
   for (size_t row = 0; row < rows.size(); ++row) {
@@ -229,7 +251,13 @@ Status Join::consume(size_t input, Delta& delta) {
       unmatchable.set_index(count++, row);
       continue;
     }
-    side.change(side.find_or_insert(key_bytes_[row], row_bytes_[row], scratch_), rows.weight(row));
+    const Slot slot = side.find_or_insert(key_bytes_[row], row_bytes_[row], scratch_);
+    if (!times.empty() && side.row(slot).fresh && !side.row(slot).touched) {
+      for (size_t i = 0; i < times.size(); ++i)
+        side.times(slot)[i] = passes_at(side.deadlines[i], times[i], row);
+      side.waiting[0].push(side.times(slot)[0], slot);
+    }
+    side.change(slot, rows.weight(row));
   }
   if (count == 0 || !side.shown_alone || alone(false) == 0) return {};
   return show_unmatchable(input, rows, unmatchable, count);
@@ -420,25 +448,58 @@ Status Join::show(size_t index, Slot slot, Weight weight) {
   return alone_.size() == STANDARD_VECTOR_SIZE ? emit_all(alone_, alone_weights_) : Status();
 }
 
+void Join::remove_stored(size_t index, Slot slot, StateWriter& writer) {
+  Side& side = sides_[index];
+  if (!side.row(slot).stored) return;
+  ByteWriter key;
+  key.varint(side.row(slot).key_bytes);
+  key.raw(side.rows.key(slot));
+  writer.remove(kSideTags[index], as_text(key.view()));
+}
+
+/// Rows whose deadlines have all passed. What they matched stays matched: the sums of their key and
+/// the matches of other rows go on counting them.
+void Join::let_go(size_t index, StateWriter& writer) {
+  Side& side = sides_[index];
+  for (size_t i = 0; i < side.deadlines.size(); ++i) {
+    const int64_t reached = side.deadlines[i].bound.reached(context_.watermark);
+    while (auto due = side.waiting[i].pop(reached)) {
+      const Slot slot = due->thing;
+      // The row may be gone, and another in its slot.
+      if (!side.rows.used(slot) || side.times(slot)[i] != due->at_us) continue;
+      if (i + 1 < side.deadlines.size()) {
+        side.waiting[i + 1].push(side.times(slot)[i + 1], slot);
+        continue;
+      }
+      remove_stored(index, slot, writer);
+      side.row(slot).unsaved = false;
+      side.erase(slot);
+    }
+  }
+}
+
 // A stored row: varint length of the join key, join key, row bytes -> svarint weight and, where
-// rows count their matches, svarint matches.
+// rows count their matches, svarint matches; then svarint when each deadline passes.
 Status Join::save(StateWriter& writer) {
   for (size_t i = 0; i < sides_.size(); ++i) {
     Side& side = sides_[i];
+    let_go(i, writer);
     for (Slot slot : side.unsaved) {
+      if (!side.rows.used(slot) || !side.row(slot).unsaved) continue;
       Row& state = side.row(slot);
       state.unsaved = false;
-      ByteWriter key;
-      key.varint(state.key_bytes);
-      key.raw(side.rows.key(slot));
       if (state.weight == 0) {
-        if (state.stored) writer.remove(kSideTags[i], as_text(key.view()));
+        remove_stored(i, slot, writer);
         side.erase(slot);
         continue;
       }
+      ByteWriter key;
+      key.varint(state.key_bytes);
+      key.raw(side.rows.key(slot));
       ByteWriter value;
       value.svarint(state.weight);
       if (side.counts_matches) value.svarint(side.matches(slot).count);
+      for (size_t k = 0; k < side.deadlines.size(); ++k) value.svarint(side.times(slot)[k]);
       writer.put(kSideTags[i], as_text(key.view()), as_text(value.view()));
       state.stored = true;
     }
@@ -458,6 +519,9 @@ Status Join::load(char tag, std::string_view key, std::string_view value) {
   ByteReader in(as_bytes(value));
   Weight weight = in.svarint();
   Weight matches = side.counts_matches ? in.svarint() : 0;
+  // Versions that freed no rows by time stored none.
+  std::vector<int64_t> times(side.deadlines.size(), kNeverCloses);
+  for (size_t i = 0; i < times.size() && in.remaining() > 0; ++i) times[i] = in.svarint();
   if (!head.ok() || !in.ok() || key_bytes > rest.size()) {
     return Error(Code::corrupt, "a stored join row is damaged");
   }
@@ -468,12 +532,17 @@ Status Join::load(char tag, std::string_view key, std::string_view value) {
   state.stored = true;
   side.key(state.key).total += weight;
   if (side.counts_matches) side.matches(slot).count = matches;
+  for (size_t i = 0; i < times.size(); ++i) side.times(slot)[i] = times[i];
+  if (!times.empty()) side.waiting[0].push(times[0], slot);
   return {};
 }
 
 size_t Join::state_bytes() const {
   size_t bytes = 0;
-  for (const auto& side : sides_) bytes += side.keys.bytes() + side.rows.bytes();
+  for (const auto& side : sides_) {
+    bytes += side.keys.bytes() + side.rows.bytes();
+    for (const auto& queue : side.waiting) bytes += queue.bytes();
+  }
   return bytes;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "stream/closing.h"
 #include "stream/key_table.h"
 #include "stream/stage.h"
 
@@ -12,6 +13,9 @@ namespace ziwa::stream {
 /// once with its weight, indexed by the join key. A step first nets its changes, then probes with
 /// what is left.
 ///
+/// Rows whose deadlines have passed go with the next checkpoint: watermarks say that neither they
+/// nor a row that they could match will change again.
+///
 /// Outer, semi and anti joins also know which rows match something. Without a residual that is a
 /// sum of weights per key: the rows of a key are looked at again only when the other side's sum
 /// leaves zero or comes back to it. With a residual each row counts its own matches.
@@ -21,7 +25,8 @@ class Join final : public Stage {
                                               const JoinNode& node,
                                               const std::vector<PlanColumn>& left,
                                               const std::vector<PlanColumn>& right,
-                                              const std::vector<PlanColumn>& output);
+                                              const std::vector<PlanColumn>& output,
+                                              std::array<Deadlines, 2> deadlines);
   Status consume(size_t input, Delta& delta) override;
   Status finish() override;
   Status save(StateWriter& writer) override;
@@ -47,7 +52,7 @@ class Join final : public Stage {
     Weight to_right;  ///< Matches of the right row.
   };
   struct Side {
-    Side(data::RowKeyEncoder key, data::RowEncoder row, bool counts_matches);
+    Side(data::RowKeyEncoder key, data::RowEncoder row, bool counts_matches, Deadlines deadlines);
     std::unique_ptr<Evaluator> evaluator;
     data::RowKeyEncoder key_encoder;
     data::RowEncoder row_encoder;
@@ -63,10 +68,14 @@ class Join final : public Stage {
     std::vector<Slot> unsaved;
     std::vector<Before> before;
     std::unique_ptr<DeltaSlice> slice;
+    Deadlines deadlines;
+    std::vector<ClosingQueue<Slot>>
+        waiting;  ///< Per deadline: rows that have passed those before it.
 
     Row& row(Slot slot);
     Keys& key(Slot slot);
     Matches& matches(Slot slot);
+    int64_t* times(Slot slot);  ///< One per deadline; kNeverCloses.
     std::string_view key_of(Slot slot);
     std::string_view row_bytes(Slot slot);
     Slot first_of(std::string_view bytes);  ///< Slot plus one of the key's first row; 0: none.
@@ -78,12 +87,12 @@ class Join final : public Stage {
     void end_step();
   };
 
-  Join(const JoinNode& node, Side left, Side right)
-      : node_(node), sides_{std::move(left), std::move(right)} {}
+  Join(StageContext& context, const JoinNode& node, Side left, Side right)
+      : context_(context), node_(node), sides_{std::move(left), std::move(right)} {}
   static Result<Side> make_side(StageContext& context, uint32_t node_id,
                                 const std::vector<Expression>& keys,
                                 const std::vector<PlanColumn>& columns, size_t first_output,
-                                bool counts_matches);
+                                bool counts_matches, Deadlines deadlines);
   bool has_unmatchable_null(const std::vector<duckdb::UnifiedVectorFormat>& formats,
                             size_t row) const;
   /// How often a row of weight 1 comes out by itself.
@@ -96,7 +105,10 @@ class Join final : public Stage {
   Status show_by_keys(size_t index);
   Status show_by_matches(size_t index);
   Status show(size_t index, Slot slot, Weight weight);
+  void let_go(size_t index, StateWriter& writer);
+  void remove_stored(size_t index, Slot slot, StateWriter& writer);
 
+  StageContext& context_;
   JoinNode node_;
   std::array<Side, 2> sides_;
   std::unique_ptr<Evaluator> residual_;

@@ -22,15 +22,20 @@ LateRows::LateRows(RowTable& table, std::function<const data::Schema*(ObjectId)>
   rows_.Initialize(duckdb::Allocator::DefaultAllocator(), table.layout()->types);
 }
 
-void LateRows::add(uint32_t, const TopicChunk& chunk, size_t row, int64_t window_start_us,
-                   int64_t window_end_us) {
+void LateRows::add(uint32_t, const TopicChunk& chunk, size_t row,
+                   std::optional<WindowSpan> window) {
   if (rows_.size() == STANDARD_VECTOR_SIZE && failed_) failed_ = flush();
   size_t to = rows_.size();
   FlatVector::GetData<int32_t>(rows_.data[0])[to] = chunk.partitions[row];
   FlatVector::GetData<int64_t>(rows_.data[1])[to] = chunk.offsets[row];
   FlatVector::GetData<int64_t>(rows_.data[2])[to] = static_cast<int64_t>(chunk.entries[row]);
-  FlatVector::GetData<int64_t>(rows_.data[3])[to] = window_start_us;
-  FlatVector::GetData<int64_t>(rows_.data[4])[to] = window_end_us;
+  if (window) {
+    FlatVector::GetData<int64_t>(rows_.data[3])[to] = window->start_us;
+    FlatVector::GetData<int64_t>(rows_.data[4])[to] = window->end_us;
+  } else {
+    FlatVector::SetNull(rows_.data[3], to, true);
+    FlatVector::SetNull(rows_.data[4], to, true);
+  }
   FlatVector::GetData<int64_t>(rows_.data[5])[to] = chunk.watermarks[row];
   const auto* source = source_(chunk.topic);
   auto& source_rows = const_cast<duckdb::DataChunk&>(chunk.rows.rows);  // GetValue is not const

@@ -15,8 +15,8 @@ class LateRows final : public LateSink {
 
   /// `source` names the columns of each topic.
   LateRows(RowTable& table, std::function<const data::Schema*(ObjectId)> source);
-  void add(uint32_t node, const TopicChunk& chunk, size_t row, int64_t window_start_us,
-           int64_t window_end_us) override;
+  void add(uint32_t node, const TopicChunk& chunk, size_t row,
+           std::optional<WindowSpan> window) override;
   /// Gives what was collected to the table. Before the table's apply().
   Status flush();
 

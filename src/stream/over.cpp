@@ -129,7 +129,8 @@ std::optional<Over::Reach> Over::reach_of(StageContext& context, const OverNode&
 Result<std::unique_ptr<Over>> Over::create(StageContext& context, uint32_t node_id,
                                            const OverNode& node,
                                            const std::vector<PlanColumn>& input,
-                                           const std::vector<PlanColumn>& output) {
+                                           const std::vector<PlanColumn>& output,
+                                           std::optional<BoundColumn> closing) {
   std::vector<Expression> expressions = node.partition_by;
   for (const auto& order : node.order) expressions.push_back(order.expression);
   Speller spell(node, expressions);
@@ -159,6 +160,7 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, uint32_t node_
                TRY(data::RowEncoder::create(program->result_types()))));
   over->reach_ = reach_of(context, node);
   over->partition_types_ = partition_types;
+  if (closing) over->closing_ = TRY(ClosingKeys::create(context, *closing, partition_types));
   for (size_t i = 0; i < node.partition_by.size(); ++i) {
     over->partition_columns_.push_back(i);
     const auto* column = find_column(input, node.partition_by[i]);
@@ -187,6 +189,7 @@ Over::Partitions::iterator Over::partition_of(std::string_view name) {
   if (at != partitions_.end()) return at;
   at = partitions_.emplace(name, Partition()).first;
   at->second.name = at->first;
+  if (closing_) due_.push(closing_->closes_at(name), std::string(name));
   return at;
 }
 
@@ -485,7 +488,27 @@ Status Over::save(StateWriter& writer) {
     if (partition.rows.empty()) partitions_.erase(at);
   }
   unsaved_.clear();
+  let_go(writer);
   return {};
+}
+
+/// Partitions that are final. What was reported of one stays.
+void Over::let_go(StateWriter& writer) {
+  if (!closing_) return;
+  const int64_t reached = closing_->reached();
+  while (auto due = due_.pop(reached)) {
+    auto at = partitions_.find(due->thing);
+    if (at == partitions_.end()) continue;
+    ByteWriter head;
+    head.sized(at->first);
+    for (const auto& [key, entry] : at->second.rows) {
+      bytes_ -= key.size() + kRowOverheadBytes;
+      for (const auto& answer : entry.answers) bytes_ -= answer.size() + kAnswerOverheadBytes;
+      if (entry.stored) writer.remove(kRowTag, std::string(as_text(head.view())) + key);
+    }
+    if (!at->second.error.empty()) writer.remove(kErrorTag, at->first);
+    partitions_.erase(at);
+  }
 }
 
 Status Over::load(char tag, std::string_view key, std::string_view value) {

@@ -2,6 +2,7 @@
 
 #include "data/row_key.h"
 #include "duck/window.h"
+#include "stream/closing.h"
 #include "stream/order_key.h"
 #include "stream/stage.h"
 
@@ -18,12 +19,13 @@ class Over final : public Stage {
   static Result<std::unique_ptr<Over>> create(StageContext& context, uint32_t node_id,
                                               const OverNode& node,
                                               const std::vector<PlanColumn>& input,
-                                              const std::vector<PlanColumn>& output);
+                                              const std::vector<PlanColumn>& output,
+                                              std::optional<BoundColumn> closing);
   Status consume(size_t input, Delta& delta) override;
   Status finish() override;
   Status save(StateWriter& writer) override;
   Status load(char tag, std::string_view key, std::string_view value) override;
-  size_t state_bytes() const override { return bytes_; }
+  size_t state_bytes() const override { return bytes_ + due_.bytes(); }
 
  private:
   struct Entry {
@@ -87,6 +89,7 @@ class Over final : public Stage {
   Status take(duckdb::DataChunk& results);
   Partitions::iterator partition_of(std::string_view name);
   Status forget(Partition& partition);
+  void let_go(StateWriter& writer);
   /// Reports another error of a partition instead of the one before; empty: none.
   void report(Partition& partition, std::string error);
   void mark_unsaved(Partition& partition, Rows::iterator entry);
@@ -117,6 +120,8 @@ class Over final : public Stage {
   std::vector<Partitions::iterator> touched_;
   std::vector<Partitions::iterator> unsaved_;
   size_t bytes_ = 0;
+  std::optional<ClosingKeys> closing_;  ///< Of the partitions.
+  ClosingQueue<std::string> due_;
 
   // Of one step.
   std::vector<Job> jobs_;

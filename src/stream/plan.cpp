@@ -89,6 +89,25 @@ void encode_window(const WindowNode& node, Json& json) {
   if (node.lateness_us != 0) json["lateness_us"] = node.lateness_us;
 }
 
+void encode_limits(const char* name, const std::vector<JoinLimit>& limits, Json& json) {
+  for (const auto& limit : limits) {
+    Json item = {{"until", limit.until}, {"column", limit.column}};
+    if (limit.plus_us != 0) item["plus_us"] = limit.plus_us;
+    json[name].push_back(std::move(item));
+  }
+}
+
+std::vector<JoinLimit> decode_limits(const char* name, const Json& json) {
+  std::vector<JoinLimit> limits;
+  if (!json.contains(name)) return limits;
+  for (const auto& item : json.at(name)) {
+    limits.push_back({.until = item.at("until").get<std::string>(),
+                      .plus_us = item.value("plus_us", int64_t{0}),
+                      .column = item.at("column").get<uint32_t>()});
+  }
+  return limits;
+}
+
 void encode_operator(const Operator& op, Json& json) {
   std::visit(Overloaded{
                  [&](const SourceNode& node) {
@@ -99,6 +118,11 @@ void encode_operator(const Operator& op, Json& json) {
                  [&](const FilterNode& node) {
                    json["op"] = "filter";
                    json["predicate"] = node.predicate;
+                 },
+                 [&](const OnTimeNode& node) {
+                   json["op"] = "on_time";
+                   json["time"] = node.time;
+                   if (node.lateness_us != 0) json["lateness_us"] = node.lateness_us;
                  },
                  [&](const ProjectNode& node) {
                    json["op"] = "project";
@@ -126,6 +150,8 @@ void encode_operator(const Operator& op, Json& json) {
                    json["right_keys"] = node.right_keys;
                    json["null_safe"] = node.null_safe;
                    if (node.residual) json["residual"] = *node.residual;
+                   encode_limits("left_limits", node.left_limits, json);
+                   encode_limits("right_limits", node.right_limits, json);
                  },
                  [&](const TopNNode& node) {
                    json["op"] = "top_n";
@@ -181,7 +207,9 @@ Result<JoinNode> decode_join(const Json& json) {
                   .left_keys = json.at("left_keys").get<std::vector<std::string>>(),
                   .right_keys = json.at("right_keys").get<std::vector<std::string>>(),
                   .null_safe = json.at("null_safe").get<std::vector<bool>>(),
-                  .residual = optional_text(json, "residual")};
+                  .residual = optional_text(json, "residual"),
+                  .left_limits = decode_limits("left_limits", json),
+                  .right_limits = decode_limits("right_limits", json)};
 }
 
 std::vector<std::string> optional_texts(const Json& json, const char* name) {
@@ -257,6 +285,10 @@ Result<Operator> decode_operator(const Json& json) {
                       .columns = json.at("columns").get<std::vector<std::string>>()};
   }
   if (op == "filter") return FilterNode{.predicate = json.at("predicate").get<std::string>()};
+  if (op == "on_time") {
+    return OnTimeNode{.time = json.at("time").get<std::string>(),
+                      .lateness_us = json.value("lateness_us", int64_t{0})};
+  }
   if (op == "project") {
     return ProjectNode{.expressions = json.at("expressions").get<std::vector<std::string>>()};
   }
@@ -321,6 +353,10 @@ Status check_shape(const Node& node) {
   if (const auto* window = std::get_if<WindowNode>(&node.op)) {
     if (auto good = check(window->shape); !good) return wrong(good.error().message());
     if (window->lateness_us < 0) return wrong("a negative lateness");
+  }
+  if (const auto* on_time = std::get_if<OnTimeNode>(&node.op);
+      on_time != nullptr && on_time->lateness_us < 0) {
+    return wrong("a negative lateness");
   }
   if (const auto* session = std::get_if<SessionNode>(&node.op);
       session != nullptr &&
@@ -402,6 +438,8 @@ std::string explain_calls(const AggregateNode& node) {
   return text;
 }
 
+double seconds(int64_t us) { return static_cast<double>(us) / 1e6; }
+
 std::string explain_join(const JoinNode& node) {
   std::string text = node.kind == JoinKind::inner ? "" : fmt::format("{} ", name_of(node.kind));
   text += "join on ";
@@ -411,6 +449,12 @@ std::string explain_join(const JoinNode& node) {
                         node.null_safe[i] ? "IS NOT DISTINCT FROM" : "=", node.right_keys[i]);
   }
   if (node.residual) text += " AND " + *node.residual;
+  return text;
+}
+
+std::string explain_on_time(const OnTimeNode& node) {
+  std::string text = "on time by " + node.time;
+  if (node.lateness_us != 0) text += fmt::format(", or {} s late", seconds(node.lateness_us));
   return text;
 }
 
@@ -452,8 +496,6 @@ std::string explain_over(const OverNode& node) {
   return text;
 }
 
-double seconds(int64_t us) { return static_cast<double>(us) / 1e6; }
-
 std::string explain_session(const SessionNode& node) {
   std::string text = fmt::format("session {} with gaps of {} s", node.time, seconds(node.gap_us));
   if (!node.partition_by.empty())
@@ -480,6 +522,7 @@ std::string explain_operator(const Operator& op) {
             return fmt::format("source object {}: {}", node.object, fmt::join(node.columns, ", "));
           },
           [](const FilterNode& node) { return "filter " + node.predicate; },
+          [](const OnTimeNode& node) { return explain_on_time(node); },
           [](const ProjectNode& node) {
             return fmt::format("project {}", fmt::join(node.expressions, ", "));
           },
@@ -527,6 +570,19 @@ void explain_node(const Plan& plan, uint32_t id, size_t depth,
 }
 
 }  // namespace
+
+bool shows_alone(JoinKind kind, size_t side) {
+  switch (kind) {
+    case JoinKind::inner:
+      return false;
+    case JoinKind::right:
+      return side == 1;
+    case JoinKind::full:
+      return true;
+    default:
+      return side == 0;
+  }
+}
 
 std::string_view name_of(JoinKind kind) { return kJoinKinds[static_cast<size_t>(kind)]; }
 

@@ -47,6 +47,12 @@ struct WindowNode {
   WindowShape shape;
   int64_t lateness_us = 0;
 };
+/// Keeps the rows that are not late: whose `time` plus `lateness_us` >= the watermark before their
+/// journal entry. The others are the view's late rows. NULL is never late.
+struct OnTimeNode {
+  Expression time;  ///< TIMESTAMP
+  int64_t lateness_us = 0;
+};
 /// Gives each row the session that it is in: rows of a partition whose times lie `gap_us` apart at
 /// most, one to the next, are in one, which ends `gap_us` after the last. Lateness as of
 /// WindowNode. Output: the input's columns, then window_start, window_end.
@@ -88,6 +94,15 @@ bool never_defined(std::string_view function);
 /// Which rows a join gives: pairs that match and, but for inner, rows of one or both sides that
 /// match nothing, with NULLs; or rows of the left side that do or do not match.
 enum class JoinKind : uint8_t { inner, left, right, full, semi, anti };
+/// Whether rows of a side (0: left) also come out by themselves, by what they match.
+bool shows_alone(JoinKind kind, size_t side);
+/// What the residual says of the times of two rows that match: the other side's column `column` is
+/// <= `until` + `plus_us`, so that watermarks can tell when a row has no matches to come.
+struct JoinLimit {
+  Expression until;  ///< Over the side's own columns; a TIMESTAMP.
+  int64_t plus_us = 0;
+  uint32_t column = 0;
+};
 /// Output: the left columns, then, unless the kind is semi or anti, the right ones.
 struct JoinNode {
   JoinKind kind = JoinKind::inner;
@@ -95,6 +110,8 @@ struct JoinNode {
   std::vector<Expression> right_keys;
   std::vector<bool> null_safe;         ///< IS NOT DISTINCT FROM, one per key.
   std::optional<Expression> residual;  ///< Over both sides.
+  std::vector<JoinLimit> left_limits;
+  std::vector<JoinLimit> right_limits;
 };
 /// First `limit` rows after `offset` per partition, by `order`, ties broken by all columns. Output:
 /// the input's columns, then, if `with_rank`, row_number() (BIGINT).
@@ -163,9 +180,9 @@ struct UnnestNode {
 /// Each row once, whatever its weight.
 struct DistinctNode {};
 
-using Operator = std::variant<SourceNode, FilterNode, ProjectNode, WindowNode, SessionNode,
-                              AggregateNode, JoinNode, TopNNode, OverNode, UnionAllNode,
-                              SetOperationNode, UnnestNode, DistinctNode>;
+using Operator = std::variant<SourceNode, FilterNode, OnTimeNode, ProjectNode, WindowNode,
+                              SessionNode, AggregateNode, JoinNode, TopNNode, OverNode,
+                              UnionAllNode, SetOperationNode, UnnestNode, DistinctNode>;
 
 /// One operator of a plan.
 struct Node {

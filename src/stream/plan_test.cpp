@@ -73,6 +73,27 @@ TEST(Plan, RoundTrip) {
   EXPECT_TRUE(calls[2].order_by.at(0).descending);
 }
 
+TEST(Plan, JoinsThatLetGo) {
+  const std::string text =
+      R"({"version":1,"time_zone":"UTC","key":[],"nodes":[)"
+      R"({"id":1,"inputs":[],"output":[{"id":1,"name":"ts","type":"TIMESTAMP"}],"op":"source","object":3,"columns":["ts"]},)"
+      R"({"id":2,"inputs":[1],"output":[{"id":1,"name":"ts","type":"TIMESTAMP"}],"op":"on_time","time":"c1","lateness_us":5},)"
+      R"({"id":3,"inputs":[],"output":[{"id":2,"name":"at","type":"TIMESTAMP"}],"op":"source","object":4,"columns":["at"]},)"
+      R"({"id":4,"inputs":[2,3],"output":[{"id":1,"name":"ts","type":"TIMESTAMP"},{"id":2,"name":"at","type":"TIMESTAMP"}],)"
+      R"("op":"join","left_keys":["1"],"right_keys":["1"],"null_safe":[false],"residual":"c1 <= c2",)"
+      R"("right_limits":[{"until":"c2","column":1,"plus_us":-7}]}]})";
+  auto decoded = decode_plan(text);
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
+  EXPECT_EQ(encode_plan(*decoded), text);
+  EXPECT_EQ(std::get<OnTimeNode>(decoded->nodes[1].op).lateness_us, 5);
+  const auto& join = std::get<JoinNode>(decoded->nodes[3].op);
+  EXPECT_TRUE(join.left_limits.empty());
+  EXPECT_EQ(join.right_limits.at(0).plus_us, -7);
+  std::string negative = text;
+  negative.replace(negative.find(":5}"), 3, ":-5}");
+  EXPECT_EQ(decode_plan(negative).error().code(), Code::corrupt);
+}
+
 TEST(Plan, GoldenText) {  // Plans lie in catalogs: this text must decode for ever.
   auto decoded = decode_plan(R"({"version":1,"time_zone":"UTC","key":[0],"nodes":[
     {"id":1,"inputs":[],"output":[{"id":1,"name":"a","type":"BIGINT"}],"op":"source","object":3,"columns":["a"]},

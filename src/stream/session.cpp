@@ -7,8 +7,6 @@
 namespace ziwa::stream {
 namespace {
 
-using duckdb::LogicalTypeId;
-
 constexpr char kRowTag = 'r';
 constexpr size_t kTimeBytes = 8;
 constexpr size_t kRowOverheadBytes = 128;
@@ -38,7 +36,7 @@ Result<std::unique_ptr<Session>> Session::create(StageContext& context, uint32_t
   auto partition_types = evaluator->types();
   const auto time_type = partition_types.back();
   partition_types.pop_back();
-  if (time_type.id() != LogicalTypeId::TIMESTAMP && time_type.id() != LogicalTypeId::TIMESTAMP_TZ) {
+  if (!is_timestamp(time_type)) {
     return Error(Code::unsupported, "a session by {}, which is a {}, not a TIMESTAMP", node.time,
                  time_type.ToString());
   }
@@ -143,7 +141,8 @@ bool Session::is_late(const Partition& partition, const Delta& rows, size_t row,
     late = late || is_closed(after->second + gap, watermark);
   }
   if (late && context_.late != nullptr)
-    context_.late->add(node_id_, *rows.origin, origin_row, time_us, time_us + gap);
+    context_.late->add(node_id_, *rows.origin, origin_row,
+                       WindowSpan{.start_us = time_us, .end_us = time_us + gap});
   return late;
 }
 

@@ -47,11 +47,13 @@ Weight SetOperation::result(const Weight* weights) const {
   return 0;
 }
 
-Result<std::unique_ptr<SetOperation>> SetOperation::create(Rule rule,
-                                                           const std::vector<PlanColumn>& columns) {
+Result<std::unique_ptr<SetOperation>> SetOperation::create(
+    const StageContext& context, Rule rule, const std::vector<PlanColumn>& columns,
+    const std::optional<BoundColumn>& closing) {
   auto types = TRY(parse_types(columns));
   auto encoder = TRY(data::RowKeyEncoder::create(types));
   std::unique_ptr<SetOperation> operation(new SetOperation(rule, std::move(encoder)));
+  if (closing) operation->closing_ = TRY(ClosingKeys::create(context, *closing, types));
   for (size_t i = 0; i < columns.size(); ++i) {
     operation->columns_.push_back(i);
     operation->targets_.push_back(static_cast<data::ColumnTarget>(i));
@@ -64,6 +66,7 @@ Status SetOperation::consume(size_t input, Delta& delta) {
   encoder_.encode(delta.rows, columns_, keys_);
   table_.find_or_insert(keys_, slots_, inserted_);
   for (size_t i = 0; i < delta.size(); ++i) {
+    if (closing_ && inserted_[i] != 0) due_.push(closing_->closes_at(keys_[i]), slots_[i]);
     weights(slots_[i])[input] += delta.weight(i);
     Row& state = row(slots_[i]);
     if (!state.touched) {
@@ -112,7 +115,22 @@ Status SetOperation::save(StateWriter& writer) {
     state.stored = true;
   }
   unsaved_.clear();
+  let_go(writer);
   return {};
+}
+
+/// Rows that are final.
+void SetOperation::let_go(StateWriter& writer) {
+  if (!closing_) return;
+  const int64_t reached = closing_->reached();
+  while (auto due = due_.pop(reached)) {
+    // The row may be gone, and another in its slot.
+    if (!table_.used(due->thing)) continue;
+    const auto key = table_.key(due->thing);
+    if (closing_->closes_at(key) != due->at_us) continue;
+    if (row(due->thing).stored) writer.remove(kRowTag, key);
+    table_.erase(due->thing);
+  }
 }
 
 Status SetOperation::load(char tag, std::string_view key, std::string_view value) {
@@ -124,6 +142,7 @@ Status SetOperation::load(char tag, std::string_view key, std::string_view value
   Row& state = row(found.slot);
   state.shown = result(weights(found.slot));
   state.stored = true;
+  if (closing_) due_.push(closing_->closes_at(key), found.slot);
   return in.status("a stored row");
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "stream/closing.h"
 #include "stream/key_table.h"
 #include "stream/stage.h"
 
@@ -13,13 +14,15 @@ class SetOperation final : public Stage {
  public:
   enum class Rule : uint8_t { distinct, except, except_all, intersect, intersect_all };
   static Rule rule_of(const SetOperationNode& node);
-  static Result<std::unique_ptr<SetOperation>> create(Rule rule,
-                                                      const std::vector<PlanColumn>& columns);
+  /// `closing`: says when a row is final.
+  static Result<std::unique_ptr<SetOperation>> create(const StageContext& context, Rule rule,
+                                                      const std::vector<PlanColumn>& columns,
+                                                      const std::optional<BoundColumn>& closing);
   Status consume(size_t input, Delta& delta) override;
   Status finish() override;
   Status save(StateWriter& writer) override;
   Status load(char tag, std::string_view key, std::string_view value) override;
-  size_t state_bytes() const override { return table_.bytes(); }
+  size_t state_bytes() const override { return table_.bytes() + due_.bytes(); }
 
  private:
   struct Row;  ///< Payload of a row; its weight in each input follows.
@@ -28,6 +31,7 @@ class SetOperation final : public Stage {
   Row& row(KeyTable::Slot slot) { return *reinterpret_cast<Row*>(table_.payload(slot)); }
   Weight* weights(KeyTable::Slot slot);
   Weight result(const Weight* weights) const;
+  void let_go(StateWriter& writer);
 
   Rule rule_;
   data::RowKeyEncoder encoder_;
@@ -39,6 +43,8 @@ class SetOperation final : public Stage {
   std::vector<uint8_t> inserted_;
   std::vector<KeyTable::Slot> touched_;
   std::vector<KeyTable::Slot> unsaved_;
+  std::optional<ClosingKeys> closing_;
+  ClosingQueue<KeyTable::Slot> due_;
   duckdb::DataChunk output_;
   std::vector<Weight> output_weights_;
 };

@@ -22,6 +22,11 @@ Status Stage::emit_all(duckdb::DataChunk& rows, std::vector<Weight>& weights, bo
   return done;
 }
 
+bool is_timestamp(const duckdb::LogicalType& type) {
+  return type.id() == duckdb::LogicalTypeId::TIMESTAMP ||
+         type.id() == duckdb::LogicalTypeId::TIMESTAMP_TZ;
+}
+
 std::optional<uint32_t> plain_column(std::string_view expression) {
   while (expression.size() > 2 && expression.front() == '(' && expression.back() == ')') {
     expression = expression.substr(1, expression.size() - 2);

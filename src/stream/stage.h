@@ -28,12 +28,18 @@ class ErrorSink {
   virtual void add(const RowError& error) = 0;
 };
 
-/// Takes rows that came after their window had closed.
+/// When a window begins and ends, in micros.
+struct WindowSpan {
+  int64_t start_us = 0;
+  int64_t end_us = 0;
+};
+/// Takes rows that came after their window had closed, or later than the watermark where there is
+/// none.
 class LateSink {
  public:
   virtual ~LateSink() = default;
-  virtual void add(uint32_t node, const TopicChunk& chunk, size_t row, int64_t window_start_us,
-                   int64_t window_end_us) = 0;
+  virtual void add(uint32_t node, const TopicChunk& chunk, size_t row,
+                   std::optional<WindowSpan> window) = 0;
 };
 
 /// What the operators of one view share. Outlives them.
@@ -159,6 +165,8 @@ class Evaluator {
   std::unique_ptr<DeltaSlice> slice_;
 };
 
+/// TIMESTAMP, with or without a time zone.
+bool is_timestamp(const duckdb::LogicalType& type);
 /// The column id that an expression passes on unchanged ("c7"), if it does.
 std::optional<uint32_t> plain_column(std::string_view expression);
 /// The column that it passes on; null: it computes something.

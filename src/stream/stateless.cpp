@@ -37,6 +37,49 @@ Status Filter::consume(size_t, Delta& delta) {
   return emit(kept);
 }
 
+Result<std::unique_ptr<OnTime>> OnTime::create(StageContext& context, uint32_t node_id,
+                                               const OnTimeNode& node,
+                                               const std::vector<PlanColumn>& input) {
+  auto time = TRY(Evaluator::compile(context, node_id, input, {node.time}));
+  if (!is_timestamp(time->types()[0])) {
+    return Error(Code::unsupported, "rows on time by {}, which is a {}, not a TIMESTAMP", node.time,
+                 time->types()[0].ToString());
+  }
+  auto types = TRY(parse_types(input));
+  return std::unique_ptr<OnTime>(
+      new OnTime(context, node_id, node.lateness_us, std::move(time), types));
+}
+
+bool OnTime::is_late(int64_t time_us, int64_t watermark) const {
+  if (watermark == kNoWatermark || !duckdb::Timestamp::IsFinite(duckdb::timestamp_t(time_us)))
+    return false;
+  int64_t until = 0;
+  return !__builtin_add_overflow(time_us, lateness_us_, &until) && until < watermark;
+}
+
+Status OnTime::consume(size_t, Delta& delta) {
+  if (delta.origin == nullptr) return emit(delta);
+  Delta rows = TRY(time_->run(delta));
+  duckdb::UnifiedVectorFormat format;
+  time_->output().data[0].ToUnifiedFormat(rows.size(), format);
+  const auto* times = reinterpret_cast<const int64_t*>(format.data);
+  size_t count = 0;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    const auto index = format.sel->get_index(row);
+    const size_t origin_row = rows.origin_row(row);
+    const bool timed = format.validity.RowIsValid(index);
+    if (!timed || !is_late(times[index], rows.origin->watermarks[origin_row])) {
+      selection_.set_index(count++, row);
+    } else if (context_.late != nullptr) {
+      context_.late->add(node_id_, *rows.origin, origin_row, std::nullopt);
+    }
+  }
+  if (count == rows.size()) return emit(rows);
+  if (count == 0) return {};
+  Delta kept = slice_.take(rows, selection_, count);
+  return emit(kept);
+}
+
 Result<std::unique_ptr<Project>> Project::create(StageContext& context, uint32_t node_id,
                                                  const ProjectNode& node,
                                                  const std::vector<PlanColumn>& input,

@@ -20,6 +20,32 @@ class Filter final : public Stage {
   duckdb::SelectionVector selection_{STANDARD_VECTOR_SIZE};
 };
 
+/// Keeps the rows of a topic that are not later than its watermark; the others are late rows.
+class OnTime final : public Stage {
+ public:
+  static Result<std::unique_ptr<OnTime>> create(StageContext& context, uint32_t node_id,
+                                                const OnTimeNode& node,
+                                                const std::vector<PlanColumn>& input);
+  Status consume(size_t input, Delta& delta) override;
+
+ private:
+  OnTime(StageContext& context, uint32_t node_id, int64_t lateness_us,
+         std::unique_ptr<Evaluator> time, const duckdb::vector<duckdb::LogicalType>& types)
+      : context_(context),
+        node_id_(node_id),
+        lateness_us_(lateness_us),
+        time_(std::move(time)),
+        slice_(types) {}
+  bool is_late(int64_t time_us, int64_t watermark) const;
+
+  StageContext& context_;
+  uint32_t node_id_;
+  int64_t lateness_us_;
+  std::unique_ptr<Evaluator> time_;
+  DeltaSlice slice_;
+  duckdb::SelectionVector selection_{STANDARD_VECTOR_SIZE};
+};
+
 /// SELECT: new columns from each row.
 class Project final : public Stage {
  public:

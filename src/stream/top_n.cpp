@@ -11,8 +11,7 @@ constexpr size_t kRowOverheadBytes = 96;
 Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, uint32_t node_id,
                                            const TopNNode& node,
                                            const std::vector<PlanColumn>& input,
-                                           const std::vector<PlanColumn>& output,
-                                           bool append_only) {
+                                           const std::vector<PlanColumn>& output, Options options) {
   std::vector<Expression> expressions = node.partition_by;
   for (const auto& order : node.order) expressions.push_back(order.expression);
   auto evaluator = TRY(Evaluator::compile(context, node_id, input, expressions));
@@ -31,7 +30,10 @@ Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, uint32_t node_
   auto order_key = TRY(OrderKey::create(node.order, node.partition_by.size(), evaluator->types()));
   std::unique_ptr<TopN> top(
       new TopN(node, std::move(partition_encoder), std::move(row_encoder), std::move(order_key)));
-  top->append_only_ = append_only;
+  top->append_only_ = options.append_only;
+  if (options.closing) {
+    top->closing_ = TRY(ClosingKeys::create(context, *options.closing, partition_types));
+  }
   top->evaluator_ = std::move(evaluator);
   for (size_t i = 0; i < node.partition_by.size(); ++i) top->partition_columns_.push_back(i);
   for (size_t i = 0; i < input.size(); ++i) {
@@ -50,14 +52,7 @@ Status TopN::consume(size_t, Delta& delta) {
   row_encoder_.encode(rows.rows, row_columns_, row_keys_);
   order_key_.encode(computed);
   for (size_t row = 0; row < rows.size(); ++row) {
-    auto at =
-        partitions_.find(node_.partition_by.empty() ? std::string_view() : partition_keys_[row]);
-    if (at == partitions_.end()) {
-      at = partitions_
-               .emplace(node_.partition_by.empty() ? std::string_view() : partition_keys_[row],
-                        Partition())
-               .first;
-    }
+    auto at = partition_of(node_.partition_by.empty() ? std::string_view() : partition_keys_[row]);
     Partition& partition = at->second;
     if (!partition.touched) {
       partition.touched = true;
@@ -78,6 +73,13 @@ Status TopN::consume(size_t, Delta& delta) {
     add(partition, key_, order_bytes, rows.weight(row));
   }
   return {};
+}
+
+TopN::Partitions::iterator TopN::partition_of(std::string_view name) {
+  auto at = partitions_.find(name);
+  if (at != partitions_.end()) return at;
+  if (closing_) due_.push(closing_->closes_at(name), std::string(name));
+  return partitions_.emplace(name, Partition()).first;
 }
 
 void TopN::add(Partition& partition, std::string_view key, uint32_t order_bytes, Weight weight) {
@@ -194,7 +196,25 @@ Status TopN::save(StateWriter& writer) {
     if (partition.rows.empty() && partition.shown.empty()) partitions_.erase(at);
   }
   unsaved_.clear();
+  let_go(writer);
   return {};
+}
+
+/// Partitions that are final.
+void TopN::let_go(StateWriter& writer) {
+  if (!closing_) return;
+  const int64_t reached = closing_->reached();
+  while (auto due = due_.pop(reached)) {
+    auto at = partitions_.find(due->thing);
+    if (at == partitions_.end()) continue;
+    ByteWriter head;
+    head.sized(at->first);
+    for (const auto& [key, entry] : at->second.rows) {
+      bytes_ -= key.size() + kRowOverheadBytes;
+      if (entry.stored) writer.remove(kRowTag, std::string(as_text(head.view())) + key);
+    }
+    partitions_.erase(at);
+  }
 }
 
 Status TopN::load(char tag, std::string_view key, std::string_view value) {
@@ -208,7 +228,7 @@ Status TopN::load(char tag, std::string_view key, std::string_view value) {
   if (!head.ok() || !in.ok() || entry.order_bytes > row_key.size()) {
     return Error(Code::corrupt, "a stored top-n row is damaged");
   }
-  auto at = partitions_.try_emplace(std::string(partition_key)).first;
+  auto at = partition_of(partition_key);
   at->second.rows.emplace(row_key, entry);
   bytes_ += row_key.size() + kRowOverheadBytes;
   return {};

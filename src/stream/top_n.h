@@ -1,6 +1,7 @@
 #pragma once
 
 #include "data/row_key.h"
+#include "stream/closing.h"
 #include "stream/order_key.h"
 #include "stream/stage.h"
 
@@ -13,16 +14,20 @@ namespace ziwa::stream {
 /// unless the input never takes rows back: then only those that count.
 class TopN final : public Stage {
  public:
+  struct Options {
+    bool append_only = false;            ///< The input never takes rows back.
+    std::optional<BoundColumn> closing;  ///< Of the partitions: says when one is final.
+  };
   static Result<std::unique_ptr<TopN>> create(StageContext& context, uint32_t node_id,
                                               const TopNNode& node,
                                               const std::vector<PlanColumn>& input,
                                               const std::vector<PlanColumn>& output,
-                                              bool append_only);
+                                              Options options);
   Status consume(size_t input, Delta& delta) override;
   Status finish() override;
   Status save(StateWriter& writer) override;
   Status load(char tag, std::string_view key, std::string_view value) override;
-  size_t state_bytes() const override { return bytes_; }
+  size_t state_bytes() const override { return bytes_ + due_.bytes(); }
 
  private:
   /// Order key followed by the row's own key: total, and the row can be read back from it.
@@ -50,7 +55,9 @@ class TopN final : public Stage {
         row_encoder_(std::move(row_encoder)),
         order_key_(std::move(order_key)) {}
   std::vector<std::string> first_rows(const Partition& partition) const;
+  Partitions::iterator partition_of(std::string_view name);
   void prune(Partition& partition);
+  void let_go(StateWriter& writer);
   void add(Partition& partition, std::string_view key, uint32_t order_bytes, Weight weight);
   Status show(std::string_view row_key, size_t rank, Weight weight);
 
@@ -68,6 +75,8 @@ class TopN final : public Stage {
   std::vector<Partitions::iterator> touched_;
   std::vector<Partitions::iterator> unsaved_;
   size_t bytes_ = 0;
+  std::optional<ClosingKeys> closing_;
+  ClosingQueue<std::string> due_;  ///< Partitions.
 
   data::ByteBlock partition_keys_;
   data::ByteBlock row_keys_;

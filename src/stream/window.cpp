@@ -5,7 +5,6 @@
 namespace ziwa::stream {
 
 using duckdb::FlatVector;
-using duckdb::LogicalTypeId;
 
 Result<std::unique_ptr<Window>> Window::create(StageContext& context, uint32_t node_id,
                                                const WindowNode& node,
@@ -14,7 +13,7 @@ Result<std::unique_ptr<Window>> Window::create(StageContext& context, uint32_t n
   std::unique_ptr<Window> window(new Window(context, node_id, node));
   window->time_ = TRY(Evaluator::compile(context, node_id, input, {node.time}));
   auto time_type = window->time_->types()[0];
-  if (time_type.id() != LogicalTypeId::TIMESTAMP && time_type.id() != LogicalTypeId::TIMESTAMP_TZ) {
+  if (!is_timestamp(time_type)) {
     return Error(Code::unsupported, "a window by {}, which is a {}, not a TIMESTAMP", node.time,
                  time_type.ToString());
   }
@@ -67,7 +66,8 @@ Status Window::assign(const Delta& rows, size_t row, int64_t time_us) {
   if (!whole)
     time_->fail(rows, row, "a window of this time is outside of what a TIMESTAMP can say");
   if (missed && context_.late != nullptr)
-    context_.late->add(node_id_, *rows.origin, origin_row, missed->first, missed->second);
+    context_.late->add(node_id_, *rows.origin, origin_row,
+                       WindowSpan{.start_us = missed->first, .end_us = missed->second});
   return done;
 }
 

@@ -21,6 +21,9 @@ class PlanBuilder {
   uint32_t filter(uint32_t input, const Expression& predicate) {
     return add({input}, node(input).output, FilterNode{predicate});
   }
+  uint32_t on_time(uint32_t input, const Expression& time) {
+    return add({input}, node(input).output, OnTimeNode{.time = time});
+  }
   uint32_t project(uint32_t input, const std::vector<Expression>& expressions,
                    const Columns& columns) {
     return add({input}, make(columns), ProjectNode{expressions});
@@ -69,9 +72,10 @@ class PlanBuilder {
   }
   uint32_t distinct(uint32_t input) { return add({input}, node(input).output, DistinctNode{}); }
 
+  uint32_t column_id(uint32_t id, size_t index) const { return node(id).output[index].id; }
   /// Text of the `index`-th output column of a node: "c7".
   std::string column(uint32_t id, size_t index) const {
-    return "c" + std::to_string(node(id).output[index].id);
+    return "c" + std::to_string(column_id(id, index));
   }
   Plan build(std::vector<uint32_t> key = {}) {
     plan_.key = std::move(key);

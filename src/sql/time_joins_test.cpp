@@ -1,0 +1,129 @@
+#include "sql/testing/sql_test.h"
+
+#include <gmock/gmock.h>
+
+// Joins of streams as people write them: which rows they let go of, and which ones are late.
+namespace ziwa::sql {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::TextRows;
+
+class TimeJoins : public testing::SqlTest {
+ protected:
+  TimeJoins() : SqlTest(testing::SqlRig::Streams::real) {
+    rows(
+        "CREATE TOPIC orders (id INT, ts TIMESTAMP, until TIMESTAMP, WATERMARK FOR ts AS ts - "
+        "INTERVAL 10 SECOND)");
+    rows(
+        "CREATE TOPIC payments (id INT, paid TIMESTAMP, sum INT, WATERMARK FOR paid AS paid - "
+        "INTERVAL 5 SECOND)");
+    rows("CREATE TOPIC untimed (id INT, ts TIMESTAMP)");
+  }
+  std::string explain(const std::string& query) {
+    std::string text;
+    for (const auto& row : rows("EXPLAIN STREAM " + query)) text += row[0] + "\n";
+    return text;
+  }
+  void order(int id, int second) {
+    append("orders",
+           {fmt::format(R"({{"id": {}, "ts": "2001-01-01T00:{:02}:{:02}", "until": null}})", id,
+                        second / 60, second % 60)});
+  }
+  void payment(int id, int second) {
+    append("payments",
+           {fmt::format(R"({{"id": {}, "paid": "2001-01-01T00:{:02}:{:02}", "sum": 1}})", id,
+                        second / 60, second % 60)});
+  }
+};
+
+TEST_F(TimeJoins, WhatBoundsTheTimeOfAMatch) {
+  for (const char* condition : {
+           "paid BETWEEN ts AND ts + INTERVAL 1 HOUR",
+           "ts <= paid AND paid < ts + INTERVAL 1 DAY",
+           "paid - INTERVAL '5 minutes' < ts AND INTERVAL 1 HOUR + paid > ts",
+           "ts BETWEEN paid - INTERVAL 1 HOUR AND paid",
+           "paid >= ts AND paid <= until",
+           "paid BETWEEN ts AND ts + INTERVAL 1 MONTH",
+       }) {
+    auto text = explain(fmt::format(
+        "SELECT o.id, sum FROM orders o JOIN payments p ON o.id = p.id AND {}", condition));
+    EXPECT_THAT(text, Not(HasSubstr("warning"))) << condition;
+    EXPECT_THAT(text, HasSubstr("on time by")) << condition;
+    text = explain(fmt::format(
+        "SELECT o.id, sum FROM orders o, payments p WHERE o.id = p.id AND {} AND sum > 0",
+        condition));
+    EXPECT_THAT(text, Not(HasSubstr("warning"))) << condition;
+  }
+  // As many windows as there are.
+  EXPECT_THAT(explain("SELECT a.id, a.window_end FROM tumble(orders, ts, INTERVAL 1 MINUTE) a LEFT "
+                      "JOIN tumble(payments, paid, INTERVAL 1 MINUTE) b ON a.id = b.id AND "
+                      "a.window_start = b.window_start AND a.window_end = b.window_end"),
+              Not(HasSubstr("warning")));
+  EXPECT_THAT(explain("SELECT p.id, p.sum FROM payments p JOIN (SELECT max(sum) AS top, window_end "
+                      "FROM tumble(payments, paid, INTERVAL 1 MINUTE) GROUP BY ALL) m ON sum = top "
+                      "AND p.paid BETWEEN window_end - INTERVAL 1 MINUTE AND window_end"),
+              Not(HasSubstr("warning")));
+  EXPECT_THAT(explain("SELECT o.id, count(*) FROM orders o JOIN payments p ON o.id = p.id AND paid "
+                      "BETWEEN ts AND ts + INTERVAL 1 HOUR JOIN payments q ON q.id = o.id AND "
+                      "q.paid BETWEEN p.paid AND p.paid + INTERVAL 1 HOUR GROUP BY o.id"),
+              Not(HasSubstr("warning: join")));
+}
+
+TEST_F(TimeJoins, WhatDoesNot) {
+  for (auto [condition, side] : {
+           std::pair("paid > ts", "its left side"),
+           {"paid < ts", "its right side"},
+           {"true", "both sides"},
+           {"paid <> ts", "both sides"},
+           {"date_trunc('day', paid) <= ts", "both sides"},
+       }) {
+    EXPECT_THAT(
+        explain(fmt::format("SELECT o.id, sum FROM orders o JOIN payments p ON o.id = p.id AND {}",
+                            condition)),
+        HasSubstr(fmt::format("keeps every row of {}", side)))
+        << condition;
+  }
+  const std::string untimed = explain(
+      "SELECT o.id FROM orders o JOIN untimed u ON o.id = u.id AND u.ts BETWEEN o.ts AND o.ts + "
+      "INTERVAL 1 HOUR");
+  EXPECT_THAT(untimed, HasSubstr("keeps every row of its left side"));
+  EXPECT_THAT(
+      error("CREATE MATERIALIZED VIEW x WITH (allowed_lateness = '1 s') AS SELECT o.id FROM "
+            "orders o JOIN payments p USING (id)")
+          .to_string(),
+      HasSubstr("for views with windows, or joins of times"));
+}
+
+TEST_F(TimeJoins, LateRowsAreSetAside) {
+  const std::string query =
+      "SELECT o.id, paid FROM orders o LEFT JOIN payments p ON o.id = p.id AND paid BETWEEN ts AND "
+      "ts + INTERVAL 20 SECOND";
+  rows("CREATE MATERIALIZED VIEW strict AS " + query);
+  rows("CREATE MATERIALIZED VIEW patient WITH (allowed_lateness = '10 seconds') AS " + query);
+  order(1, 10);
+  payment(1, 15);
+  payment(2, 60);  // Now payments before :55 are late.
+  payment(1, 30);
+  order(2, 50);
+  payment(1, 29);  // Late by more than 10 seconds.
+  payment(2, 55);  // On time: equal to the watermark.
+  payment(2, 52);  // Late for one of them.
+  const TextRows known = {
+      {"1", "2001-01-01 00:00:15"}, {"2", "2001-01-01 00:00:55"}, {"2", "2001-01-01 00:01:00"}};
+  EXPECT_EQ(rows("SELECT * FROM strict ORDER BY ALL"), known);
+  TextRows more = known;
+  more.insert(more.begin() + 1, {"2", "2001-01-01 00:00:52"});
+  EXPECT_EQ(rows("SELECT * FROM patient ORDER BY ALL"), more);
+  EXPECT_EQ(rows("SELECT view, \"offset\", window_start, window_end, watermark, row->>'id' FROM "
+                 "ziwa.late_rows ORDER BY ALL"),
+            (TextRows{{"patient", "2", "NULL", "NULL", "2001-01-01 00:00:55", "1"},
+                      {"patient", "3", "NULL", "NULL", "2001-01-01 00:00:55", "1"},
+                      {"strict", "2", "NULL", "NULL", "2001-01-01 00:00:55", "1"},
+                      {"strict", "3", "NULL", "NULL", "2001-01-01 00:00:55", "1"},
+                      {"strict", "5", "NULL", "NULL", "2001-01-01 00:00:55", "2"}}));
+}
+
+}  // namespace
+}  // namespace ziwa::sql
