@@ -28,6 +28,7 @@ class Keeper {
     plan_.nodes.reserve(nodes.size() * 2 + 1);  // Facts refer to them.
     for (Node& node : nodes) {
       if (auto* join = std::get_if<JoinNode>(&node.op)) keep(node, *join);
+      if (const auto* asof = std::get_if<stream::AsofNode>(&node.op)) keep(node, *asof);
       add(std::move(node));
     }
   }
@@ -61,6 +62,16 @@ class Keeper {
                !bound(node.inputs[1 - side], limit.column);
       });
     }
+  }
+
+  /// Rows of the left side go by the times of the right one, versions by those of both.
+  void keep(Node& node, const stream::AsofNode& asof) {
+    auto left = stream::plain_column(asof.left_time);
+    auto right = stream::plain_column(asof.right_time);
+    const bool goes = facts_.input(node).append_only ||
+                      (left && PlanFacts::bound_of(facts_.input(node), *left) != nullptr);
+    if (asof.after || !left || !right || !goes) return;
+    if (bound(node.inputs[1], *right)) bound(node.inputs[0], *left);
   }
 
   /// Whether a column of a node has a bound, which it gets if it is the time of a topic's records.

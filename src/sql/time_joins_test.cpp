@@ -71,6 +71,37 @@ TEST_F(TimeJoins, WhatBoundsTheTimeOfAMatch) {
               Not(HasSubstr("warning: join")));
 }
 
+TEST_F(TimeJoins, AsOf) {
+  const std::string query =
+      "SELECT p.id, p.sum, o.until FROM payments p ASOF LEFT JOIN orders o ON p.id = o.id AND "
+      "p.paid "
+      ">= o.ts";
+  EXPECT_THAT(explain(query), Not(HasSubstr("warning")));
+  EXPECT_THAT(explain("SELECT p.id, u.ts FROM payments p ASOF JOIN untimed u ON p.id = u.id AND "
+                      "p.paid >= u.ts"),
+              HasSubstr("keeps every row of both sides"));
+  EXPECT_THAT(explain("SELECT p.id, o.ts FROM payments p ASOF JOIN orders o ON p.id = o.id AND "
+                      "p.paid <= o.ts"),
+              HasSubstr("keeps every row of both sides"));
+  EXPECT_THAT(
+      error("CREATE MATERIALIZED VIEW x AS SELECT p.id FROM payments p ASOF RIGHT JOIN orders "
+            "o ON p.id = o.id AND p.paid >= o.ts")
+          .to_string(),
+      HasSubstr("ASOF JOIN and ASOF LEFT JOIN are kept"));
+  rows(
+      "CREATE MATERIALIZED VIEW v AS SELECT p.paid, o.ts FROM payments p ASOF LEFT JOIN orders o "
+      "ON "
+      "p.id = o.id AND p.paid >= o.ts");
+  payment(1, 20);
+  order(1, 10);
+  payment(1, 30);
+  order(1, 18);  // Late enough to change one, and early enough to count.
+  order(1, 25);
+  EXPECT_EQ(rows("SELECT * FROM v ORDER BY ALL"),
+            (TextRows{{"2001-01-01 00:00:20", "2001-01-01 00:00:18"},
+                      {"2001-01-01 00:00:30", "2001-01-01 00:00:25"}}));
+}
+
 TEST_F(TimeJoins, WhatDoesNot) {
   for (auto [condition, side] : {
            std::pair("paid > ts", "its left side"),

@@ -60,6 +60,8 @@ Result<Part> Translator::visit(LogicalOperator& op) {
       return visit_delim_get(op.Cast<duckdb::LogicalDelimGet>());
     case LogicalOperatorType::LOGICAL_ANY_JOIN:
       return visit_any_join(op.Cast<duckdb::LogicalAnyJoin>());
+    case LogicalOperatorType::LOGICAL_ASOF_JOIN:
+      return visit_asof(op.Cast<duckdb::LogicalComparisonJoin>());
     case LogicalOperatorType::LOGICAL_CROSS_PRODUCT:
       return visit_cross_product(op);
     case LogicalOperatorType::LOGICAL_MATERIALIZED_CTE:
@@ -86,8 +88,6 @@ Error Translator::refuse(const LogicalOperator& op) const {
       }
       return cannot_at({"LIMIT", "FETCH", "OFFSET"},
                        "LIMIT without ORDER BY, which has no defined answer", "add ORDER BY");
-    case LogicalOperatorType::LOGICAL_ASOF_JOIN:
-      return cannot_at({"ASOF"}, "an ASOF join", "join ON a = b");
     case LogicalOperatorType::LOGICAL_POSITIONAL_JOIN:
       return cannot_at({"POSITIONAL"}, "a POSITIONAL join", "join ON a = b");
     case LogicalOperatorType::LOGICAL_DEPENDENT_JOIN:

@@ -303,6 +303,41 @@ Result<Part> Translator::visit_any_join(duckdb::LogicalAnyJoin& join) {
   return keep(std::move(part), join.GetColumnBindings());
 }
 
+Result<Part> Translator::visit_asof(duckdb::LogicalComparisonJoin& join) {
+  using duckdb::JoinType;
+  if (join.join_type != JoinType::INNER && join.join_type != JoinType::LEFT) {
+    return cannot_at({"ASOF"}, "this ASOF join", "ASOF JOIN and ASOF LEFT JOIN are kept");
+  }
+  if (join.predicate) return cannot_at({"ASOF"}, "such a condition in an ASOF join");
+  Part left = TRY(visit(*join.children.at(0)));
+  Part right = TRY(visit(*join.children.at(1)));
+  stream::AsofNode node{.keep_left = join.join_type == JoinType::LEFT};
+  for (const auto& condition : join.conditions) {
+    std::string left_key = TRY(text(*condition.left, left));
+    std::string right_key = TRY(text(*condition.right, right));
+    const auto comparison = condition.comparison;
+    if (comparison == ExpressionType::COMPARE_NOT_DISTINCT_FROM)
+      return cannot_at({"ASOF"}, "IS NOT DISTINCT FROM in an ASOF join", "write =");
+    if (comparison == ExpressionType::COMPARE_EQUAL) {
+      node.left_keys.push_back(std::move(left_key));
+      node.right_keys.push_back(std::move(right_key));
+      continue;
+    }
+    node.left_time = std::move(left_key);
+    node.right_time = std::move(right_key);
+    node.strict = comparison == ExpressionType::COMPARE_LESSTHAN ||
+                  comparison == ExpressionType::COMPARE_GREATERTHAN;
+    node.after = comparison == ExpressionType::COMPARE_LESSTHAN ||
+                 comparison == ExpressionType::COMPARE_LESSTHANOREQUALTO;
+  }
+  if (node.left_time.empty()) return cannot_at({"ASOF"}, "an ASOF join without an inequality");
+  Part part = left;
+  part.columns.insert(part.columns.end(), right.columns.begin(), right.columns.end());
+  part.bindings.insert(part.bindings.end(), right.bindings.begin(), right.bindings.end());
+  part.node = add_node({left.node, right.node}, part.columns, std::move(node));
+  return keep(std::move(part), join.GetColumnBindings());
+}
+
 Result<Part> Translator::visit_cross_product(LogicalOperator& product) {
   Part left = TRY(visit(*product.children.at(0)));
   Part right = TRY(visit(*product.children.at(1)));

@@ -77,6 +77,7 @@ class Translator {
   Result<Part> visit_delim_join(duckdb::LogicalComparisonJoin& join);
   Result<Part> visit_delim_get(const duckdb::LogicalDelimGet& get);
   Result<Part> visit_any_join(duckdb::LogicalAnyJoin& join);
+  Result<Part> visit_asof(duckdb::LogicalComparisonJoin& join);
   Result<Part> visit_cross_product(LogicalOperator& product);
   Result<Part> visit_cte(duckdb::LogicalMaterializedCTE& cte);
   Result<Part> visit_cte_ref(const duckdb::LogicalCTERef& ref);

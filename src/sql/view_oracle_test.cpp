@@ -52,6 +52,8 @@ TEST_P(ViewOracle, KeepsWhatTheQueryAnswers) {
   check({table_t(), table_u()}, *got, rewrite_statement(GetParam())->text, with_windows);
 }
 
+#define VERSIONS "(SELECT DISTINCT k, n FROM u WHERE n IS NOT NULL)"
+#define KNOWN "(SELECT * FROM t WHERE v IS NOT NULL)"
 constexpr const char* kJoins[] = {
     "SELECT t.k, v, n FROM t JOIN u ON t.k = u.k",
     "SELECT t.k, v, n FROM t JOIN u ON t.k = u.k AND t.g < u.n",
@@ -62,6 +64,15 @@ constexpr const char* kJoins[] = {
     "SELECT t.k, v, u.k, n FROM t FULL JOIN u ON t.k = u.k AND t.v > 2 AND u.n > 1",
     "SELECT t.k, v, u.k, n FROM t RIGHT JOIN u ON u.k IS NOT DISTINCT FROM t.k AND u.n > 2",
     "SELECT k, v FROM t ANTI JOIN u ON t.k = u.k AND t.v > 2",
+    // DuckDB's own ASOF join takes NULL for a late time.
+    "SELECT t.k, v, n FROM " KNOWN " t ASOF JOIN " VERSIONS " u ON t.k = u.k AND v >= n",
+    "SELECT t.k, v, n FROM " KNOWN " t ASOF LEFT JOIN " VERSIONS " u ON t.k = u.k AND v > n",
+    "SELECT t.*, u.* FROM " KNOWN " t ASOF LEFT JOIN " VERSIONS " u ON t.k = u.k AND v <= n",
+    "SELECT t.k, v, n FROM " KNOWN " t ASOF LEFT JOIN " VERSIONS " u ON t.k = u.k AND v < n",
+    "SELECT k, count(*), sum(c) FROM " KNOWN
+    " t ASOF JOIN (SELECT k, n AS v, count(*) AS c FROM u WHERE n "
+    "IS "
+    "NOT NULL GROUP BY k, n) u USING (k, v) GROUP BY k",
     "SELECT t.k, v, u.k, n FROM t LEFT JOIN u ON t.k = u.k",
     "SELECT t.k, v, u.k, n FROM t LEFT JOIN u ON t.k = u.k AND t.g < u.n",
     "SELECT t.k, v, u.k, n FROM t LEFT JOIN u ON t.k = u.k WHERE u.n IS NULL OR u.n > 2",

@@ -1,6 +1,7 @@
 #include "stream/dataflow.h"
 
 #include "stream/aggregate.h"
+#include "stream/asof_join.h"
 #include "stream/join.h"
 #include "stream/over.h"
 #include "stream/plan_facts.h"
@@ -118,6 +119,18 @@ class Dataflow::Builder {
     if (kept.size() == 2) grows(node, "keeps every row of both sides");
     return Join::create(context_, node.id, op, columns(node, 0), columns(node, 1), node.output,
                         deadlines);
+  }
+
+  Result<std::unique_ptr<Stage>> make(const AsofNode& op, const Node& node) {
+    auto bounds = facts_.asof_bounds(node, op);
+    if (!bounds.left_rows) {
+      grows(node, bounds.right_rows ? "keeps every row of its left side"
+                                    : "keeps every row of both sides");
+    } else if (!bounds.right_rows) {
+      grows(node, "keeps every row of its right side");
+    }
+    return AsofJoin::create(context_, node.id, op, columns(node, 0), columns(node, 1), node.output,
+                            std::move(bounds));
   }
 
   Result<std::unique_ptr<Stage>> make(const TopNNode& op, const Node& node) {

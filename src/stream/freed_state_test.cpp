@@ -251,6 +251,25 @@ std::vector<Case> cases() {
               "INTERVAL 10 SECOND AS ends, sum(v) AS s FROM b GROUP BY 1) s ON a.v % 3 = s.s % 3 "
               "AND s.ends BETWEEN a.ts AND a.ts + INTERVAL 10 SECOND",
        .b_in_time = "time_bucket(INTERVAL 10 SECOND, ts) + INTERVAL 10 SECOND > watermark"});
+  for (bool strict : {false, true}) {
+    all.push_back(
+        {.name = strict ? "asof_before" : "asof",
+         .plan =
+             [strict](ObjectId a, ObjectId b) {
+               Inputs in = inputs(a, b, true, true);
+               in.builder.asof(in.a, in.b,
+                               {.keep_left = !strict,
+                                .left_keys = {in.left(1)},
+                                .right_keys = {in.right(1)},
+                                .left_time = in.left(0),
+                                .right_time = in.right(0),
+                                .strict = strict});
+               return in.builder.build();
+             },
+         .sql = fmt::format("SELECT a.*, b.* FROM a ASOF {} JOIN (SELECT ts, k, max(v) AS v FROM b "
+                            "GROUP BY ts, k) b ON a.k = b.k AND a.ts {} b.ts",
+                            strict ? "" : "LEFT", strict ? ">" : ">=")});
+  }
   add_windowed(all);
   return all;
 }
@@ -378,8 +397,10 @@ TEST_F(FreedState, RowsGo) {
     for (int i = 0; i < 4; ++i) produce(i % 2, 1);
     rig_.settle();
     rig_.checkpoint();
-    for (const std::string& key : stored_keys(rig_.store(), view))
-      EXPECT_FALSE(before.contains(key)) << c.name;
+    size_t old = 0;
+    for (const std::string& key : stored_keys(rig_.store(), view)) old += before.count(key);
+    // A key's last version stays: rows to come may have it.
+    EXPECT_LE(old, c.name.starts_with("asof") ? 3u : 0u) << c.name;
     size_t reports = 0;
     for (const auto& report : rig_.core().operators(view)) reports += report.grows.empty() ? 0 : 1;
     EXPECT_EQ(reports, 0u) << c.name << " is said to grow";

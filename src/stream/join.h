@@ -52,7 +52,7 @@ class Join final : public Stage {
     Weight to_right;  ///< Matches of the right row.
   };
   struct Side {
-    Side(data::RowKeyEncoder key, data::RowEncoder row, bool counts_matches, Deadlines deadlines);
+    Side(data::RowKeyEncoder key, data::RowEncoder row, bool counts, Deadlines given);
     std::unique_ptr<Evaluator> evaluator;
     data::RowKeyEncoder key_encoder;
     data::RowEncoder row_encoder;

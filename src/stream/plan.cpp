@@ -153,6 +153,16 @@ void encode_operator(const Operator& op, Json& json) {
                    encode_limits("left_limits", node.left_limits, json);
                    encode_limits("right_limits", node.right_limits, json);
                  },
+                 [&](const AsofNode& node) {
+                   json["op"] = "asof_join";
+                   if (node.keep_left) json["keep_left"] = true;
+                   json["left_keys"] = node.left_keys;
+                   json["right_keys"] = node.right_keys;
+                   json["left_time"] = node.left_time;
+                   json["right_time"] = node.right_time;
+                   if (node.after) json["after"] = true;
+                   if (node.strict) json["strict"] = true;
+                 },
                  [&](const TopNNode& node) {
                    json["op"] = "top_n";
                    json["partition_by"] = node.partition_by;
@@ -210,6 +220,16 @@ Result<JoinNode> decode_join(const Json& json) {
                   .residual = optional_text(json, "residual"),
                   .left_limits = decode_limits("left_limits", json),
                   .right_limits = decode_limits("right_limits", json)};
+}
+
+AsofNode decode_asof(const Json& json) {
+  return {.keep_left = json.value("keep_left", false),
+          .left_keys = json.at("left_keys").get<std::vector<std::string>>(),
+          .right_keys = json.at("right_keys").get<std::vector<std::string>>(),
+          .left_time = json.at("left_time").get<std::string>(),
+          .right_time = json.at("right_time").get<std::string>(),
+          .after = json.value("after", false),
+          .strict = json.value("strict", false)};
 }
 
 std::vector<std::string> optional_texts(const Json& json, const char* name) {
@@ -303,6 +323,7 @@ Result<Operator> decode_operator(const Json& json) {
   }
   if (op == "aggregate") return decode_aggregate(json);
   if (op == "join") return TRY(decode_join(json));
+  if (op == "asof_join") return decode_asof(json);
   if (op == "top_n") return decode_top_n(json);
   if (op == "over") return decode_over(json);
   if (op == "union_all") return UnionAllNode{};
@@ -335,6 +356,7 @@ Status check_shape(const Node& node) {
                    outputs = aggregate.groups.size() + aggregate.calls.size();
                  },
                  [&](const JoinNode&) { inputs_min = inputs_max = 2; },
+                 [&](const AsofNode&) { inputs_min = inputs_max = 2; },
                  [&](const SetOperationNode&) { inputs_min = inputs_max = 2; },
                  [&](const UnionAllNode&) { inputs_max = SIZE_MAX; },
                  [&](const auto&) {},
@@ -347,6 +369,11 @@ Status check_shape(const Node& node) {
   if (const auto* join = std::get_if<JoinNode>(&node.op)) {
     if (join->left_keys.empty() || join->left_keys.size() != join->right_keys.size() ||
         join->left_keys.size() != join->null_safe.size()) {
+      return wrong("join keys that do not pair up");
+    }
+  }
+  if (const auto* asof = std::get_if<AsofNode>(&node.op)) {
+    if (asof->left_keys.size() != asof->right_keys.size()) {
       return wrong("join keys that do not pair up");
     }
   }
@@ -452,6 +479,14 @@ std::string explain_join(const JoinNode& node) {
   return text;
 }
 
+std::string explain_asof(const AsofNode& node) {
+  std::string text = fmt::format("asof {}join on ", node.keep_left ? "left " : "");
+  for (size_t i = 0; i < node.left_keys.size(); ++i)
+    text += fmt::format("{} = {} AND ", node.left_keys[i], node.right_keys[i]);
+  return text + fmt::format("{} {}{} {}", node.left_time, node.after ? '<' : '>',
+                            node.strict ? "" : "=", node.right_time);
+}
+
 std::string explain_on_time(const OnTimeNode& node) {
   std::string text = "on time by " + node.time;
   if (node.lateness_us != 0) text += fmt::format(", or {} s late", seconds(node.lateness_us));
@@ -533,6 +568,7 @@ std::string explain_operator(const Operator& op) {
                                fmt::join(node.groups, ", "), node.on_close ? " when closed" : "");
           },
           [](const JoinNode& node) { return explain_join(node); },
+          [](const AsofNode& node) { return explain_asof(node); },
           [](const TopNNode& node) { return "top " + explain_top_n(node); },
           [](const OverNode& node) { return explain_over(node); },
           [](const UnionAllNode&) { return std::string("union all"); },

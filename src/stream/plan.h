@@ -113,6 +113,18 @@ struct JoinNode {
   std::vector<JoinLimit> left_limits;
   std::vector<JoinLimit> right_limits;
 };
+/// Each left row with the one right row that has equal keys and the greatest time <= its own (or <,
+/// if `strict`; or, if `after`, the least >= or > it). Output: the left columns, then the right
+/// ones.
+struct AsofNode {
+  bool keep_left = false;             ///< Left rows without a match come out with NULLs.
+  std::vector<Expression> left_keys;  ///< May be none. NULL is equal to nothing.
+  std::vector<Expression> right_keys;
+  Expression left_time;  ///< Any type that has an order; NULL is before and after nothing.
+  Expression right_time;
+  bool after = false;
+  bool strict = false;
+};
 /// First `limit` rows after `offset` per partition, by `order`, ties broken by all columns. Output:
 /// the input's columns, then, if `with_rank`, row_number() (BIGINT).
 struct TopNNode {
@@ -181,7 +193,7 @@ struct UnnestNode {
 struct DistinctNode {};
 
 using Operator = std::variant<SourceNode, FilterNode, OnTimeNode, ProjectNode, WindowNode,
-                              SessionNode, AggregateNode, JoinNode, TopNNode, OverNode,
+                              SessionNode, AggregateNode, JoinNode, AsofNode, TopNNode, OverNode,
                               UnionAllNode, SetOperationNode, UnnestNode, DistinctNode>;
 
 /// One operator of a plan.

@@ -266,6 +266,32 @@ void PlanFacts::find(const JoinNode& op, const Node& node, NodeFacts& facts) con
   // Joins give new ids to no column; should one do so, it is not bounded.
 }
 
+AsofBounds PlanFacts::asof_bounds(const Node& node, const AsofNode& asof) const {
+  // The row that comes after may be in the future for ever.
+  if (asof.after) return {};
+  const NodeFacts& left = input(node, 0);
+  const TimeBound* of_right = bound_of(input(node, 1), asof.right_time);
+  const TimeBound* of_left = bound_of(left, asof.left_time);
+  AsofBounds bounds;
+  if (of_right == nullptr) return bounds;
+  if (of_left != nullptr) {
+    // What is compared with it may still come to either side.
+    TimeBound both = *of_right;
+    both.join(*of_left);
+    bounds.right_rows = both;
+    bounds.left_rows = both;
+  }
+  if (left.append_only) bounds.left_rows = *of_right;
+  return bounds;
+}
+
+void PlanFacts::find(const AsofNode& op, const Node& node, NodeFacts& facts) const {
+  auto column = plain_column(op.left_time);
+  const AsofBounds bounds = asof_bounds(node, op);
+  // A version changes left rows that come after it.
+  if (column && bounds.right_rows) facts.bounds.emplace(*column, *bounds.right_rows);
+}
+
 void PlanFacts::find(const TopNNode& op, const Node& node, NodeFacts& facts) const {
   pass_partition(op.partition_by, node, facts);
 }

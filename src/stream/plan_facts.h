@@ -56,6 +56,14 @@ struct Deadline {
 /// Empty: the side keeps its rows.
 using Deadlines = std::vector<Deadline>;
 
+/// What watermarks say of an ASOF join's state.
+struct AsofBounds {
+  /// Of the right side's times, if rows of the left side go by it.
+  std::optional<TimeBound> left_rows;
+  /// Of the times of both sides: versions go that a later one replaces up to it.
+  std::optional<TimeBound> right_rows;
+};
+
 /// What is known of an operator's rows without running it.
 struct NodeFacts {
   const Node* node = nullptr;
@@ -85,6 +93,7 @@ class PlanFacts {
   }
   /// Of a join that was not added yet: when rows of a side go.
   Deadlines deadlines(const Node& node, const JoinNode& join, size_t side) const;
+  AsofBounds asof_bounds(const Node& node, const AsofNode& asof) const;
   /// The bound of an expression that passes a column on; null: it has none.
   static const TimeBound* bound_of(const NodeFacts& from, const Expression& expression);
   static const TimeBound* bound_of(const NodeFacts& from, uint32_t column);
@@ -98,6 +107,7 @@ class PlanFacts {
   void find(const SessionNode& op, const Node& node, NodeFacts& facts) const;
   void find(const AggregateNode& op, const Node& node, NodeFacts& facts) const;
   void find(const JoinNode& op, const Node& node, NodeFacts& facts) const;
+  void find(const AsofNode& op, const Node& node, NodeFacts& facts) const;
   void find(const TopNNode& op, const Node& node, NodeFacts& facts) const;
   void find(const OverNode& op, const Node& node, NodeFacts& facts) const;
   void find(const UnionAllNode& op, const Node& node, NodeFacts& facts) const;

@@ -74,14 +74,23 @@ TEST(Plan, RoundTrip) {
 }
 
 TEST(Plan, JoinsThatLetGo) {
-  const std::string text =
-      R"({"version":1,"time_zone":"UTC","key":[],"nodes":[)"
-      R"({"id":1,"inputs":[],"output":[{"id":1,"name":"ts","type":"TIMESTAMP"}],"op":"source","object":3,"columns":["ts"]},)"
-      R"({"id":2,"inputs":[1],"output":[{"id":1,"name":"ts","type":"TIMESTAMP"}],"op":"on_time","time":"c1","lateness_us":5},)"
-      R"({"id":3,"inputs":[],"output":[{"id":2,"name":"at","type":"TIMESTAMP"}],"op":"source","object":4,"columns":["at"]},)"
-      R"({"id":4,"inputs":[2,3],"output":[{"id":1,"name":"ts","type":"TIMESTAMP"},{"id":2,"name":"at","type":"TIMESTAMP"}],)"
-      R"("op":"join","left_keys":["1"],"right_keys":["1"],"null_safe":[false],"residual":"c1 <= c2",)"
-      R"("right_limits":[{"until":"c2","column":1,"plus_us":-7}]}]})";
+  const std::string ts = R"("output":[{"id":1,"name":"ts","type":"TIMESTAMP"}])";
+  const std::string at = R"("output":[{"id":2,"name":"at","type":"TIMESTAMP"}])";
+  const std::string text = R"({"version":1,"time_zone":"UTC","key":[],"nodes":[)"
+                           R"({"id":1,"inputs":[],)" +
+                           ts +
+                           R"(,"op":"source","object":3,"columns":["ts"]},)"
+                           R"({"id":2,"inputs":[1],)" +
+                           ts +
+                           R"(,"op":"on_time","time":"c1","lateness_us":5},)"
+                           R"({"id":3,"inputs":[],)" +
+                           at +
+                           R"(,"op":"source","object":4,"columns":["at"]},)"
+                           R"({"id":4,"inputs":[2,3],)" +
+                           ts +
+                           R"(,"op":"join","kind":"semi","left_keys":["1"],)"
+                           R"("right_keys":["1"],"null_safe":[false],"residual":"c1 <= c2",)"
+                           R"("right_limits":[{"until":"c2","column":1,"plus_us":-7}]}]})";
   auto decoded = decode_plan(text);
   ASSERT_TRUE(decoded.has_value()) << decoded.error().to_string();
   EXPECT_EQ(encode_plan(*decoded), text);

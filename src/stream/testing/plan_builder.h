@@ -48,6 +48,11 @@ class PlanBuilder {
     }
     return add({left, right}, output, join);
   }
+  uint32_t asof(uint32_t left, uint32_t right, const AsofNode& asof) {
+    auto output = node(left).output;
+    for (const auto& column : node(right).output) output.push_back(column);
+    return add({left, right}, output, asof);
+  }
   uint32_t set_operation(uint32_t left, uint32_t right, const SetOperationNode& operation,
                          const Columns& columns) {
     return add({left, right}, make(columns), operation);
