@@ -32,6 +32,8 @@ class Dataflow {
   const duckdb::vector<duckdb::LogicalType>& types() const { return types_; }
   /// Sends the result's changes on.
   void add_target(Stage* target, size_t input) { root_->add_target(target, input); }
+  /// Shows what one operator gives to a test, too.
+  void watch(uint32_t node, Stage* target) { by_id_.at(node)->add_target(target, 0); }
 
   /// Ends a step: every operator gives what it still owes, sources first.
   Status finish();

@@ -1,13 +1,24 @@
 #include "stream/testing/table_text.h"
 
+#include "data/normal_values.h"
+
 #include <fmt/format.h>
 
 namespace ziwa::stream::testing {
 
 std::string value_text(const duckdb::Value& value) {
   if (value.IsNull()) return "NULL";
-  if (value.type().id() == duckdb::LogicalTypeId::DOUBLE) {
-    return fmt::format("{:.12g}", value.GetValue<double>());
+  const auto id = value.type().id();
+  if (id == duckdb::LogicalTypeId::DOUBLE) {
+    // Equal ones are one: -0.0 and 0.0, and all that is not a number.
+    return fmt::format("{:.12g}", data::normal_value(value.GetValue<double>()));
+  }
+  if (id == duckdb::LogicalTypeId::LIST) {
+    std::string text;
+    for (const auto& element : duckdb::ListValue::GetChildren(value)) {
+      text += (text.empty() ? "" : ", ") + value_text(element);
+    }
+    return "[" + text + "]";
   }
   return value.ToString();
 }
