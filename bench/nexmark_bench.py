@@ -37,6 +37,7 @@ import ziwa_side  # noqa: E402
 
 EVENTS = 20_000_000
 FLINK_MEMORY_MIB = 4096
+JAVA = "-XX:+UseParallelGC"  # q4 took 5.1 s of CPU with it, 8.0 s with G1, on two cores
 MEMORIES_MIB = (8192, 4096, 3072, 2048, 1536, 1024)
 MEMORY_SLACK = 0.95  # of the best rate: the smallest memory that reaches it is taken
 PEER = f"Apache Flink {flink_side.VERSION}"
@@ -69,7 +70,8 @@ class Bench:
     def flink(self, name: str, memory_mib: int) -> dict:
         return flink_side.run(self.folder, name, queries.QUERIES[name], self.options.events,
                               cores=self.cores, checkpoint=self.options.checkpoint,
-                              memory_mib=memory_mib, retract=self.options.sink == "retract")
+                              memory_mib=memory_mib, java=self.options.java,
+                              retract=self.options.sink == "retract")
 
     def measure(self, name: str) -> dict[str, dict]:
         """Of each side, by its name."""
@@ -142,33 +144,36 @@ def print_table(rows: list[list[str]]) -> None:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths)), flush=True)
 
 
-def figures(known: dict[str, dict], measured: dict[str, dict], prefix: str, quarter: int, retract: bool):
-    """The records of the queries in `measured`, and of all together if this run made them whole."""
-    for name in measured:
-        sides = known[name]
-        if "ziwa" not in sides:
-            continue
-        ours, flink = sides["ziwa"], sides.get("flink")
-        note = f"{cost(ours, quarter)}; {check(name, sides, retract)}"
-        if flink is None:
-            yield dict(name=f"{prefix}.{name}.events_per_s", unit="events/s", ours=ours["events_per_s"],
-                       better="higher", note=note)
-            continue
-        note = f"{note}; Flink {cost(flink, quarter)}"
-        net = [net_of_q0(known, name, side) for side in ("ziwa", "flink")]
-        if all(net):
-            note += f"; net of q0 {net[0]:.2f} and {net[1]:.2f} us an event, ratio {net[1] / net[0]:.3g}"
-        yield dict(name=f"{prefix}.{name}.ratio_flink", unit="events/s", ours=ours["events_per_s"],
-                   peer=flink["events_per_s"], judge="ratio", peer_name=PEER, better="higher", note=note)
+def figure(known: dict[str, dict], name: str, options: argparse.Namespace) -> dict:
+    """The record of a query that ours has run."""
+    ours, flink = known[name]["ziwa"], known[name].get("flink")
+    quarter = options.events // 4
+    compared = check(name, known[name], options.sink == "retract")
+    note = f"{cost(ours, quarter)}; {compared}"
+    if flink is None:
+        return dict(name=f"{options.prefix}.{name}.events_per_s", unit="events/s", better="higher",
+                    ours=ours["events_per_s"], note=note)
+    note += f"; Flink {cost(flink, quarter)}"
+    net = [net_of_q0(known, name, side) for side in ("ziwa", "flink")]
+    if all(net):
+        note += f"; net of q0 {net[0]:.2f} and {net[1]:.2f} us an event, ratio {net[1] / net[0]:.3g}"
+    return dict(name=f"{options.prefix}.{name}.ratio_flink", unit="events/s", ours=ours["events_per_s"],
+                peer=flink["events_per_s"], judge="ratio", peer_name=PEER, better="higher", note=note)
+
+
+def means(known: dict[str, dict], prefix: str) -> list[dict]:
+    """The records of all queries together; none while some are missing."""
     paired = [name for name, query in queries.QUERIES.items() if query.flink]
     if not all({"ziwa", "flink"} <= known.get(name, {}).keys() for name in paired):
-        return
+        return []
+    found = []
     for name, field, unit, better in (("geomean_ratio_flink", "events_per_s", "events/s", "higher"),
                                       ("memory_ratio_flink", "peak_mib", "MiB", "lower")):
         ours, flink = (statistics.geometric_mean(known[query][side][field] for query in paired)
                        for side in ("ziwa", "flink"))
-        yield dict(name=f"{prefix}.{name}", unit=unit, ours=ours, peer=flink, judge="ratio", better=better,
-                   peer_name=PEER, note=f"geometric means over {len(paired)} queries")
+        found.append(dict(name=f"{prefix}.{name}", unit=unit, ours=ours, peer=flink, judge="ratio",
+                          better=better, peer_name=PEER, note=f"geometric means over {len(paired)} queries"))
+    return found
 
 
 def search_memory(bench: Bench, names: list[str]) -> None:
@@ -199,6 +204,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sides", default="ziwa,flink")
     parser.add_argument("--checkpoint", default="30 s", help="interval, of both")
     parser.add_argument("--flink-memory", type=int, default=FLINK_MEMORY_MIB, metavar="MIB")
+    parser.add_argument("--java", default=JAVA, help="options of Flink's Java machine: --java=-XX:+UseG1GC")
     parser.add_argument("--search-memory", action="store_true", help="only find Flink's smallest memory")
     parser.add_argument("--sink", choices=("retract", "upsert"), default="retract",
                         help="upsert: Flink does not send rows that an update replaces; results are not compared")
@@ -207,6 +213,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     options.binary = str(pathlib.Path(options.binary).resolve())
     options.sides = options.sides.split(",")
+    options.prefix = f"nexmark.disorder{options.disorder}" if options.disorder > 1 else "nexmark"
     options.queries = options.queries.split(",") if options.queries else list(queries.QUERIES)
     unknown = set(options.queries) - queries.QUERIES.keys()
     if unknown or not set(options.sides) <= {"ziwa", "flink"}:
@@ -223,23 +230,27 @@ def main() -> None:
     bench.prepare()
     if options.search_memory:
         return search_memory(bench, [name for name in options.queries if queries.QUERIES[name].flink])
-    measured, failed = {}, []
+    known, failed = {}, []
+
+    def record(figure: dict) -> None:
+        print(json.dumps(figure), flush=True)
+        if not options.dry:
+            bench_record.record("nexmark", **figure, load=bench.load)
+
     for name in options.queries:
         try:
-            measured[name] = bench.measure(name)
+            measured = {name: bench.measure(name)}
         except (flink_side.FlinkFailed, ziwa_side.TooFewEvents) as failure:
             print(failure, flush=True)
             failed.append(name)
             continue
-        print_table([HEADER, line(measured, name, options.events)])
-        print(f"  {check(name, measured[name], options.sink == 'retract')}", flush=True)
-    known = measured if options.dry else bench.merged(measured)
+        known = known | measured if options.dry else bench.merged(measured)
+        print_table([HEADER, line(known, name, options.events)])
+        if "ziwa" in known[name]:
+            record(figure(known, name, options))
     print_table([HEADER, *(line(known, name, options.events) for name in queries.QUERIES if name in known)])
-    prefix = f"nexmark.disorder{options.disorder}" if options.disorder > 1 else "nexmark"
-    for figure in figures(known, measured, prefix, options.events // 4, options.sink == "retract"):
-        print(json.dumps(figure))
-        if not options.dry:
-            bench_record.record("nexmark", **figure, load=bench.load)
+    for mean in means(known, options.prefix):
+        record(mean)
     if not options.keep:
         shutil.rmtree(bench.folder)
     if failed:

@@ -64,7 +64,7 @@ def test_flink_has_the_same_result(name, folder, results):
     if not (folder / "classes").exists():
         flink_side.prepare(folder / "dump.parquet", folder)
     flink = flink_side.run(folder, name, queries.QUERIES[name], EVENTS, cores="0,1", checkpoint="30 s",
-                           memory_mib=MEMORY_MIB, retract=True)
+                           memory_mib=MEMORY_MIB, java="", retract=True)
     assert (flink["rows"], flink["hash"]) == (results[name]["rows"], results[name]["hash"])
 
 
@@ -78,4 +78,4 @@ def test_a_job_that_fails_says_so(folder):
         flink_side.prepare(folder / "dump.parquet", folder)
     with pytest.raises(flink_side.FlinkFailed, match="no_such_table"):
         flink_side.run(folder, "wrong", queries.Query("SELECT * FROM no_such_table"), EVENTS, cores="0,1",
-                       checkpoint="30 s", memory_mib=MEMORY_MIB, retract=True)
+                       checkpoint="30 s", memory_mib=MEMORY_MIB, java="", retract=True)

@@ -86,11 +86,11 @@ def statements(folder: pathlib.Path) -> list[str]:
 
 
 def run(folder: pathlib.Path, name: str, query: queries.Query, events: int, *, cores: str, checkpoint: str,
-        memory_mib: int, retract: bool) -> dict:
+        memory_mib: int, java: str, retract: bool) -> dict:
     """What the last quarter cost, from the moment the sources have read the rest until all rows are out.
 
     `memory_mib`: half of it for the heap, four tenths managed (RocksDB); the rest is for the virtual
-    machine itself. Errors: FlinkFailed.
+    machine itself, which takes the options `java`. Errors: FlinkFailed.
     """
     text = folder / "query.sql"
     text.write_text("\n;\n".join([*statements(folder), query.flink]))
@@ -105,7 +105,7 @@ def run(folder: pathlib.Path, name: str, query: queries.Query, events: int, *, c
         "sink.summed": query.summed or "",
         "sink.retract": str(retract).lower(),
     }
-    command = ["taskset", "-c", cores, "java", f"-Xmx{memory_mib // 2}m",
+    command = ["taskset", "-c", cores, "java", f"-Xmx{memory_mib // 2}m", *java.split(),
                f"-Dlog4j.configurationFile={folder}/log4j.properties",
                "--add-opens=java.base/java.util=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED",
                "-cp", f"{folder}/classes:{JARS}/*", "ziwa.nexmark.Run", str(text), str(events)]
