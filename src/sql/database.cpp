@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "sql/attached_catalog.h"
 #include "sql/core.h"
+#include "sql/nexmark_function.h"
 #include "sql/project_load.h"
 #include "sql/scan_function.h"
 #include "sql/session.h"
@@ -34,6 +35,7 @@ Result<std::unique_ptr<Database>> Database::open(Dependencies dependencies) {
   auto core = std::make_shared<Core>(std::move(dependencies));
   TRY(attach_catalog(core));
   TRY(register_scan_function(core->deps.duck));
+  TRY(register_nexmark_function(core->deps.duck));
   TRY(register_session_functions(core->deps.duck, core->deps.version));
   if (Status finished = finish_loads(*core); !finished) {
     log_warn("sql", "rows of a project's files are not in yet; the next apply tries again",
