@@ -158,11 +158,13 @@ std::string operator_name(const stream::Node& node) {
   return std::visit(Overloaded{
                         [](const stream::SourceNode&) { return "source"; },
                         [](const stream::FilterNode&) { return "filter"; },
+                        [](const stream::OnTimeNode&) { return "on_time"; },
                         [](const stream::ProjectNode&) { return "project"; },
                         [](const stream::WindowNode&) { return "window"; },
                         [](const stream::SessionNode&) { return "session"; },
                         [](const stream::AggregateNode&) { return "aggregate"; },
                         [](const stream::JoinNode&) { return "join"; },
+                        [](const stream::AsofNode&) { return "asof_join"; },
                         [](const stream::TopNNode&) { return "top_n"; },
                         [](const stream::OverNode&) { return "over"; },
                         [](const stream::UnionAllNode&) { return "union_all"; },
