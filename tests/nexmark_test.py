@@ -30,8 +30,7 @@ def results(folder, binary):
     found = {}
     with ziwa_side.Server(binary, folder, "0,1", "1 s") as server:
         for name, query in queries.QUERIES.items():
-            ziwa_side.fill(server, name, query, ziwa_side.WHOLE)
-            found[name] = ziwa_side.result(server, name, query)
+            found[name] = ziwa_side.fill(server, name, query, ziwa_side.WHOLE)
             server.rows(f"DROP MATERIALIZED VIEW {name}")
     return found
 
