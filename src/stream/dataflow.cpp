@@ -2,6 +2,7 @@
 
 #include "stream/aggregate.h"
 #include "stream/asof_join.h"
+#include "stream/first_rows.h"
 #include "stream/join.h"
 #include "stream/over.h"
 #include "stream/plan_facts.h"
@@ -135,14 +136,14 @@ class Dataflow::Builder {
 
   Result<std::unique_ptr<Stage>> make(const TopNNode& op, const Node& node) {
     const NodeFacts& from = input(node);
-    TopN::Options options{.append_only = from.append_only,
-                          .closing = closing_column(from, op.partition_by)};
-    if (!options.closing && !from.append_only) {
-      grows(node, "keeps every row: one that is taken back lets another in");
-    } else if (!options.closing && !op.partition_by.empty()) {
-      grows(node, "keeps the first rows of each partition for ever");
+    const auto closing = closing_column(from, op.partition_by);
+    if (from.append_only) {
+      if (!closing && !op.partition_by.empty())
+        grows(node, "keeps the first rows of each partition for ever");
+      return FirstRows::create(context_, node.id, op, columns(node), node.output, closing);
     }
-    return TopN::create(context_, node.id, op, columns(node), node.output, std::move(options));
+    if (!closing) grows(node, "keeps every row: one that is taken back lets another in");
+    return TopN::create(context_, node.id, op, columns(node), node.output, closing);
   }
 
   Result<std::unique_ptr<Stage>> make(const OverNode& op, const Node& node) {

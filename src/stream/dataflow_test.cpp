@@ -232,10 +232,34 @@ TEST(Dataflow, TopN) {
 }
 
 TEST(Dataflow, GlobalTopN) {
-  PlanBuilder b;
-  auto t = b.source(ObjectId(1), table_t().columns);
-  b.top_n(t, TopNNode{.partition_by = {}, .order = {{.expression = b.column(t, 4)}}, .limit = 5});
-  check({table_t()}, b.build(), "SELECT * FROM t ORDER BY m, k, g, v, d, m LIMIT 5");
+  for (bool append_only : {false, true}) {
+    PlanBuilder b;
+    auto t = b.source(ObjectId(1), table_t().columns);
+    b.top_n(t, TopNNode{.partition_by = {}, .order = {{.expression = b.column(t, 4)}}, .limit = 5});
+    check({table_t(append_only)}, b.build(), "SELECT * FROM t ORDER BY m, k, g, v, d, m LIMIT 5");
+  }
+}
+
+/// Rows that are equal in all columns count one by one, and the last of them in part.
+TEST(Dataflow, TopNOfEqualRows) {
+  for (bool rank : {false, true}) {
+    for (uint64_t offset : {0, 2}) {
+      PlanBuilder b;
+      auto t = b.source(ObjectId(1), table_t().columns);
+      auto p = b.project(t, {b.column(t, 0), b.column(t, 1)}, table_u().columns);
+      b.top_n(p, TopNNode{.partition_by = {b.column(p, 0)},
+                          .order = {{.expression = b.column(p, 1)}},
+                          .limit = 4,
+                          .offset = offset,
+                          .with_rank = rank});
+      check(
+          {table_t(true)}, b.build(),
+          fmt::format("SELECT k, g{} FROM t QUALIFY row_number() OVER (PARTITION BY k ORDER BY g) "
+                      "BETWEEN {} AND {}",
+                      rank ? ", row_number() OVER (PARTITION BY k ORDER BY g)" : "", offset + 1,
+                      offset + 4));
+    }
+  }
 }
 
 TEST(Dataflow, UnionAllAndDistinct) {

@@ -11,7 +11,8 @@ constexpr size_t kRowOverheadBytes = 96;
 Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, uint32_t node_id,
                                            const TopNNode& node,
                                            const std::vector<PlanColumn>& input,
-                                           const std::vector<PlanColumn>& output, Options options) {
+                                           const std::vector<PlanColumn>& output,
+                                           const std::optional<BoundColumn>& closing) {
   std::vector<Expression> expressions = node.partition_by;
   for (const auto& order : node.order) expressions.push_back(order.expression);
   auto evaluator = TRY(Evaluator::compile(context, node_id, input, expressions));
@@ -30,10 +31,7 @@ Result<std::unique_ptr<TopN>> TopN::create(StageContext& context, uint32_t node_
   auto order_key = TRY(OrderKey::create(node.order, node.partition_by.size(), evaluator->types()));
   std::unique_ptr<TopN> top(
       new TopN(node, std::move(partition_encoder), std::move(row_encoder), std::move(order_key)));
-  top->append_only_ = options.append_only;
-  if (options.closing) {
-    top->closing_ = TRY(ClosingKeys::create(context, *options.closing, partition_types));
-  }
+  if (closing) top->closing_ = TRY(ClosingKeys::create(context, *closing, partition_types));
   top->evaluator_ = std::move(evaluator);
   for (size_t i = 0; i < node.partition_by.size(); ++i) top->partition_columns_.push_back(i);
   for (size_t i = 0; i < input.size(); ++i) {
@@ -92,23 +90,6 @@ void TopN::add(Partition& partition, std::string_view key, uint32_t order_bytes,
   partition.unsaved.emplace(key);
 }
 
-/// With an append-only input, rows beyond offset + limit never count again.
-void TopN::prune(Partition& partition) {
-  if (!append_only_) return;
-  uint64_t wanted = node_.offset + node_.limit;
-  uint64_t seen = 0;
-  auto at = partition.rows.begin();
-  for (; at != partition.rows.end() && seen < wanted; ++at) {
-    seen += static_cast<uint64_t>(std::max<Weight>(at->second.weight, 0));
-  }
-  while (at != partition.rows.end()) {
-    if (at->second.stored) partition.unsaved.insert(at->first);
-    if (!at->second.stored) partition.unsaved.erase(at->first);
-    bytes_ -= at->first.size() + kRowOverheadBytes;
-    at = partition.rows.erase(at);
-  }
-}
-
 std::vector<std::string> TopN::first_rows(const Partition& partition) const {
   std::vector<std::string> first;
   uint64_t skip = node_.offset;
@@ -129,7 +110,6 @@ Status TopN::finish() {
   for (auto at : touched_) {
     Partition& partition = at->second;
     partition.touched = false;
-    prune(partition);
     auto now = first_rows(partition);
     if (now == partition.shown) continue;
     if (node_.with_rank) {

@@ -10,19 +10,15 @@
 
 namespace ziwa::stream {
 
-/// The first rows of each partition, by an order that all columns make total. All rows are kept,
-/// unless the input never takes rows back: then only those that count.
+/// The first rows of each partition, by an order that all columns make total. All rows are kept:
+/// one that is taken back lets another in. FirstRows is for inputs that take none back.
 class TopN final : public Stage {
  public:
-  struct Options {
-    bool append_only = false;            ///< The input never takes rows back.
-    std::optional<BoundColumn> closing;  ///< Of the partitions: says when one is final.
-  };
   static Result<std::unique_ptr<TopN>> create(StageContext& context, uint32_t node_id,
                                               const TopNNode& node,
                                               const std::vector<PlanColumn>& input,
                                               const std::vector<PlanColumn>& output,
-                                              Options options);
+                                              const std::optional<BoundColumn>& closing);
   Status consume(size_t input, Delta& delta) override;
   Status finish() override;
   Status save(StateWriter& writer) override;
@@ -56,13 +52,11 @@ class TopN final : public Stage {
         order_key_(std::move(order_key)) {}
   std::vector<std::string> first_rows(const Partition& partition) const;
   Partitions::iterator partition_of(std::string_view name);
-  void prune(Partition& partition);
   void let_go(StateWriter& writer);
   void add(Partition& partition, std::string_view key, uint32_t order_bytes, Weight weight);
   Status show(std::string_view row_key, size_t rank, Weight weight);
 
   TopNNode node_;
-  bool append_only_ = false;
   data::RowKeyEncoder partition_encoder_;
   data::RowKeyEncoder row_encoder_;
   OrderKey order_key_;
