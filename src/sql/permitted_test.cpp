@@ -279,6 +279,7 @@ const std::set<std::string> kAllowedFunctions = {
     "json_each",
     "json_execute_serialized_sql",
     "json_tree",
+    "nexmark",
     "parquet_bloom_probe",
     "parquet_file_metadata",
     "parquet_full_metadata",
