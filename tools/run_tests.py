@@ -3,7 +3,7 @@
 
 Phases: clang-format, release build, unit tests, sanitizer build, unit tests and fuzz targets under it, end-to-end
 tests. A failed build ends the run; failed tests do not keep later tests from running. Arguments are handed to pytest.
-What failed is told once more at the end, so that it need not be looked for. The last line, "N passed, N failed", is
+What failed is told after its phase and once more at the end, so that it need not be looked for. The last line, "N passed, N failed", is
 also left in build/test-results/summary.
 """
 
@@ -86,6 +86,11 @@ def count_ctest(report: Path, gtest_directory: Path) -> Count:
     return count
 
 
+def tell(phase: str, count: Count) -> None:
+    for failure in count.failures:
+        print(f"\nFAILED ({phase}): {failure}", flush=True)
+
+
 class Run:
     """The phases so far, their times and counts."""
 
@@ -107,12 +112,13 @@ class Run:
         if code != 0 and not count.failures:
             count.failures.append(f"{name}: exit code {code} without a failed test")
         self.phases[-1] = (name, seconds, count, ok)
+        tell(name, count)
 
     def finish(self) -> int:
         total = sum((count for _, _, count, _ in self.phases if count), Count())
         for name, _, count, _ in self.phases:
-            for failure in count.failures if count else []:
-                print(f"\nFAILED ({name}): {failure}")
+            if count:
+                tell(name, count)
         print("\nphase                        seconds   passed   failed  skipped")
         for name, seconds, count, ok in self.phases:
             numbers = f"{count.passed:9}{count.failed:9}{count.skipped:9}" if count else "" if ok else "   FAILED"
@@ -145,13 +151,15 @@ def run_ctest(run: Run, preset: str, name: str, extra: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    # A log is read from its end: what went well needs no lines there.
+    quiet = ["--", "--quiet"] if os.environ.get("CI") else []
     run = Run()
     run.phase("format", ["tools/lint", "--format"])
     for preset, labels in (("release", []), ("asan", ["-L", "unit|fuzz"])):
         if run.phase(f"configure {preset}", ["cmake", "--preset", preset, "-Wno-dev", "--log-level=WARNING"]) != 0:
             return run.finish()
         targets = test_targets(preset) if preset == "asan" else ["all"]
-        if run.phase(f"build {preset}", ["cmake", "--build", "--preset", preset, "--target", *targets]) != 0:
+        if run.phase(f"build {preset}", ["cmake", "--build", "--preset", preset, "--target", *targets, *quiet]) != 0:
             return run.finish()
         run_ctest(run, preset, f"unit tests {preset}", labels)
     report = RESULTS / "pytest.junit"

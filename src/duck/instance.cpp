@@ -63,6 +63,8 @@ Result<std::unique_ptr<Instance>> Instance::open(FileSystem& fs, Options options
     config.SetOptionByName("autoload_known_extensions", duckdb::Value::BOOLEAN(false));
     config.SetOptionByName("allow_community_extensions", duckdb::Value::BOOLEAN(false));
     config.SetOptionByName("allow_persistent_secrets", duckdb::Value::BOOLEAN(false));
+    // It makes row_number() <= k into arg_min(), which takes NaN for small.
+    config.options.disabled_optimizers.insert(duckdb::OptimizerType::TOP_N_WINDOW_ELIMINATION);
     // Files are in the operating system's cache already; a second copy only takes memory.
     config.SetOptionByName("enable_external_file_cache", duckdb::Value::BOOLEAN(false));
 

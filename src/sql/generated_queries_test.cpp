@@ -288,7 +288,7 @@ class Oracle {
     EXPECT_TRUE(register_window_functions(*instance_).has_value());
     connection_ = instance_->connect();
     // A statement is prepared once and asked again after each epoch, so it must not be planned by
-    // what the tables hold.
+    // what the tables hold. The last one is off in every Instance; SET replaces that.
     stream::testing::run(*connection_,
                          "SET disabled_optimizers = 'statistics_propagation,"
                          "compressed_materialization,empty_result_pullup,"

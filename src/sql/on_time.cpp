@@ -25,7 +25,7 @@ class Keeper {
 
   void run() {
     std::vector<Node> nodes = std::exchange(plan_.nodes, {});
-    plan_.nodes.reserve(nodes.size() * 2 + 1);  // Facts refer to them.
+    plan_.nodes.reserve(nodes.size() * 3);  // Facts refer to them; each may get two below it.
     for (Node& node : nodes) {
       if (auto* join = std::get_if<JoinNode>(&node.op)) keep(node, *join);
       if (const auto* asof = std::get_if<stream::AsofNode>(&node.op)) keep(node, *asof);
@@ -43,9 +43,11 @@ class Keeper {
       facts_.add(added);
       return;
     }
-    const catalog::Kind kind = source_(from->object).kind();
-    const bool topic = kind == catalog::Kind::topic;
-    facts_.add(added, {.topic = topic, .append_only = topic, .endless = false});
+    const catalog::Object& object = source_(from->object);
+    const bool topic = object.kind() == catalog::Kind::topic;
+    facts_.add(added, {.timed = topic && object.topic().watermark.has_value(),
+                       .append_only = topic,
+                       .endless = false});
   }
 
   void keep(Node& node, JoinNode& join) {
@@ -97,8 +99,7 @@ class Keeper {
     if (at == node.output.end()) return false;
     const auto position = static_cast<size_t>(at - node.output.begin());
     if (const auto* from = std::get_if<stream::SourceNode>(&node.op)) {
-      const auto& watermark = source_(from->object).topic().watermark;
-      return watermark && from->columns[position] == watermark->column;
+      return from->columns[position] == source_(from->object).topic().watermark->column;
     }
     if (const auto* project = std::get_if<stream::ProjectNode>(&node.op)) {
       auto passed = stream::plain_column(project->expressions[position]);

@@ -127,6 +127,33 @@ TEST_F(TimeJoins, WhatDoesNot) {
       HasSubstr("for views with windows, or joins of times"));
 }
 
+/// What has no watermark closes nothing, whatever windows it goes through.
+TEST_F(TimeJoins, WithoutAWatermarkNothingGoes) {
+  EXPECT_THAT(explain("SELECT a.id FROM tumble(untimed, ts, INTERVAL 1 MINUTE) a JOIN "
+                      "tumble(untimed, ts, INTERVAL 1 MINUTE) b USING (id, window_start)"),
+              HasSubstr("keeps every row of both sides"));
+  EXPECT_THAT(explain("SELECT window_start, count(*) FROM tumble(untimed, ts, INTERVAL 1 MINUTE) "
+                      "GROUP BY ALL"),
+              HasSubstr("keeps each of its groups for ever"));
+}
+
+/// A deadline that is more than a column and a fixed time is computed for each row.
+TEST_F(TimeJoins, ADeadlineMayBeAnyExpression) {
+  rows(
+      "CREATE MATERIALIZED VIEW months AS SELECT o.id, paid FROM orders o LEFT JOIN payments p ON "
+      "o.id = p.id AND paid BETWEEN ts AND ts + INTERVAL 1 MONTH");
+  order(1, 10);
+  order(2, 20);
+  payment(1, 15);
+  append("payments", {R"({"id": 9, "paid": "2001-01-30T00:00:00", "sum": 1})"});
+  rows("CALL ziwa.checkpoint()");
+  append("payments", {R"({"id": 2, "paid": "2001-01-31T00:00:00", "sum": 1})"});
+  append("payments", {R"({"id": 9, "paid": "2001-03-01T00:00:00", "sum": 1})"});
+  rows("CALL ziwa.checkpoint()");
+  EXPECT_EQ(rows("SELECT * FROM months ORDER BY ALL"),
+            (TextRows{{"1", "2001-01-01 00:00:15"}, {"2", "2001-01-31 00:00:00"}}));
+}
+
 TEST_F(TimeJoins, LateRowsAreSetAside) {
   const std::string query =
       "SELECT o.id, paid FROM orders o LEFT JOIN payments p ON o.id = p.id AND paid BETWEEN ts AND "

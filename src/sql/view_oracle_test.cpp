@@ -69,6 +69,8 @@ constexpr const char* kJoins[] = {
     "SELECT t.k, v, n FROM " KNOWN " t ASOF LEFT JOIN " VERSIONS " u ON t.k = u.k AND v > n",
     "SELECT t.*, u.* FROM " KNOWN " t ASOF LEFT JOIN " VERSIONS " u ON t.k = u.k AND v <= n",
     "SELECT t.k, v, n FROM " KNOWN " t ASOF LEFT JOIN " VERSIONS " u ON t.k = u.k AND v < n",
+    "SELECT t.k, v, n FROM " KNOWN
+    " t ASOF JOIN (SELECT DISTINCT n FROM u WHERE n IS NOT NULL) u ON v >= n",
     "SELECT k, count(*), sum(c) FROM " KNOWN
     " t ASOF JOIN (SELECT k, n AS v, count(*) AS c FROM u WHERE n "
     "IS "

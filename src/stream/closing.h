@@ -1,12 +1,16 @@
 #pragma once
 
 #include "data/row_key.h"
+#include "stream/key_table.h"
 #include "stream/plan_facts.h"
 #include "stream/stage.h"
 
 #include <functional>
+#include <limits>
+#include <memory>
 #include <optional>
 #include <queue>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -44,25 +48,65 @@ class ClosingQueue {
   std::priority_queue<Due, std::vector<Due>, std::greater<>> queue_;
 };
 
-/// Reads from row keys when what they name closes.
+/// Reads from row keys when what they name closes; never, without a bounded column.
 class ClosingKeys {
  public:
   /// `column`: of the keys, whose types are `types`. Errors: invalid_argument when it is no
   /// TIMESTAMP.
-  static Result<ClosingKeys> create(const StageContext& context, const BoundColumn& column,
+  static Result<ClosingKeys> create(const StageContext& context,
+                                    const std::optional<BoundColumn>& column,
                                     const duckdb::vector<duckdb::LogicalType>& types);
-  int64_t closes_at(std::string_view key);
+  /// Errors: corrupt.
+  Result<int64_t> closes_at(std::string_view key);
   /// What closes up to this is final.
-  int64_t reached() const { return bound_.reached(context_->watermark); }
+  int64_t reached() const { return bound_ ? bound_->reached(context_->watermark) : kNoWatermark; }
 
  private:
-  ClosingKeys(const StageContext& context, TimeBound bound, data::RowKeyEncoder encoder)
-      : context_(&context), bound_(std::move(bound)), encoder_(std::move(encoder)) {}
-  const StageContext* context_;
-  TimeBound bound_;
+  explicit ClosingKeys(data::RowKeyEncoder encoder) : encoder_(std::move(encoder)) {}
+  const StageContext* context_ = nullptr;
+  std::optional<TimeBound> bound_;
   data::RowKeyEncoder encoder_;
   std::vector<data::ColumnTarget> targets_;
   std::unique_ptr<duckdb::DataChunk> value_;
+};
+
+/// Names of partitions by when they close.
+class ClosingPartitions {
+ public:
+  explicit ClosingPartitions(ClosingKeys keys) : keys_(std::move(keys)) {}
+  /// A partition begins. Errors: corrupt.
+  Status watch(std::string_view name) {
+    due_.push(TRY(keys_.closes_at(name)), std::string(name));
+    return {};
+  }
+  /// One that is final; it may be gone already.
+  std::optional<std::string> next() {
+    auto due = due_.pop(keys_.reached());
+    return due ? std::optional(std::move(due->thing)) : std::nullopt;
+  }
+  size_t bytes() const { return due_.bytes(); }
+
+ private:
+  ClosingKeys keys_;
+  ClosingQueue<std::string> due_;
+};
+
+/// Entries of a table by when they close.
+class ClosingSlots {
+ public:
+  explicit ClosingSlots(ClosingKeys keys) : keys_(std::move(keys)) {}
+  /// An entry is new. Errors: corrupt.
+  Status watch(KeyTable::Slot slot, std::string_view key) {
+    due_.push(TRY(keys_.closes_at(key)), slot);
+    return {};
+  }
+  /// One that is final and still there.
+  Result<std::optional<KeyTable::Slot>> next(const KeyTable& table);
+  size_t bytes() const { return due_.bytes(); }
+
+ private:
+  ClosingKeys keys_;
+  ClosingQueue<KeyTable::Slot> due_;
 };
 
 }  // namespace ziwa::stream

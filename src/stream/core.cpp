@@ -72,8 +72,11 @@ Result<SourceObject> Core::source_object(ObjectId id, const catalog::Snapshot& c
   if (object == nullptr) return Error(Code::not_found, "a plan reads object {}, which is gone", id);
   switch (object->kind()) {
     case catalog::Kind::topic:
-      return SourceObject{
-          .schema = object->topic().schema, .topic = true, .append_only = true, .endless = true};
+      return SourceObject{.schema = object->topic().schema,
+                          .topic = true,
+                          .timed = object->topic().watermark.has_value(),
+                          .append_only = true,
+                          .endless = true};
     case catalog::Kind::table:
       return SourceObject{.schema = object->table().schema};
     case catalog::Kind::view:

@@ -63,7 +63,7 @@ class Dataflow::Builder {
     auto object = TRY(resolve_(op.object));
     facts_.add(
         node,
-        {.topic = object.topic, .append_only = object.append_only, .endless = object.endless});
+        {.timed = object.timed, .append_only = object.append_only, .endless = object.endless});
     auto source = TRY(Source::create(op, node.output, object.schema, object.topic));
     out_.sources_.push_back(source.get());
     return source;
@@ -140,10 +140,12 @@ class Dataflow::Builder {
     if (from.append_only) {
       if (!closing && !op.partition_by.empty())
         grows(node, "keeps the first rows of each partition for ever");
-      return FirstRows::create(context_, node.id, op, columns(node), node.output, closing);
+    } else if (!closing) {
+      grows(node, "keeps every row: one that is taken back lets another in");
     }
-    if (!closing) grows(node, "keeps every row: one that is taken back lets another in");
-    return TopN::create(context_, node.id, op, columns(node), node.output, closing);
+    auto rows = TRY(TopNRows::create(context_, node.id, op, columns(node), node.output, closing));
+    if (from.append_only) return std::make_unique<FirstRows>(std::move(rows));
+    return std::make_unique<TopN>(std::move(rows));
   }
 
   Result<std::unique_ptr<Stage>> make(const OverNode& op, const Node& node) {

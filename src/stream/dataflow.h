@@ -14,6 +14,7 @@ namespace ziwa::stream {
 struct SourceObject {
   data::Schema schema;
   bool topic = false;
+  bool timed = false;        ///< A topic with a WATERMARK.
   bool append_only = false;  ///< Rows are never taken back.
   bool endless = false;      ///< Rows come for ever: a topic, or a view that follows one.
 };

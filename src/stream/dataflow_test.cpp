@@ -262,6 +262,25 @@ TEST(Dataflow, TopNOfEqualRows) {
   }
 }
 
+/// A view whose input is found to only grow goes on with what the other kind of top-n has stored.
+TEST(Dataflow, BothKindsOfTopNReadOneState) {
+  for (bool first_grows : {false, true}) {
+    PlanBuilder b;
+    auto u = b.source(ObjectId(2), table_u().columns);
+    b.top_n(u, TopNNode{.partition_by = {b.column(u, 1)},
+                        .order = {{.expression = b.column(u, 0)}},
+                        .limit = 3});
+    auto source = table_u();
+    source.append_only = first_grows;
+    Harness harness({source}, b.build(),
+                    "SELECT * FROM u QUALIFY row_number() OVER (PARTITION BY n ORDER BY k) <= 3");
+    harness.grow(3, 40);
+    harness.reload(!first_grows);
+    testing::Random random(4);
+    for (int i = 0; i < 30; ++i) harness.add_row(source, source.make(random));
+  }
+}
+
 TEST(Dataflow, UnionAllAndDistinct) {
   PlanBuilder b;
   auto t = b.source(ObjectId(1), table_t().columns);

@@ -8,43 +8,16 @@
 namespace ziwa::stream {
 namespace {
 
-constexpr char kRowTag = 'r';
 constexpr size_t kRowOverheadBytes = 56;
 
 }  // namespace
 
-Result<std::unique_ptr<FirstRows>> FirstRows::create(StageContext& context, uint32_t node_id,
-                                                     const TopNNode& node,
-                                                     const std::vector<PlanColumn>& input,
-                                                     const std::vector<PlanColumn>& output,
-                                                     const std::optional<BoundColumn>& closing) {
-  std::vector<Expression> expressions = node.partition_by;
-  for (const auto& order : node.order) expressions.push_back(order.expression);
-  auto evaluator = TRY(Evaluator::compile(context, node_id, input, expressions));
-  duckdb::vector<duckdb::LogicalType> partition_types(
-      evaluator->types().begin(),
-      evaluator->types().begin() + static_cast<ptrdiff_t>(node.partition_by.size()));
-  auto input_types = TRY(parse_types(input));
-  auto output_types = TRY(parse_types(output));
-  if (output_types.size() != input_types.size() + (node.with_rank ? 1 : 0) ||
-      (node.with_rank && output_types.back() != duckdb::LogicalType::BIGINT)) {
-    return Error(Code::invalid_argument, "a top-n has the wrong output columns");
-  }
-  std::unique_ptr<FirstRows> first(new FirstRows(
-      node, TRY(data::RowKeyEncoder::create(partition_types)),
-      TRY(data::RowKeyEncoder::create(input_types)),
-      TRY(OrderKey::create(node.order, node.partition_by.size(), evaluator->types()))));
-  if (closing) first->closing_ = TRY(ClosingKeys::create(context, *closing, partition_types));
-  first->evaluator_ = std::move(evaluator);
-  first->slice_ = std::make_unique<DeltaSlice>(input_types);
-  for (size_t i = 0; i < node.partition_by.size(); ++i) first->partition_columns_.push_back(i);
-  for (size_t i = 0; i < input.size(); ++i) {
-    first->row_columns_.push_back(i);
-    first->targets_.push_back(static_cast<data::ColumnTarget>(i));
-  }
-  first->output_.Initialize(duckdb::Allocator::DefaultAllocator(), output_types);
-  return first;
-}
+FirstRows::FirstRows(std::unique_ptr<TopNRows> rows)
+    : rows_(std::move(rows)),
+      wanted_(clamped(rows_->node().limit) + clamped(rows_->node().offset)),
+      slice_(rows_->input_types()),
+      table_(sizeof(Partition)),
+      closing_(rows_->take_closing()) {}
 
 FirstRows::~FirstRows() {
   for (Slot slot = 0; slot < table_.slots_end(); ++slot) {
@@ -53,9 +26,9 @@ FirstRows::~FirstRows() {
   for (char* bytes : gone_) delete[] bytes;
 }
 
-void FirstRows::begin_partition(Slot slot) {
+Status FirstRows::begin_partition(Slot slot) {
   new (table_.payload(slot)) Partition();
-  if (closing_) due_.push(closing_->closes_at(table_.key(slot)), slot);
+  return closing_.watch(slot, table_.key(slot));
 }
 
 void FirstRows::end_partition(Slot slot) {
@@ -68,43 +41,49 @@ void FirstRows::end_partition(Slot slot) {
 }
 
 Status FirstRows::consume(size_t, Delta& delta) {
-  Delta rows = TRY(evaluator_->run(delta));
+  Delta rows = TRY(rows_->evaluate(delta));
   if (rows.size() == 0 || wanted_ == 0) return {};
-  auto& computed = evaluator_->output();
-  order_key_.encode(computed);
-  if (node_.partition_by.empty()) {
+  if (rows_->node().partition_by.empty()) {
     auto found = table_.find_or_insert(std::string_view());
     slots_.assign(rows.size(), found.slot);
     inserted_.assign(rows.size(), 0);
     inserted_[0] = found.inserted ? 1 : 0;
   } else {
-    partition_encoder_.encode(computed, partition_columns_, partition_keys_);
+    rows_->encode_partitions(partition_keys_);
     table_.find_or_insert(partition_keys_, slots_, inserted_);
   }
   // Those that come behind the last row of a full partition never count.
   size_t count = 0;
   for (size_t row = 0; row < rows.size(); ++row) {
-    if (inserted_[row] != 0) begin_partition(slots_[row]);
+    if (inserted_[row] != 0) TRY(begin_partition(slots_[row]));
     const Partition& of = partition(slots_[row]);
     if (is_full(of)) {
       key_.clear();
-      order_key_.append(row, key_);
+      rows_->append_order(row, key_);
       if (key_ > of.rows.back().order()) continue;
     }
     candidates_.set_index(count++, row);
   }
   if (count == 0) return {};
-  Delta kept = slice_->take(rows, candidates_, count);
-  row_encoder_.encode(kept.rows, row_columns_, row_keys_);
+  rows_->encode_rows(slice_.take(rows, candidates_, count), row_keys_);
   for (size_t i = 0; i < count; ++i) {
     const size_t row = candidates_.get_index(i);
     key_.clear();
-    order_key_.append(row, key_);
+    rows_->append_order(row, key_);
     const auto order_bytes = static_cast<uint32_t>(key_.size());
     key_.append(row_keys_[i]);
     add(slots_[row], order_bytes, rows.weight(row));
   }
   return {};
+}
+
+FirstRows::Entry FirstRows::make_entry(std::string_view key, uint32_t order_bytes) {
+  Entry entry{.bytes = new char[key.size()],
+              .size = static_cast<uint32_t>(key.size()),
+              .order_bytes = order_bytes};
+  std::memcpy(entry.bytes, key.data(), key.size());
+  bytes_ += entry.size + kRowOverheadBytes;
+  return entry;
 }
 
 /// Takes the row of key_ in, if it counts.
@@ -120,12 +99,7 @@ void FirstRows::add(Slot slot, uint32_t order_bytes, Weight weight) {
   if (!std::exchange(to.listed, true)) unsaved_.push_back(slot);
   auto at = std::ranges::lower_bound(to.rows, std::string_view(key_), {}, &Entry::key);
   if (at == to.rows.end() || at->key() != key_) {
-    Entry entry{.bytes = new char[key_.size()],
-                .size = static_cast<uint32_t>(key_.size()),
-                .order_bytes = order_bytes};
-    std::memcpy(entry.bytes, key_.data(), key_.size());
-    bytes_ += entry.size + kRowOverheadBytes;
-    at = to.rows.insert(at, entry);
+    at = to.rows.insert(at, make_entry(key_, order_bytes));
   }
   at->weight += weight;
   at->unsaved = true;
@@ -146,7 +120,7 @@ void FirstRows::evict(Slot slot) {
       return;
     }
     from.total -= last.weight;
-    if (last.stored) removed_.push_back(stored_key(slot, last.key()));
+    if (last.stored) removed_.emplace_back(table_.key(slot), last.key());
     bytes_ -= last.size + kRowOverheadBytes;
     gone_.push_back(last.bytes);
     from.rows.pop_back();
@@ -155,8 +129,8 @@ void FirstRows::evict(Slot slot) {
 
 void FirstRows::find_shown(const Partition& of, ShownRows& out) const {
   out.clear();
-  Weight skip = clamped(node_.offset);
-  Weight left = clamped(node_.limit);
+  Weight skip = clamped(rows_->node().offset);
+  Weight left = clamped(rows_->node().limit);
   for (const Entry& entry : of.rows) {
     const Weight skipped = std::min(skip, entry.weight);
     skip -= skipped;
@@ -172,12 +146,13 @@ Status FirstRows::finish() {
     Partition& changed = partition(touched_[i]);
     changed.touched = false;
     find_shown(changed, after_);
-    TRY(node_.with_rank ? show_ranks(before_[i], after_) : show_changes(before_[i], after_));
+    TRY(rows_->node().with_rank ? show_ranks(before_[i], after_)
+                                : show_changes(before_[i], after_));
   }
   touched_.clear();
   for (char* bytes : gone_) delete[] bytes;
   gone_.clear();
-  return emit_all(output_, weights_);
+  return emit_all(rows_->output(), rows_->weights());
 }
 
 Status FirstRows::show_changes(const ShownRows& before, const ShownRows& after) {
@@ -227,82 +202,54 @@ Status FirstRows::show_ranks(const ShownRows& before, const ShownRows& after) {
 }
 
 Status FirstRows::show(const Shown& row, size_t rank, Weight weight) {
-  const size_t to = output_.size();
-  TRY(row_encoder_.decode_columns(row.key.substr(row.order_bytes), targets_, output_, to));
-  if (node_.with_rank) {
-    duckdb::FlatVector::GetData<int64_t>(output_.data.back())[to] =
-        static_cast<int64_t>(node_.offset + rank + 1);
-  }
-  weights_.push_back(weight);
-  output_.SetCardinality(to + 1);
-  return output_.size() == STANDARD_VECTOR_SIZE ? emit_all(output_, weights_) : Status();
-}
-
-std::string FirstRows::stored_key(Slot slot, std::string_view key) const {
-  ByteWriter head;
-  head.sized(table_.key(slot));
-  std::string stored(as_text(head.view()));
-  return stored.append(key);
+  TRY(rows_->add_output(row.key.substr(row.order_bytes), rank, weight));
+  return rows_->output_full() ? emit_all(rows_->output(), rows_->weights()) : Status();
 }
 
 Status FirstRows::save(StateWriter& writer) {
-  for (const auto& key : removed_) writer.remove(kRowTag, key);
+  for (const auto& [name, key] : removed_) TopNRows::remove(writer, name, key);
   removed_.clear();
   for (Slot slot : unsaved_) {
     Partition& changed = partition(slot);
     changed.listed = false;
     for (Entry& entry : changed.rows) {
       if (!std::exchange(entry.unsaved, false)) continue;
-      ByteWriter value;
-      value.svarint(entry.weight);
-      value.varint(entry.order_bytes);
-      writer.put(kRowTag, stored_key(slot, entry.key()), as_text(value.view()));
+      TopNRows::put(writer, {.partition = table_.key(slot),
+                             .key = entry.key(),
+                             .weight = entry.weight,
+                             .order_bytes = entry.order_bytes});
       entry.stored = true;
     }
   }
   unsaved_.clear();
-  let_go(writer);
-  return {};
+  return let_go(writer);
 }
 
 /// Partitions that are final.
-void FirstRows::let_go(StateWriter& writer) {
-  if (!closing_) return;
-  const int64_t reached = closing_->reached();
-  while (auto due = due_.pop(reached)) {
-    // Slots are used again only for partitions that wait here themselves.
-    if (!table_.used(due->thing) || closing_->closes_at(table_.key(due->thing)) != due->at_us)
-      continue;
-    for (const Entry& entry : partition(due->thing).rows) {
-      if (entry.stored) writer.remove(kRowTag, stored_key(due->thing, entry.key()));
+Status FirstRows::let_go(StateWriter& writer) {
+  while (auto slot = TRY(closing_.next(table_))) {
+    for (const Entry& entry : partition(*slot).rows) {
+      if (entry.stored) TopNRows::remove(writer, table_.key(*slot), entry.key());
     }
-    end_partition(due->thing);
-    table_.erase(due->thing);
+    end_partition(*slot);
+    table_.erase(*slot);
   }
-}
-
-Status FirstRows::load(char tag, std::string_view key, std::string_view value) {
-  if (tag != kRowTag) return Error(Code::corrupt, "a top-n row has the unknown tag {}", int{tag});
-  ByteReader head(as_bytes(key));
-  auto name = head.sized();
-  auto row = key.substr(head.position());
-  ByteReader in(as_bytes(value));
-  Entry entry{.size = static_cast<uint32_t>(row.size()), .weight = in.svarint(), .stored = true};
-  entry.order_bytes = static_cast<uint32_t>(in.varint());
-  if (!head.ok() || !in.ok() || entry.order_bytes > row.size()) {
-    return Error(Code::corrupt, "a stored top-n row is damaged");
-  }
-  auto found = table_.find_or_insert(name);
-  if (found.inserted) begin_partition(found.slot);
-  Partition& to = partition(found.slot);
-  entry.bytes = new char[row.size()];
-  std::memcpy(entry.bytes, row.data(), row.size());
-  bytes_ += entry.size + kRowOverheadBytes;
-  to.total += entry.weight;
-  to.rows.insert(std::ranges::lower_bound(to.rows, row, {}, &Entry::key), entry);
   return {};
 }
 
-size_t FirstRows::state_bytes() const { return table_.bytes() + bytes_ + due_.bytes(); }
+Status FirstRows::load(char tag, std::string_view key, std::string_view value) {
+  const auto row = TRY(TopNRows::read(tag, key, value));
+  auto found = table_.find_or_insert(row.partition);
+  if (found.inserted) TRY(begin_partition(found.slot));
+  Partition& to = partition(found.slot);
+  Entry entry = make_entry(row.key, row.order_bytes);
+  entry.weight = row.weight;
+  entry.stored = true;
+  to.total += entry.weight;
+  to.rows.insert(std::ranges::lower_bound(to.rows, row.key, {}, &Entry::key), entry);
+  return {};
+}
+
+size_t FirstRows::state_bytes() const { return table_.bytes() + bytes_ + closing_.bytes(); }
 
 }  // namespace ziwa::stream

@@ -1,26 +1,20 @@
 #pragma once
 
-#include "stream/closing.h"
 #include "stream/key_table.h"
-#include "stream/order_key.h"
-#include "stream/stage.h"
+#include "stream/top_n_rows.h"
 
 #include <algorithm>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ziwa::stream {
 
 /// Top-n of an input that never takes rows back: only rows that count are kept, and most rows are
-/// turned away by the bytes of their order alone. The state is stored as TopN stores it.
+/// turned away by the bytes of their order alone. The state on disk is as TopN's.
 class FirstRows final : public Stage {
  public:
-  static Result<std::unique_ptr<FirstRows>> create(StageContext& context, uint32_t node_id,
-                                                   const TopNNode& node,
-                                                   const std::vector<PlanColumn>& input,
-                                                   const std::vector<PlanColumn>& output,
-                                                   const std::optional<BoundColumn>& closing);
+  explicit FirstRows(std::unique_ptr<TopNRows> rows);
   ~FirstRows() override;
   Status consume(size_t input, Delta& delta) override;
   Status finish() override;
@@ -55,44 +49,28 @@ class FirstRows final : public Stage {
     bool listed = false;  ///< In unsaved_.
   };
 
-  FirstRows(const TopNNode& node, data::RowKeyEncoder partitions, data::RowKeyEncoder rows,
-            OrderKey order)
-      : node_(node),
-        wanted_(clamped(node.limit) + clamped(node.offset)),
-        partition_encoder_(std::move(partitions)),
-        row_encoder_(std::move(rows)),
-        order_key_(std::move(order)),
-        table_(sizeof(Partition)) {}
   /// No partition has more rows than this.
   static Weight clamped(uint64_t rows) {
     return static_cast<Weight>(std::min<uint64_t>(rows, uint64_t{1} << 40));
   }
   Partition& partition(Slot slot) { return *reinterpret_cast<Partition*>(table_.payload(slot)); }
-  void begin_partition(Slot slot);
+  Status begin_partition(Slot slot);
   void end_partition(Slot slot);
   bool is_full(const Partition& of) const { return of.total >= wanted_; }
+  Entry make_entry(std::string_view key, uint32_t order_bytes);
   void add(Slot slot, uint32_t order_bytes, Weight weight);
   void evict(Slot slot);
   void find_shown(const Partition& of, ShownRows& out) const;
   Status show_changes(const ShownRows& before, const ShownRows& after);
   Status show_ranks(const ShownRows& before, const ShownRows& after);
   Status show(const Shown& row, size_t rank, Weight weight);
-  void let_go(StateWriter& writer);
-  std::string stored_key(Slot slot, std::string_view key) const;
+  Status let_go(StateWriter& writer);
 
-  TopNNode node_;
+  std::unique_ptr<TopNRows> rows_;
   Weight wanted_;
-  data::RowKeyEncoder partition_encoder_;
-  data::RowKeyEncoder row_encoder_;
-  OrderKey order_key_;
-  std::unique_ptr<Evaluator> evaluator_;  ///< Partition columns, then order columns.
-  std::vector<size_t> partition_columns_;
-  std::vector<size_t> row_columns_;
-  std::vector<data::ColumnTarget> targets_;
-  std::unique_ptr<DeltaSlice> slice_;
+  DeltaSlice slice_;
   KeyTable table_;
-  std::optional<ClosingKeys> closing_;
-  ClosingQueue<Slot> due_;
+  ClosingSlots closing_;
   size_t bytes_ = 0;  ///< Of rows.
 
   // One chunk.
@@ -108,12 +86,10 @@ class FirstRows final : public Stage {
   std::vector<ShownRows> before_;  ///< As touched_, and more to be used again.
   ShownRows after_;
   std::vector<char*> gone_;  ///< Rows that `before_` may name.
-  duckdb::DataChunk output_;
-  std::vector<Weight> weights_;
 
   // Since the last checkpoint.
   std::vector<Slot> unsaved_;
-  std::vector<std::string> removed_;
+  std::vector<std::pair<std::string, std::string>> removed_;  ///< Partition and key.
 };
 
 }  // namespace ziwa::stream

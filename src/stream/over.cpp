@@ -157,10 +157,10 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, uint32_t node_
       new Over(context, node_id, node, TRY(data::RowKeyEncoder::create(partition_types)),
                TRY(OrderKey::create(node.order, node.partition_by.size(), types)),
                TRY(data::RowEncoder::create(input_types)),
-               TRY(data::RowEncoder::create(program->result_types()))));
+               TRY(data::RowEncoder::create(program->result_types())),
+               TRY(ClosingKeys::create(context, closing, partition_types))));
   over->reach_ = reach_of(context, node);
   over->partition_types_ = partition_types;
-  if (closing) over->closing_ = TRY(ClosingKeys::create(context, *closing, partition_types));
   for (size_t i = 0; i < node.partition_by.size(); ++i) {
     over->partition_columns_.push_back(i);
     const auto* column = find_column(input, node.partition_by[i]);
@@ -184,12 +184,12 @@ Result<std::unique_ptr<Over>> Over::create(StageContext& context, uint32_t node_
   return over;
 }
 
-Over::Partitions::iterator Over::partition_of(std::string_view name) {
+Result<Over::Partitions::iterator> Over::partition_of(std::string_view name) {
   auto at = partitions_.find(name);
   if (at != partitions_.end()) return at;
+  TRY(closing_.watch(name));
   at = partitions_.emplace(name, Partition()).first;
   at->second.name = at->first;
-  if (closing_) due_.push(closing_->closes_at(name), std::string(name));
   return at;
 }
 
@@ -202,7 +202,7 @@ Status Over::consume(size_t, Delta& delta) {
   order_key_.encode(computed);
   for (size_t row = 0; row < rows.size(); ++row) {
     auto name = node_.partition_by.empty() ? std::string_view() : partition_keys_[row];
-    auto at = partition_of(name);
+    auto at = TRY(partition_of(name));
     Partition& partition = at->second;
     if (partition.touched.empty()) touched_.push_back(at);
     key_.clear();
@@ -494,10 +494,8 @@ Status Over::save(StateWriter& writer) {
 
 /// Partitions that are final. What was reported of one stays.
 void Over::let_go(StateWriter& writer) {
-  if (!closing_) return;
-  const int64_t reached = closing_->reached();
-  while (auto due = due_.pop(reached)) {
-    auto at = partitions_.find(due->thing);
+  while (auto name = closing_.next()) {
+    auto at = partitions_.find(*name);
     if (at == partitions_.end()) continue;
     ByteWriter head;
     head.sized(at->first);
@@ -513,7 +511,7 @@ void Over::let_go(StateWriter& writer) {
 
 Status Over::load(char tag, std::string_view key, std::string_view value) {
   if (tag == kErrorTag) {
-    Partition& failed = partition_of(key)->second;
+    Partition& failed = TRY(partition_of(key))->second;
     failed.failed = true;
     failed.error = value;
     return {};
@@ -534,7 +532,7 @@ Status Over::load(char tag, std::string_view key, std::string_view value) {
   if (!head.ok() || !in.ok() || entry.order_bytes > row.size()) {
     return Error(Code::corrupt, "a stored row of a window is damaged");
   }
-  auto& partition = partition_of(name)->second;
+  auto& partition = TRY(partition_of(name))->second;
   partition.failed = partition.failed || std::cmp_less(entry.answers.size(), entry.weight);
   bytes_ += row.size() + kRowOverheadBytes;
   partition.rows.emplace_hint(partition.rows.end(), row, std::move(entry));

@@ -25,7 +25,7 @@ class Over final : public Stage {
   Status finish() override;
   Status save(StateWriter& writer) override;
   Status load(char tag, std::string_view key, std::string_view value) override;
-  size_t state_bytes() const override { return bytes_ + due_.bytes(); }
+  size_t state_bytes() const override { return bytes_ + closing_.bytes(); }
 
  private:
   struct Entry {
@@ -72,14 +72,15 @@ class Over final : public Stage {
 
   Over(StageContext& context, uint32_t node_id, const OverNode& node,
        data::RowKeyEncoder partitions, OrderKey order, data::RowEncoder rows,
-       data::RowEncoder answers)
+       data::RowEncoder answers, ClosingKeys closing)
       : context_(context),
         node_id_(node_id),
         node_(node),
         partition_encoder_(std::move(partitions)),
         row_encoder_(std::move(rows)),
         answer_encoder_(std::move(answers)),
-        order_key_(std::move(order)) {}
+        order_key_(std::move(order)),
+        closing_(std::move(closing)) {}
   static std::optional<Reach> reach_of(StageContext& context, const OverNode& node);
   void add_jobs(Partition& partition);
   Status add_rows(const Job& job, size_t number);
@@ -87,7 +88,7 @@ class Over final : public Stage {
   Status ask();
   Status run(size_t first_job, size_t last_job);
   Status take(duckdb::DataChunk& results);
-  Partitions::iterator partition_of(std::string_view name);
+  Result<Partitions::iterator> partition_of(std::string_view name);
   Status forget(Partition& partition);
   void let_go(StateWriter& writer);
   /// Reports another error of a partition instead of the one before; empty: none.
@@ -120,8 +121,7 @@ class Over final : public Stage {
   std::vector<Partitions::iterator> touched_;
   std::vector<Partitions::iterator> unsaved_;
   size_t bytes_ = 0;
-  std::optional<ClosingKeys> closing_;  ///< Of the partitions.
-  ClosingQueue<std::string> due_;
+  ClosingPartitions closing_;
 
   // Of one step.
   std::vector<Job> jobs_;

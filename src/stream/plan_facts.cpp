@@ -67,7 +67,7 @@ void PlanFacts::add(const Node& node, const SourceFacts& source) {
                   .endless = source.endless,
                   .topic = std::nullopt,
                   .bounds = {}};
-  if (source.topic) facts.topic = std::get<SourceNode>(node.op).object;
+  if (source.timed) facts.topic = std::get<SourceNode>(node.op).object;
   facts_[node.id] = std::move(facts);
 }
 

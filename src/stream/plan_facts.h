@@ -69,14 +69,14 @@ struct NodeFacts {
   const Node* node = nullptr;
   bool append_only = false;  ///< Rows are never taken back.
   bool endless = false;      ///< Rows come for ever.
-  /// The one topic whose records the rows still are.
+  /// The one topic whose records the rows still are, if it has a WATERMARK.
   std::optional<ObjectId> topic;
   TimeBounds bounds;
 };
 
 /// What a plan's source is.
 struct SourceFacts {
-  bool topic = false;
+  bool timed = false;        ///< Records of a topic with a WATERMARK.
   bool append_only = false;  ///< Rows are never taken back.
   bool endless = false;      ///< Rows come for ever: a topic, or a view that follows one.
 };

@@ -21,10 +21,11 @@ SetOperation::Rule SetOperation::rule_of(const SetOperationNode& node) {
   return node.all ? Rule::except_all : Rule::except;
 }
 
-SetOperation::SetOperation(Rule rule, data::RowKeyEncoder encoder)
+SetOperation::SetOperation(Rule rule, data::RowKeyEncoder encoder, ClosingKeys closing)
     : rule_(rule),
       encoder_(std::move(encoder)),
-      table_(sizeof(Row) + (rule == Rule::distinct ? 1 : 2) * sizeof(Weight)) {}
+      table_(sizeof(Row) + (rule == Rule::distinct ? 1 : 2) * sizeof(Weight)),
+      closing_(std::move(closing)) {}
 
 Weight* SetOperation::weights(KeyTable::Slot slot) {
   return reinterpret_cast<Weight*>(table_.payload(slot) + sizeof(Row));
@@ -52,8 +53,8 @@ Result<std::unique_ptr<SetOperation>> SetOperation::create(
     const std::optional<BoundColumn>& closing) {
   auto types = TRY(parse_types(columns));
   auto encoder = TRY(data::RowKeyEncoder::create(types));
-  std::unique_ptr<SetOperation> operation(new SetOperation(rule, std::move(encoder)));
-  if (closing) operation->closing_ = TRY(ClosingKeys::create(context, *closing, types));
+  std::unique_ptr<SetOperation> operation(new SetOperation(
+      rule, std::move(encoder), TRY(ClosingKeys::create(context, closing, types))));
   for (size_t i = 0; i < columns.size(); ++i) {
     operation->columns_.push_back(i);
     operation->targets_.push_back(static_cast<data::ColumnTarget>(i));
@@ -66,7 +67,7 @@ Status SetOperation::consume(size_t input, Delta& delta) {
   encoder_.encode(delta.rows, columns_, keys_);
   table_.find_or_insert(keys_, slots_, inserted_);
   for (size_t i = 0; i < delta.size(); ++i) {
-    if (closing_ && inserted_[i] != 0) due_.push(closing_->closes_at(keys_[i]), slots_[i]);
+    if (inserted_[i] != 0) TRY(closing_.watch(slots_[i], keys_[i]));
     weights(slots_[i])[input] += delta.weight(i);
     Row& state = row(slots_[i]);
     if (!state.touched) {
@@ -115,22 +116,16 @@ Status SetOperation::save(StateWriter& writer) {
     state.stored = true;
   }
   unsaved_.clear();
-  let_go(writer);
-  return {};
+  return let_go(writer);
 }
 
 /// Rows that are final.
-void SetOperation::let_go(StateWriter& writer) {
-  if (!closing_) return;
-  const int64_t reached = closing_->reached();
-  while (auto due = due_.pop(reached)) {
-    // The row may be gone, and another in its slot.
-    if (!table_.used(due->thing)) continue;
-    const auto key = table_.key(due->thing);
-    if (closing_->closes_at(key) != due->at_us) continue;
-    if (row(due->thing).stored) writer.remove(kRowTag, key);
-    table_.erase(due->thing);
+Status SetOperation::let_go(StateWriter& writer) {
+  while (auto slot = TRY(closing_.next(table_))) {
+    if (row(*slot).stored) writer.remove(kRowTag, table_.key(*slot));
+    table_.erase(*slot);
   }
+  return {};
 }
 
 Status SetOperation::load(char tag, std::string_view key, std::string_view value) {
@@ -142,7 +137,7 @@ Status SetOperation::load(char tag, std::string_view key, std::string_view value
   Row& state = row(found.slot);
   state.shown = result(weights(found.slot));
   state.stored = true;
-  if (closing_) due_.push(closing_->closes_at(key), found.slot);
+  TRY(closing_.watch(found.slot, key));
   return in.status("a stored row");
 }
 

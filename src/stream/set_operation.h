@@ -22,16 +22,16 @@ class SetOperation final : public Stage {
   Status finish() override;
   Status save(StateWriter& writer) override;
   Status load(char tag, std::string_view key, std::string_view value) override;
-  size_t state_bytes() const override { return table_.bytes() + due_.bytes(); }
+  size_t state_bytes() const override { return table_.bytes() + closing_.bytes(); }
 
  private:
   struct Row;  ///< Payload of a row; its weight in each input follows.
-  SetOperation(Rule rule, data::RowKeyEncoder encoder);
+  SetOperation(Rule rule, data::RowKeyEncoder encoder, ClosingKeys closing);
   size_t inputs() const { return rule_ == Rule::distinct ? 1 : 2; }
   Row& row(KeyTable::Slot slot) { return *reinterpret_cast<Row*>(table_.payload(slot)); }
   Weight* weights(KeyTable::Slot slot);
   Weight result(const Weight* weights) const;
-  void let_go(StateWriter& writer);
+  Status let_go(StateWriter& writer);
 
   Rule rule_;
   data::RowKeyEncoder encoder_;
@@ -43,8 +43,7 @@ class SetOperation final : public Stage {
   std::vector<uint8_t> inserted_;
   std::vector<KeyTable::Slot> touched_;
   std::vector<KeyTable::Slot> unsaved_;
-  std::optional<ClosingKeys> closing_;
-  ClosingQueue<KeyTable::Slot> due_;
+  ClosingSlots closing_;
   duckdb::DataChunk output_;
   std::vector<Weight> output_weights_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <utility>
 
 namespace ziwa::log::testing {
 
@@ -145,6 +146,7 @@ void CrashScenario::send(bool wait) {
                              producer.transactional ? kTransactional : 0);
     producer.next_sequence += static_cast<int32_t>(values.size());
     producer.in_transaction = producer.transactional;
+    producer.may_be_decided = false;
     producer.unanswered.push_back(batches_.size());
     // A retry is recognised among the last five.
     if (producer.unanswered.size() >= 4) wait = true;
@@ -320,6 +322,7 @@ void CrashScenario::end_transaction() {
   Producer& producer = producers_[random(producers_.size())];
   if (!producer.in_transaction || !producer.unanswered.empty()) return;
   auto ended = rig_.end_transaction(producer.id, 0, commit, {producer.partition});
+  bool decided = std::exchange(producer.may_be_decided, !ended);
   if (ended) producer.in_transaction = false;
   if (!ended && !rig_.fs->dead()) broken("end of transaction: " + ended.error().to_string());
   if (!ended) return;
@@ -333,7 +336,7 @@ void CrashScenario::end_transaction() {
   bool named = std::ranges::any_of(data->aborted,
                                    [&](const auto& it) { return it.producer_id == producer.id; });
   bool stable = data->last_stable_offset == data->high_watermark;
-  if (!commit && stable && !named) broken("an aborted transaction is not named");
+  if (!commit && !decided && stable && !named) broken("an aborted transaction is not named");
 }
 
 void CrashScenario::delete_records() {

@@ -52,6 +52,7 @@ class CrashScenario {
     int32_t next_sequence = 0;
     bool transactional = false;
     bool in_transaction = false;
+    bool may_be_decided = false;     ///< The machine died while its transaction was ended.
     std::vector<size_t> unanswered;  ///< Batches that were sent and must be sent again.
   };
   struct Seen {

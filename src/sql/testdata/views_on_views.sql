@@ -45,3 +45,26 @@ SELECT id, reciprocal FROM computed ORDER BY id
 ----
 2 | 0.2
 4 | NULL
+
+-- A query says what a view says, also of NaN.
+
+CREATE TOPIC readings (d DOUBLE) WITH (format = 'avro')
+----
+
+INSERT INTO readings VALUES (2.5), ('nan'), ('-inf')
+----
+
+CREATE MATERIALIZED VIEW least AS SELECT d, r FROM (SELECT d, row_number() OVER (ORDER BY d) AS r FROM (SELECT DISTINCT d FROM readings)) WHERE r < 4
+----
+
+SELECT d, r FROM (SELECT d, row_number() OVER (ORDER BY d) AS r FROM (SELECT DISTINCT d FROM readings)) WHERE r < 4 ORDER BY r
+----
+-inf | 1
+2.5 | 2
+nan | 3
+
+SELECT d, r FROM least ORDER BY r
+----
+-inf | 1
+2.5 | 2
+nan | 3

@@ -99,6 +99,13 @@ class Harness {
     save();  // Lets go of what is gone.
   }
 
+  /// Saves, and goes on from what the store has, with rows that may be taken back or may not.
+  void reload(bool append_only) {
+    save();
+    for (auto& source : sources_) source.append_only = append_only;
+    compile();
+    load();
+  }
   /// Row errors now.
   const Bag& errors() const { return errors_.bag; }
   /// After each step they must be those of an engine that sees all rows at once.
