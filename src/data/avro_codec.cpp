@@ -19,6 +19,17 @@ T load(const void* raw) {
   return value;
 }
 
+/// Whether a short text is; a long one is left to who knows UTF-8.
+bool is_ascii(std::string_view text) {
+  constexpr size_t kShort = 64;
+  if (text.size() > kShort) return false;
+  uint64_t bits = 0;
+  size_t at = 0;
+  for (; at + 8 <= text.size(); at += 8) bits |= load<uint64_t>(text.data() + at);
+  for (; at < text.size(); ++at) bits |= static_cast<unsigned char>(text[at]);
+  return (bits & 0x8080808080808080) == 0;
+}
+
 bool is_avro_name(std::string_view name) {
   auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
   if (name.empty() || !letter(name[0])) return false;
@@ -110,13 +121,13 @@ class AvroReader {
   explicit AvroReader(const std::vector<CodecColumn>& columns) : columns_(columns) {}
 
   bool read(ByteView bytes, CellWriter& cells, size_t row) {
-    input_ = bytes;
-    position_ = 0;
+    at_ = reinterpret_cast<const uint8_t*>(bytes.data());
+    end_ = at_ + bytes.size();
     for (column_ = 0; column_ < columns_.size(); ++column_) {
       if (!read_cell(columns_[column_], cells, row)) return false;
     }
-    if (position_ == input_.size()) return true;
-    reason_ = fmt::format("{} bytes follow the record", input_.size() - position_);
+    if (at_ == end_) return true;
+    reason_ = fmt::format("{} bytes follow the record", left());
     return false;
   }
   const std::string& reason() const { return reason_; }
@@ -148,13 +159,31 @@ class AvroReader {
     return true;
   }
 
+  size_t left() const { return static_cast<size_t>(end_ - at_); }
+
   bool read_byte(uint8_t& byte) {
-    if (position_ >= input_.size()) return refuse("the record ends too early");
-    byte = static_cast<uint8_t>(input_[position_++]);
+    if (at_ == end_) return refuse("the record ends too early");
+    byte = *at_++;
     return true;
   }
 
-  bool read_long(int64_t& number) {
+  [[gnu::always_inline]] bool read_long(int64_t& number) {
+    constexpr size_t kLongBytesMax = 10;
+    if (left() < kLongBytesMax) return read_long_slowly(number);
+    const uint8_t* at = at_;
+    uint64_t value = *at & 0x7F;
+    for (int shift = 7; *at >= 0x80; shift += 7) {
+      if (shift == 70) return read_long_slowly(number);
+      value |= static_cast<uint64_t>(*++at & 0x7F) << shift;
+    }
+    if (at - at_ == kLongBytesMax - 1 && *at > 1) return read_long_slowly(number);
+    at_ = at + 1;
+    number = unzigzag(value);
+    return true;
+  }
+
+  /// Near the end of the record, or of too many bits.
+  [[gnu::noinline]] bool read_long_slowly(int64_t& number) {
     uint64_t value = 0;
     for (int shift = 0; shift < 64; shift += 7) {
       uint8_t byte = 0;
@@ -169,7 +198,16 @@ class AvroReader {
     return refuse("a number of more than 64 bits");
   }
 
-  bool read_union(bool& is_null) {
+  [[gnu::always_inline]] bool read_union(bool& is_null) {
+    // Branches 0 and 1, as they are written.
+    if (at_ != end_ && (*at_ == 0 || *at_ == 2)) {
+      is_null = *at_++ == 0;
+      return true;
+    }
+    return read_union_slowly(is_null);
+  }
+
+  [[gnu::noinline]] bool read_union_slowly(bool& is_null) {
     int64_t branch = 0;
     if (!read_long(branch)) return false;
     if (branch != 0 && branch != 1)
@@ -181,19 +219,20 @@ class AvroReader {
   bool read_bytes(std::string_view& bytes) {
     int64_t size = 0;
     if (!read_long(size)) return false;
-    if (size < 0 || static_cast<uint64_t>(size) > input_.size() - position_) {
-      return refuse(
-          fmt::format("a length of {} with {} bytes left", size, input_.size() - position_));
+    if (size < 0 || static_cast<uint64_t>(size) > left()) {
+      return refuse(fmt::format("a length of {} with {} bytes left", size, left()));
     }
-    bytes = as_text(input_.subspan(position_, static_cast<size_t>(size)));
-    position_ += static_cast<size_t>(size);
+    bytes = {reinterpret_cast<const char*>(at_), static_cast<size_t>(size)};
+    at_ += size;
     return true;
   }
 
   bool read_text(const CellType& cell, std::string_view& text) {
     if (!read_bytes(text)) return false;
-    if (cell.kind == CellKind::blob || simdjson::validate_utf8(text.data(), text.size()))
+    if (cell.kind == CellKind::blob || is_ascii(text) ||
+        simdjson::validate_utf8(text.data(), text.size())) {
       return true;
+    }
     return refuse("not UTF-8");
   }
 
@@ -210,9 +249,9 @@ class AvroReader {
   }
 
   bool read_raw(void* into, size_t size) {
-    if (size > input_.size() - position_) return refuse("the record ends too early");
-    std::memcpy(into, input_.data() + position_, size);
-    position_ += size;
+    if (size > left()) return refuse("the record ends too early");
+    std::memcpy(into, at_, size);
+    at_ += size;
     return true;
   }
 
@@ -379,7 +418,7 @@ class AvroReader {
       uint64_t wanted =
           count < 0 ? ~static_cast<uint64_t>(count) + 1 : static_cast<uint64_t>(count);
       // Each element has at least the byte of its union.
-      if (wanted > input_.size() - position_) return refuse("an array longer than the record");
+      if (wanted > left()) return refuse("an array longer than the record");
       for (uint64_t i = 0; i < wanted; ++i) {
         elements.emplace_back();
         if (!read_nullable(cell.children[0], depth + 1, elements.back())) return false;
@@ -390,8 +429,8 @@ class AvroReader {
   }
 
   const std::vector<CodecColumn>& columns_;
-  ByteView input_;
-  size_t position_ = 0;
+  const uint8_t* at_ = nullptr;  ///< In the record.
+  const uint8_t* end_ = nullptr;
   size_t column_ = 0;
   std::string reason_;
 };

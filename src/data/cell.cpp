@@ -265,6 +265,7 @@ void CellWriter::bind(const std::vector<CodecColumn>& columns, duckdb::DataChunk
     targets_[i].validity = &duckdb::FlatVector::Validity(vector);
     targets_[i].data = reinterpret_cast<std::byte*>(duckdb::FlatVector::GetData(vector));
     targets_[i].cell_bytes = cell_bytes(columns[i].cell.kind);
+    targets_[i].nested = columns[i].cell.is_nested();
   }
 }
 

@@ -98,14 +98,20 @@ class CellWriter {
   void text(size_t column, size_t row, std::string_view text) {
     Target& target = targets_[column];
     set_valid(target, row);
-    reinterpret_cast<duckdb::string_t*>(target.data)[row] =
-        duckdb::StringVector::AddStringOrBlob(*target.vector, text.data(), text.size());
+    auto* cells = reinterpret_cast<duckdb::string_t*>(target.data);
+    if (text.size() <= duckdb::string_t::INLINE_LENGTH) {
+      cells[row] = duckdb::string_t(text.data(), static_cast<uint32_t>(text.size()));
+    } else {
+      cells[row] = duckdb::StringVector::AddStringOrBlob(*target.vector, text.data(), text.size());
+    }
   }
   void value(size_t column, size_t row, const duckdb::Value& value) {
     targets_[column].vector->SetValue(row, value);
   }
   void null(size_t column, size_t row) {
-    duckdb::FlatVector::SetNull(*targets_[column].vector, row, true);
+    Target& target = targets_[column];
+    if (target.nested) return duckdb::FlatVector::SetNull(*target.vector, row, true);
+    target.validity->SetInvalid(row);
   }
 
  private:
@@ -114,6 +120,7 @@ class CellWriter {
     duckdb::ValidityMask* validity = nullptr;
     std::byte* data = nullptr;
     size_t cell_bytes = 0;
+    bool nested = false;
   };
   static void set_valid(Target& target, size_t row) {
     if (!target.validity->AllValid()) target.validity->SetValid(row);
