@@ -3,8 +3,8 @@
 
 Phases: clang-format, release build, unit tests, sanitizer build, unit tests and fuzz targets under it, end-to-end
 tests. A failed build ends the run; failed tests do not keep later tests from running. Arguments are handed to pytest.
-What failed is told after its phase and once more at the end, so that it need not be looked for. The last line, "N passed, N failed", is
-also left in build/test-results/summary.
+What failed is told after its phase and once more at the end, so that it need not be looked for. The last line,
+"N passed, N failed", is also left in build/test-results/summary.
 """
 
 import os
