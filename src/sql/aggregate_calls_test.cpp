@@ -252,6 +252,14 @@ TEST_F(AggregateCallsTest, SeveralInOneView) {
   check("SELECT k, count(DISTINCT v) AS n, median(v) AS m");
 }
 
+// DuckDB leaves out an ORDER BY by a column of GROUP BY.
+TEST_F(AggregateCallsTest, CallsOfAGroupNeedNoOrder) {
+  check(
+      "SELECT k, first(k), last(k ORDER BY k DESC) AS l, list(k ORDER BY k), "
+      "string_agg(k, '-' ORDER BY k) AS s, string_agg(DISTINCT k, '+') AS d, mode(k), "
+      "any_value(k) FILTER (b)");
+}
+
 TEST_F(AggregateCallsTest, WhatHasNoDefinedAnswerIsRefusedWhereItStands) {
   const std::pair<const char*, const char*> cases[] = {
       {"first(s)", "first() without ORDER BY"},

@@ -62,6 +62,8 @@ constexpr const char* kForms[] = {
     "anti join",
     "join, null-safe",
     "join, with a residual",
+    "asof join",
+    "asof left join",
     "except",
     "except all",
     "intersect",
@@ -234,8 +236,7 @@ struct Coverage {
                                                                "set_operation", "distinct"};
     return pair.first != "filter" || !kConditionsPass.contains(pair.second);
   }
-  /// Pairs that are met less than `wanted` times. What reads EXCEPT and INTERSECT is met seldom: a
-  /// short run is content with less.
+  /// Pairs that are met less than `wanted` times.
   std::vector<Pair> missing(size_t wanted) const {
     std::vector<Pair> pairs;
     auto names = all_operators();
@@ -244,8 +245,7 @@ struct Coverage {
         const Pair pair(names[i], child);
         auto at = retracted.find(pair);
         const size_t count = at == retracted.end() ? 0 : at->second;
-        const bool thin = child == "set_operation" && wanted < kRetractions / kThreads;
-        if (is_asked(pair) && count < (thin ? 3 : wanted)) pairs.push_back(pair);
+        if (is_asked(pair) && count < wanted) pairs.push_back(pair);
       }
     }
     return pairs;
@@ -611,44 +611,58 @@ std::optional<std::vector<std::string>> only_query() {
 /// Asks for what was met least: operators of which each reads the one before it.
 class Wishes {
  public:
-  explicit Wishes(const Coverage& coverage) : coverage_(coverage) {}
+  explicit Wishes(const Coverage& coverage) : coverage_(coverage) {
+    for (const auto& name : names_) {
+      for (size_t i = 1; i < names_.size(); ++i) {
+        if (Coverage::is_asked({names_[i], name})) pairs_.emplace_back(names_[i], name);
+      }
+    }
+  }
 
   std::vector<std::string> next(Random& random) {
     if (random() % 6 == 0) return {};
-    std::vector<std::string> chain = {"source"};
-    if (random() % 3 != 0) chain = {names_[1 + random() % (names_.size() - 1)]};
-    const size_t length = 4;
-    while (chain.size() < length) {
-      std::vector<std::string> least;
-      double least_weight = std::numeric_limits<double>::max();
-      for (size_t i = 1; i < names_.size(); ++i) {
-        const double weighs = weight({names_[i], chain.back()});
-        if (weighs > least_weight) continue;
-        if (weighs < least_weight) least.clear();
-        least_weight = weighs;
-        least.push_back(names_[i]);
+    const Pair first = least(random, pairs_);
+    std::vector<std::string> chain = {first.second};
+    while (chain.size() < kLength) {
+      std::vector<Pair> readers;
+      for (const auto& pair : pairs_) {
+        if (pair.second == chain.back()) readers.push_back(pair);
       }
-      const auto& next = least[random() % least.size()];
-      ++asked_[{next, chain.back()}];
-      chain.push_back(next);
+      const Pair next = chain.size() == 1 ? first : least(random, readers);
+      ++asked_[next];
+      chain.push_back(next.first);
     }
     if (chain[0] == "source") chain.erase(chain.begin());
     return chain;
   }
 
  private:
-  double weight(const Pair& pair) const {
+  static constexpr size_t kLength = 4;
+
+  Pair least(Random& random, const std::vector<Pair>& pairs) const {
+    std::vector<Pair> found;
+    size_t least_weight = std::numeric_limits<size_t>::max();
+    for (const auto& pair : pairs) {
+      const size_t weighs = weight(pair);
+      if (weighs > least_weight) continue;
+      if (weighs < least_weight) found.clear();
+      least_weight = weighs;
+      found.push_back(pair);
+    }
+    return found[random() % found.size()];
+  }
+
+  /// What is asked for in vain is asked for less.
+  size_t weight(const Pair& pair) const {
     auto at = coverage_.retracted.find(pair);
     auto tries = asked_.find(pair);
-    const double count = at == coverage_.retracted.end() ? 0 : static_cast<double>(at->second);
-    const double asked = tries == asked_.end() ? 0 : static_cast<double>(tries->second);
-    if (!Coverage::is_asked(pair)) return 1e6;
-    // What is asked for in vain is asked for less and less.
-    return asked > 12 && count < asked ? 10 * asked : count;
+    return (at == coverage_.retracted.end() ? 0 : at->second) +
+           (tries == asked_.end() ? 0 : tries->second);
   }
 
   const Coverage& coverage_;
   std::vector<std::string> names_ = all_operators();
+  std::vector<Pair> pairs_;
   std::map<Pair, size_t> asked_;
 };
 

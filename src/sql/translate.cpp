@@ -326,24 +326,17 @@ bool collated(const duckdb::LogicalType& type) {
          !duckdb::StringType::GetCollation(type).empty();
 }
 
-Result<stream::AggregateNode::Call> Translator::aggregate_call(const Expression& expression,
-                                                               const Part& input,
-                                                               bool sorted) const {
+Result<stream::AggregateNode::Call> Translator::aggregate_call(
+    const Expression& expression, const Part& input, bool sorted,
+    const std::vector<std::string>& groups) const {
   const auto& call = expression.Cast<duckdb::BoundAggregateExpression>();
   stream::AggregateNode::Call out{.function =
                                       call.function.name == "mean" ? "avg" : call.function.name};
   // DuckDB writes first() where a subquery stands for one value.
   if (out.function == "first" && input.single) out.function = "max";
-  bool ordered = call.order_bys && !call.order_bys->orders.empty();
   if (stream::never_defined(out.function)) {
     return cannot_call(call, fmt::format("the aggregate {}()", out.function),
                        "its answer is not decided by the rows alone");
-  }
-  if (stream::needs_order(out.function, call.IsDistinct()) && !ordered && !sorted) {
-    return cannot_call(
-        call, fmt::format("{}() without ORDER BY, which has no defined answer", out.function),
-        fmt::format("write {0}(... ORDER BY ...) by columns that are not those of GROUP BY",
-                    out.function));
   }
   out.distinct = call.IsDistinct();
   for (const auto& child : call.children) {
@@ -354,11 +347,24 @@ Result<stream::AggregateNode::Call> Translator::aggregate_call(const Expression&
     }
     out.arguments.push_back(TRY(text(*child, input)));
   }
+  // All rows of a group say the same, in any order: DuckDB leaves out an ORDER BY by a group.
+  const bool same =
+      !out.arguments.empty() && std::ranges::all_of(out.arguments, [&](const auto& x) {
+        return std::ranges::find(groups, x) != groups.end();
+      });
+  const bool ordered = call.order_bys && !call.order_bys->orders.empty();
+  const bool orders = !ordered && stream::needs_order(out.function, out.distinct);
+  if (orders && !sorted && !same) {
+    return cannot_call(
+        call, fmt::format("{}() without ORDER BY, which has no defined answer", out.function),
+        fmt::format("write {0}(... ORDER BY ...) by columns that are not those of GROUP BY",
+                    out.function));
+  }
   for (const auto& constant : duck::constants_of(call)) {
     out.constants.push_back(render_constant(constant));
   }
   if (ordered) out.order_by = TRY(order(call.order_bys->orders, input));
-  if (sorted && !out.distinct) out.order_by.push_back({.expression = out.arguments.at(0)});
+  if (orders) out.order_by.push_back({.expression = out.arguments.at(0)});
   if (call.filter) out.filter = TRY(text(*call.filter, input));
   return out;
 }
@@ -435,7 +441,8 @@ Result<Part> Translator::visit_aggregate(duckdb::LogicalAggregate& aggregate) {
     part.key.insert(part.columns.back().id);
   }
   for (size_t i = 0; i < aggregate.expressions.size(); ++i) {
-    node.calls.push_back(TRY(aggregate_call(*aggregate.expressions[i], input, sorted[i])));
+    node.calls.push_back(
+        TRY(aggregate_call(*aggregate.expressions[i], input, sorted[i], node.groups)));
     part.columns.push_back(
         new_column(aggregate.expressions[i]->GetName(), aggregate.expressions[i]->return_type));
     part.bindings.emplace_back(aggregate.aggregate_index, i);
@@ -467,7 +474,7 @@ Result<Part> Translator::visit_grouping_sets(duckdb::LogicalAggregate& aggregate
     }
     for (size_t i = 0; i < aggregate.expressions.size(); ++i) {
       const auto& call = *aggregate.expressions[i];
-      node.calls.push_back(TRY(aggregate_call(call, input, sorted[i])));
+      node.calls.push_back(TRY(aggregate_call(call, input, sorted[i], node.groups)));
       columns.push_back(new_column(call.GetName(), call.return_type));
       given.push_back({column_text(columns.back().id), call.GetName(), call.return_type});
     }

@@ -122,9 +122,10 @@ class Translator {
   Part renamed(const Part& part, duckdb::idx_t table_index);
 
   Result<std::string> text(const Expression& expression, const Part& input) const;
-  /// `sorted`: the list that it gives is sorted by who reads it.
+  /// `sorted`: the list that it gives is sorted by who reads it. `groups`: by what it is grouped.
   Result<stream::AggregateNode::Call> aggregate_call(const Expression& expression,
-                                                     const Part& input, bool sorted) const;
+                                                     const Part& input, bool sorted,
+                                                     const std::vector<std::string>& groups) const;
   Result<std::vector<stream::TopNNode::Order>> order(
       const duckdb::vector<duckdb::BoundOrderByNode>& nodes, const Part& input) const;
   /// The columns that a window node adds.

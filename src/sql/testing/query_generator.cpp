@@ -37,7 +37,7 @@ std::string GeneratedQuery::batch() const {
 
 const std::vector<std::string_view>& QueryGenerator::operators() {
   static const std::vector<std::string_view> kNames = {
-      "filter", "project", "window",    "session",       "aggregate", "join",
+      "filter", "project", "window",    "session",       "aggregate", "join",    "asof_join",
       "top_n",  "over",    "union_all", "set_operation", "unnest",    "distinct"};
   return kNames;
 }
@@ -245,12 +245,15 @@ Relation QueryGenerator::apply(std::string_view name, Relation input) {
   if (name == "session") return windowed(input, true);
   if (name == "aggregate") return aggregated(input);
   if (name == "join") return join(std::move(input));
+  if (name == "asof_join") return asof_join(input);
   if (name == "top_n") return top_n(input);
   if (name == "over") return over(input);
   if (name == "union_all")
     return once_in(4) ? grouping_sets(input) : combine(input, "UNION ALL", false);
   if (name == "set_operation") {
-    return combine(input, pick({"EXCEPT", "EXCEPT ALL", "INTERSECT", "INTERSECT", "INTERSECT ALL"}),
+    return combine(input,
+                   pick({"EXCEPT", "EXCEPT ALL", "EXCEPT ALL", "INTERSECT", "INTERSECT",
+                         "INTERSECT ALL", "INTERSECT ALL"}),
                    true);
   }
   if (name == "unnest") return unnest(input);
@@ -604,6 +607,52 @@ Relation QueryGenerator::subquery(const Relation& input) {
   }
 }
 
+/// With the nearest row of another relation, which has one row per key and order: of several,
+/// nobody says which. DuckDB takes NULL for a late one, so nothing is compared with NULL.
+Relation QueryGenerator::asof_join(const Relation& whole) {
+  const Relation input = only_decisive(whole);
+  const Relation other = small();
+  std::vector<std::pair<GeneratedColumn, GeneratedColumn>> pairs;
+  for (const auto& column : shuffled(input.columns)) {
+    if (auto like = find(decisive(other.columns), column.kind)) pairs.emplace_back(column, *like);
+  }
+  if (pairs.empty()) return join_of(input, other, "FULL JOIN");
+  const auto a = new_alias();
+  const auto b = new_alias();
+  const auto c = new_alias();
+  const std::string value = new_name();
+  const ColumnKind kind = pairs[0].second.kind;
+  const std::string x = fmt::format("{}.{}", a, pairs[0].first.name);
+  const std::string y = fmt::format("{}.{}", c, pairs[0].second.name);
+  std::string versions = fmt::format("SELECT coalesce({}, {}) AS {}", y, literal(kind), value);
+  std::string on = fmt::format("coalesce({}, {}) {} {}.{}", x, literal(kind),
+                               pick({">=", ">", "<=", "<"}), b, value);
+  Relation out{.sql = {}, .columns = stale(input.columns)};
+  std::string list = list_names(input.columns, a);
+  auto add = [&](const std::string& name, GeneratedColumn column) {
+    column.name = new_name();
+    list += fmt::format(", {}.{} AS {}", b, name, column.name);
+    out.columns.push_back(std::move(column));
+  };
+  add(value, {.name = {}, .kind = kind, .exact = true, .fresh = true});
+  if (pairs.size() > 1 && !once_in(4)) {
+    const std::string key = new_name();
+    versions += fmt::format(", {}.{} AS {}", c, pairs[1].second.name, key);
+    on += fmt::format(" AND {}.{} = {}.{}", a, pairs[1].first.name, b, key);
+  }
+  auto [text, column] = aggregate(other.columns, c, false);
+  if (column.kind == ColumnKind::list) {  // No part of a row that is kept by itself.
+    text = "count(*)";
+    column.kind = ColumnKind::integer;
+  }
+  const std::string payload = new_name();
+  versions += fmt::format(", {} AS {} FROM ({}) {} GROUP BY ALL", text, payload, other.sql, c);
+  add(payload, column);
+  out.sql = fmt::format("SELECT {} FROM ({}) {} ASOF {} ({}) {} ON {}", list, input.sql, a,
+                        pick({"JOIN", "LEFT JOIN"}), versions, b, on);
+  return out;
+}
+
 /// UNION, EXCEPT, INTERSECT. `keyed`: rows are compared, so only what is decisive goes in.
 Relation QueryGenerator::combine(const Relation& whole, const std::string& words, bool keyed) {
   const Relation input = keyed ? only_decisive(whole) : whole;
@@ -612,7 +661,9 @@ Relation QueryGenerator::combine(const Relation& whole, const std::string& words
   Relation other = twice ? input : small();
   if (twice && !once_in(3)) other = filter(other);
   Columns columns = shuffled(input.columns);
-  columns.resize(std::min<size_t>(columns.size(), keyed ? 1 + below(3) : 4));
+  // Of one column with few values all are there, always: nothing is taken back.
+  const size_t width = keyed ? (once_in(5) ? 1 : 2 + below(2)) : 4;
+  columns.resize(std::min(columns.size(), width));
   auto a = new_alias();
   auto b = new_alias();
   Relation out;

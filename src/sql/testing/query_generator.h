@@ -98,6 +98,7 @@ class QueryGenerator {
   Relation join(Relation input);
   Relation self_join(const Relation& input);
   Relation cross_join(const Relation& input);
+  Relation asof_join(const Relation& whole);
   Relation join_of(const Relation& left, const Relation& right, const char* words);
   Relation subquery(const Relation& input);
   Relation combine(const Relation& input, const std::string& words, bool keyed);

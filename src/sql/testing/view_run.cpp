@@ -185,6 +185,9 @@ std::vector<std::string> form_names(const stream::Node& node) {
     add(std::ranges::find(join->null_safe, true) != join->null_safe.end(), "join, null-safe");
     add(join->residual.has_value(), "join, with a residual");
   }
+  if (const auto* asof = std::get_if<stream::AsofNode>(&node.op)) {
+    add(true, asof->keep_left ? "asof left join" : "asof join");
+  }
   if (const auto* set = std::get_if<stream::SetOperationNode>(&node.op)) {
     add(true, fmt::format("{}{}", set->intersect ? "intersect" : "except", set->all ? " all" : ""));
   }
