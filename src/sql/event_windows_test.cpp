@@ -177,8 +177,11 @@ TEST_F(EventWindows, EmitOnWindowCloseIsRefusedWhereItCouldNotBeKept) {
             "SELECT window_end, count(*) AS n FROM tumble(p, ts, INTERVAL 1 SECOND) GROUP BY ALL"),
         std::string("SELECT window_end, count(*) AS n FROM tumble(lake, ts, INTERVAL 1 SECOND) "
                     "GROUP BY ALL"),
-        "SELECT window_end, sum(n) AS n FROM tumble(" + minutes +
-            ", e, INTERVAL 1 HOUR) GROUP BY ALL",
+        "SELECT e, n FROM " + minutes +
+            " QUALIFY row_number() OVER (PARTITION BY n ORDER BY e) = 1",
+        "SELECT a.n FROM " + minutes + " a LEFT JOIN " + minutes + " b USING (e)",
+        "SELECT e FROM " + minutes + " EXCEPT SELECT e + INTERVAL 1 MINUTE FROM " + minutes,
+        "SELECT e, n, k FROM " + minutes + " JOIN lake ON e = ts",
         "SELECT max(n) AS n FROM " + minutes, "SELECT * FROM " + minutes + " ORDER BY n, e LIMIT 3",
         "SELECT e, n FROM " + minutes + " UNION ALL SELECT ts, 1 FROM p",
         std::string(
@@ -195,6 +198,71 @@ TEST_F(EventWindows, EmitOnWindowCloseIsRefusedWhereItCouldNotBeKept) {
   EXPECT_EQ(rows("SELECT n FROM x"), TextRows{});
   heard({75});
   EXPECT_EQ(rows("SELECT n FROM x ORDER BY n"), (TextRows{{"1"}, {"2"}}));
+}
+
+// Groups of a day from those of its hours, the first of each window, pairs of groups.
+TEST_F(EventWindows, ClosedGroupsGoOn) {
+  make_topic();
+  const std::string tens =
+      "(SELECT window_end AS e, k, count(*) AS n FROM tumble(w, ts, INTERVAL 10 SECOND) GROUP BY "
+      "ALL)";
+  rows("CREATE MATERIALIZED VIEW halves AS SELECT window_end, k, sum(n) AS n FROM tumble(" + tens +
+       ", e, INTERVAL 30 SECOND, INTERVAL 1 SECOND) GROUP BY ALL EMIT ON WINDOW CLOSE");
+  rows("CREATE MATERIALIZED VIEW most AS SELECT e, k, n FROM " + tens +
+       " QUALIFY row_number() OVER (PARTITION BY e ORDER BY n DESC, k) = 1 EMIT ON WINDOW CLOSE");
+  rows(
+      "CREATE MATERIALIZED VIEW shares AS SELECT e, k, n / sum(n) OVER (PARTITION BY e) AS s "
+      "FROM " +
+      tens + " EMIT ON WINDOW CLOSE");
+  rows("CREATE MATERIALIZED VIEW pairs AS SELECT e, a.n AS n, b.n AS m FROM (SELECT * FROM " +
+       tens + " WHERE k = 'a') a JOIN (SELECT * FROM " + tens +
+       " WHERE k = 'b') b USING (e) EMIT ON WINDOW CLOSE");
+  rows("CREATE TABLE kept (e TIMESTAMP, k VARCHAR, n BIGINT)");
+  rows("CREATE SINK s INTO kept FROM most WITH (commit_interval = '10 ms')");
+  heard({1, 2, 3}, "a");
+  heard({4}, "b");
+  heard({15}, "b");
+  for (const char* view : {"halves", "most", "shares", "pairs"}) {
+    EXPECT_EQ(rows(fmt::format("SELECT * FROM {}", view)), TextRows{}) << view;
+  }
+  heard({20}, "c");  // The watermark is at 10.
+  EXPECT_EQ(rows("SELECT k, n FROM most"), (TextRows{{"a", "3"}}));
+  EXPECT_EQ(rows("SELECT k, s FROM shares ORDER BY k"), (TextRows{{"a", "0.75"}, {"b", "0.25"}}));
+  EXPECT_EQ(rows("SELECT n, m FROM pairs"), (TextRows{{"3", "1"}}));
+  EXPECT_EQ(rows("SELECT * FROM halves"), TextRows{});
+  heard({5}, "b");  // Late.
+  rows("CALL ziwa.checkpoint()");
+  heard({41}, "a");  // At 31.
+  EXPECT_EQ(
+      rows("SELECT epoch(window_end - TIMESTAMP '2001-01-01')::INT, k, n FROM halves ORDER BY "
+           "ALL"),
+      (TextRows{{"31", "a", "3"}, {"31", "b", "2"}, {"31", "c", "1"}}));
+  EXPECT_EQ(rows("SELECT k, n FROM most ORDER BY e"),
+            (TextRows{{"a", "3"}, {"b", "1"}, {"c", "1"}}));
+  TextRows kept;
+  for (int i = 0; i < 1'000 && kept.size() < 3; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    kept = rows("SELECT k, n FROM kept ORDER BY e");
+  }
+  EXPECT_EQ(kept, (TextRows{{"a", "3"}, {"b", "1"}, {"c", "1"}}));
+}
+
+TEST_F(EventWindows, CumulatingWindowsAreRankedByTheirEnd) {
+  make_topic();
+  const std::string steps =
+      "(SELECT window_start AS s, window_end AS e, k, count(*) AS n FROM cumulate(w, ts, INTERVAL "
+      "5 "
+      "SECOND, INTERVAL 15 SECOND) GROUP BY ALL)";
+  const std::string query =
+      "CREATE MATERIALIZED VIEW v AS SELECT e, k FROM " + steps +
+      " QUALIFY row_number() OVER (PARTITION BY {} ORDER BY n DESC, k) = 1 EMIT ON WINDOW CLOSE";
+  EXPECT_THAT(error(fmt::format(fmt::runtime(query), "s")).message(),
+              HasSubstr("cannot rank rows of several windows"));
+  rows(fmt::format(fmt::runtime(query), "e"));
+  heard({1}, "b");
+  heard({7, 8}, "a");
+  heard({30}, "c");
+  EXPECT_EQ(rows("SELECT k FROM v ORDER BY e"), (TextRows{{"b"}, {"a"}, {"a"}}));
 }
 
 TEST_F(EventWindows, InfiniteTimesStayInTheirGroups) {

@@ -43,11 +43,7 @@ class Keeper {
       facts_.add(added);
       return;
     }
-    const catalog::Object& object = source_(from->object);
-    const bool topic = object.kind() == catalog::Kind::topic;
-    facts_.add(added, {.timed = topic && object.topic().watermark.has_value(),
-                       .append_only = topic,
-                       .endless = false});
+    facts_.add(added, source_facts(source_(from->object)));
   }
 
   void keep(Node& node, JoinNode& join) {
@@ -122,6 +118,11 @@ class Keeper {
 };
 
 }  // namespace
+
+stream::SourceFacts source_facts(const catalog::Object& object) {
+  const bool topic = object.kind() == catalog::Kind::topic;
+  return {.timed = topic && object.topic().watermark.has_value(), .append_only = topic};
+}
 
 void keep_on_time(stream::Plan& plan, int64_t lateness_us,
                   const std::function<const catalog::Object&(ObjectId)>& source) {

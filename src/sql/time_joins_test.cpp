@@ -102,6 +102,119 @@ TEST_F(TimeJoins, AsOf) {
                       {"2001-01-01 00:00:30", "2001-01-01 00:00:25"}}));
 }
 
+TEST_F(TimeJoins, GroupsOfJoinsComeWhenTheyAreFinal) {
+  rows(
+      "CREATE MATERIALIZED VIEW near AS SELECT window_end AS e, count(*) AS n, count(sum) AS paid "
+      "FROM tumble((SELECT o.id, o.ts, p.sum FROM orders o LEFT JOIN payments p ON o.id = p.id AND "
+      "p.paid BETWEEN o.ts AND o.ts + INTERVAL 20 SECOND), ts, INTERVAL 30 SECOND) GROUP BY ALL "
+      "EMIT ON WINDOW CLOSE");
+  rows(
+      "CREATE MATERIALIZED VIEW same AS SELECT o.window_end AS e, count(*) AS n FROM "
+      "tumble(orders, ts, INTERVAL 30 SECOND) o FULL JOIN tumble(payments, paid, INTERVAL 30 "
+      "SECOND) p ON o.id = p.id AND o.window_start = p.window_start AND o.window_end = "
+      "p.window_end GROUP BY ALL EMIT ON WINDOW CLOSE");
+  rows(
+      "CREATE MATERIALIZED VIEW priced AS SELECT window_end AS e, count(id) AS n FROM tumble(("
+      "SELECT p.paid, o.id FROM payments p ASOF LEFT JOIN orders o ON p.id = o.id AND p.paid >= "
+      "o.ts), paid, INTERVAL 30 SECOND) GROUP BY ALL EMIT ON WINDOW CLOSE");
+  order(1, 5);
+  order(2, 6);
+  payment(1, 25);
+  payment(2, 27);  // Too late for its order; in the same window.
+  order(3, 50);    // The watermark of orders is at 40.
+  payment(3, 40);  // That of payments at 35: it may still pay for an order of 15 to 30.
+  EXPECT_EQ(rows("SELECT n FROM same"), (TextRows{{"2"}}));
+  EXPECT_EQ(rows("SELECT n FROM priced"), (TextRows{{"2"}}));
+  EXPECT_EQ(rows("SELECT * FROM near"), TextRows{});
+  payment(4, 56);  // At 51.
+  EXPECT_EQ(rows("SELECT n, paid FROM near"), (TextRows{{"2", "1"}}));
+  payment(1, 7);  // Late.
+  EXPECT_EQ(rows("SELECT n, paid FROM near"), (TextRows{{"2", "1"}}));
+  EXPECT_EQ(rows("SELECT view FROM ziwa.late_rows ORDER BY 1"),
+            (TextRows{{"near"}, {"priced"}, {"same"}}));
+  for (const char* query :
+       {"SELECT window_end, count(*) AS n FROM tumble((SELECT o.ts FROM orders o JOIN payments p "
+        "USING (id)), ts, INTERVAL 1 MINUTE) GROUP BY ALL",
+        "SELECT window_end, count(*) AS n FROM tumble((SELECT o.ts FROM orders o JOIN untimed u ON "
+        "o.id = u.id AND u.ts = o.ts), ts, INTERVAL 1 MINUTE) GROUP BY ALL"}) {
+    EXPECT_THAT(error(fmt::format("CREATE MATERIALIZED VIEW x AS {} EMIT ON WINDOW CLOSE", query))
+                    .message(),
+                HasSubstr("EMIT ON WINDOW CLOSE"))
+        << query;
+  }
+}
+
+// What a view with EMIT ON WINDOW CLOSE has said it never takes back, and in the end it has said
+// all that the same view says without.
+TEST_F(TimeJoins, ClosedGroupsAreThoseOfTheEnd) {
+  const std::string near =
+      "tumble((SELECT o.id, o.ts, p.sum FROM orders o LEFT JOIN payments p ON o.id = p.id AND "
+      "p.paid BETWEEN o.ts - INTERVAL 5 SECOND AND o.ts + INTERVAL 20 SECOND), ts, INTERVAL 30 "
+      "SECOND)";
+  const std::string counts =
+      "(SELECT window_end AS e, id, count(*) AS n FROM hop(payments, paid, INTERVAL 10 SECOND, "
+      "INTERVAL 20 SECOND) GROUP BY ALL)";
+  const std::string queries[] = {
+      "SELECT window_end AS e, id, count(*) AS n, count(sum) AS p FROM " + near + " GROUP BY ALL",
+      "SELECT o.window_end AS e, o.id, count(*) AS n, count(p.sum) AS p FROM tumble(orders, ts, "
+      "INTERVAL 15 SECOND) o LEFT JOIN tumble(payments, paid, INTERVAL 15 SECOND) p ON o.id = p.id "
+      "AND o.window_start = p.window_start AND o.window_end = p.window_end GROUP BY ALL",
+      "SELECT window_end AS e, count(*) AS n, count(id) AS o FROM tumble((SELECT p.paid, o.id FROM "
+      "payments p ASOF LEFT JOIN orders o ON p.id = o.id AND p.paid >= o.ts), paid, INTERVAL 15 "
+      "SECOND) GROUP BY ALL",
+      "SELECT window_end AS e, max(n) AS n, sum(n) AS s FROM tumble(" + counts +
+          ", e, INTERVAL 40 SECOND) GROUP BY ALL",
+      "SELECT * FROM " + counts +
+          " QUALIFY row_number() OVER (PARTITION BY e ORDER BY n DESC, id) <= 2",
+      "SELECT a.e, a.id, a.n, b.n AS m FROM " + counts +
+          " a JOIN (SELECT window_end AS e, count(*) "
+          "AS n FROM cumulate(orders, ts, INTERVAL 10 SECOND, INTERVAL 30 SECOND) GROUP BY ALL) b "
+          "USING (e)",
+  };
+  for (size_t i = 0; i < std::size(queries); ++i) {
+    rows(fmt::format("CREATE MATERIALIZED VIEW now{} AS {}", i, queries[i]));
+    rows(
+        fmt::format("CREATE MATERIALIZED VIEW closed{} AS {} EMIT ON WINDOW CLOSE", i, queries[i]));
+    rows(fmt::format("CREATE TEMP TABLE said{0} AS SELECT * FROM closed{0}", i));
+  }
+  std::mt19937_64 random(7);
+  int newest = 0;
+  for (int entry = 0; entry < 120; ++entry) {
+    newest += static_cast<int>(random() % 4);
+    const int second = std::max(0, newest - static_cast<int>(random() % 14));
+    const int id = static_cast<int>(random() % 3);
+    if (random() % 2 == 0) {
+      order(id, second);
+    } else {
+      payment(id, second);
+    }
+    if (entry == 60) rows("CALL ziwa.checkpoint()");
+    if (entry % 12 != 11) continue;
+    for (size_t i = 0; i < std::size(queries); ++i) {
+      EXPECT_EQ(rows(fmt::format("SELECT * FROM said{0} EXCEPT ALL SELECT * FROM closed{0}", i)),
+                TextRows{})
+          << queries[i] << " after " << entry;
+      rows(fmt::format("DELETE FROM said{}", i));
+      rows(fmt::format("INSERT INTO said{0} SELECT * FROM closed{0}", i));
+    }
+  }
+  order(9, newest + 200);
+  payment(9, newest + 200);
+  for (size_t i = 0; i < std::size(queries); ++i) {
+    auto of = [&](const char* view) {
+      return rows(
+          fmt::format("SELECT * FROM {}{} WHERE epoch(e - TIMESTAMP '2001-01-01') <= {} "
+                      "ORDER BY ALL",
+                      view, i, newest + 190));
+    };
+    EXPECT_EQ(of("closed"), of("now")) << queries[i];
+    EXPECT_GE(of("closed").size(), 5u) << queries[i];
+    EXPECT_EQ(rows(fmt::format("SELECT * FROM said{0} EXCEPT ALL SELECT * FROM closed{0}", i)),
+              TextRows{})
+        << queries[i];
+  }
+}
+
 TEST_F(TimeJoins, WhatDoesNot) {
   for (auto [condition, side] : {
            std::pair("paid > ts", "its left side"),

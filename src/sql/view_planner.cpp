@@ -35,12 +35,6 @@ bool is_unnamed_struct(const duckdb::LogicalType& type) {
   return type.id() == duckdb::LogicalTypeId::STRUCT && duckdb::StructType::IsUnnamed(type);
 }
 
-SourceKind kind_of_source(const catalog::Object& object) {
-  if (object.kind() == catalog::Kind::table) return SourceKind::still;
-  const bool timed = object.kind() == catalog::Kind::topic && object.topic().watermark;
-  return timed ? SourceKind::timed : SourceKind::grows;
-}
-
 /// What the options of a view say of its windows.
 Status apply_options(stream::Plan& plan, const ViewOptions& options, const Sources& sources) {
   plan.stop_on_error = options.stop_on_error;
@@ -64,7 +58,7 @@ Status apply_options(stream::Plan& plan, const ViewOptions& options, const Sourc
         .with_hint("FROM tumble(t, ts, INTERVAL 1 MINUTE); other rows are never late");
   }
   if (!options.on_window_close) return {};
-  return emit_on_close(plan, [&](ObjectId id) { return kind_of_source(*sources.at(id)); });
+  return emit_on_close(plan, [&](ObjectId id) { return source_facts(*sources.at(id)); });
 }
 
 Result<ViewPlan> plan_bound(duckdb::Connection& connection, const std::string& sql,

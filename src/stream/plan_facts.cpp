@@ -89,6 +89,23 @@ const TimeBound* PlanFacts::bound_of(const NodeFacts& from, const Expression& ex
   return column ? bound_of(from, *column) : nullptr;
 }
 
+/// What a column says of windows, which it goes on to say under its new id.
+void PlanFacts::pass_column(uint32_t from_id, uint32_t id, const NodeFacts& from,
+                            NodeFacts& facts) const {
+  if (from.together.contains(from_id)) facts.together.insert(id);
+  auto window = from.windows.find(from_id);
+  if (window != from.windows.end()) facts.windows.emplace(id, window->second);
+}
+
+/// Each row stays the row that it is; the input's columns come first.
+void PlanFacts::pass_rows(const Node& node, NodeFacts& facts) const {
+  const NodeFacts& from = input(node);
+  facts.closed = from.closed;
+  for (size_t i = 0; i < node.output.size() && i < from.node->output.size(); ++i) {
+    pass_column(from.node->output[i].id, node.output[i].id, from, facts);
+  }
+}
+
 /// The input's columns come first, perhaps under new ids.
 void PlanFacts::pass_columns(const Node& node, NodeFacts& facts) const {
   const NodeFacts& from = input(node);
@@ -102,6 +119,14 @@ void PlanFacts::pass_columns(const Node& node, NodeFacts& facts) const {
 void PlanFacts::pass_partition(const std::vector<Expression>& partition_by, const Node& node,
                                NodeFacts& facts) const {
   const NodeFacts& from = input(node);
+  pass_rows(node, facts);
+  // A partition that comes in one step is ranked once.
+  facts.closed = from.closed && std::ranges::any_of(partition_by, [&](const Expression& by) {
+                   auto column = plain_column(by);
+                   return column && from.together.contains(*column);
+                 });
+  facts.append_only = facts.closed && from.append_only;
+  if (!facts.closed) facts.together.clear();
   for (size_t i = 0; i < node.output.size() && i < from.node->output.size(); ++i) {
     const uint32_t id = from.node->output[i].id;
     const TimeBound* bound = bound_of(from, id);
@@ -140,6 +165,7 @@ void PlanFacts::find(const FilterNode&, const Node& node, NodeFacts& facts) cons
   facts.append_only = input(node).append_only;
   facts.topic = input(node).topic;
   pass_columns(node, facts);
+  pass_rows(node, facts);
 }
 
 void PlanFacts::find(const OnTimeNode& op, const Node& node, NodeFacts& facts) const {
@@ -160,9 +186,12 @@ void PlanFacts::find(const ProjectNode& op, const Node& node, NodeFacts& facts) 
   const NodeFacts& from = input(node);
   facts.append_only = from.append_only;
   facts.topic = from.topic;
+  facts.closed = from.closed;
   for (size_t i = 0; i < op.expressions.size(); ++i) {
     const TimeBound* bound = bound_of(from, op.expressions[i]);
     if (bound != nullptr) facts.bounds.emplace(node.output[i].id, *bound);
+    auto column = plain_column(op.expressions[i]);
+    if (column) pass_column(*column, node.output[i].id, from, facts);
   }
 }
 
@@ -171,7 +200,11 @@ void PlanFacts::find(const WindowNode& op, const Node& node, NodeFacts& facts) c
   facts.append_only = from.append_only;
   facts.topic = from.topic;
   pass_columns(node, facts);
+  pass_rows(node, facts);
   const size_t start = node.output.size() - 2;
+  // Cumulating windows begin together.
+  if (op.shape.kind != WindowShape::Kind::cumulate) facts.windows[node.output[start].id] = node.id;
+  facts.windows[node.output[start + 1].id] = node.id;
   std::optional<TimeBound> end;
   if (from.topic && from.append_only) {
     end = TimeBound(*from.topic, 0, op.lateness_us);
@@ -187,17 +220,30 @@ void PlanFacts::find(const SessionNode& op, const Node& node, NodeFacts& facts) 
   // Its rows change their session, so other columns than the end are not bounded.
   const NodeFacts& from = input(node);
   if (!from.append_only || !from.topic) return;
+  facts.windows[node.output.back().id] = node.id;
   facts.bounds.emplace(node.output.back().id, TimeBound(*from.topic, 0, op.lateness_us));
 }
 
 void PlanFacts::find(const AggregateNode& op, const Node& node, NodeFacts& facts) const {
   const NodeFacts& from = input(node);
   facts.append_only = op.on_close;
+  facts.closed = op.on_close;
   for (size_t i = 0; i < op.groups.size(); ++i) {
+    auto column = plain_column(op.groups[i]);
+    auto window = column ? from.windows.find(*column) : from.windows.end();
+    if (window != from.windows.end()) facts.windows.emplace(node.output[i].id, window->second);
     const TimeBound* bound = bound_of(from, op.groups[i]);
     if (bound == nullptr) continue;
     facts.bounds.emplace(node.output[i].id, *bound);
     if (bound->lateness_us() > 0) facts.append_only = false;
+  }
+  auto closing = op.on_close ? closing_column(from, op.groups) : std::nullopt;
+  if (!closing) return;
+  const uint32_t closes = node.output[closing->position].id;
+  facts.together.insert(closes);
+  for (const auto& [column, window] : facts.windows) {
+    if (facts.windows.contains(closes) && facts.windows.at(closes) == window)
+      facts.together.insert(column);
   }
 }
 
@@ -239,6 +285,11 @@ void PlanFacts::find(const JoinNode& op, const Node& node, NodeFacts& facts) con
   // A row that once matched goes on matching when nothing is taken back.
   facts.append_only = left.append_only && right.append_only &&
                       (op.kind == JoinKind::inner || op.kind == JoinKind::semi);
+  facts.closed =
+      left.closed && right.closed && (op.kind == JoinKind::inner || op.kind == JoinKind::semi);
+  facts.windows = left.windows;
+  if (gives_right_columns(op.kind))
+    facts.windows.insert(right.windows.begin(), right.windows.end());
   // A change of the other side meets rows that its time may be compared with.
   const size_t sides = gives_right_columns(op.kind) ? 2 : 1;
   for (size_t side = 0; side < sides; ++side) {
@@ -302,9 +353,11 @@ void PlanFacts::find(const OverNode& op, const Node& node, NodeFacts& facts) con
 
 void PlanFacts::find(const UnionAllNode&, const Node& node, NodeFacts& facts) const {
   facts.append_only = true;
+  facts.closed = true;
   facts.topic = input(node).topic;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     facts.append_only = facts.append_only && input(node, i).append_only;
+    facts.closed = facts.closed && input(node, i).closed;
     if (input(node, i).topic != facts.topic) facts.topic = std::nullopt;
   }
   merge_columns(node, facts);
@@ -312,17 +365,20 @@ void PlanFacts::find(const UnionAllNode&, const Node& node, NodeFacts& facts) co
 
 void PlanFacts::find(const SetOperationNode& op, const Node& node, NodeFacts& facts) const {
   facts.append_only = op.intersect && input(node, 0).append_only && input(node, 1).append_only;
+  facts.closed = op.intersect && input(node, 0).closed && input(node, 1).closed;
   merge_columns(node, facts);
 }
 
 void PlanFacts::find(const UnnestNode&, const Node& node, NodeFacts& facts) const {
   facts.append_only = input(node).append_only;
   pass_columns(node, facts);
+  pass_rows(node, facts);
 }
 
 void PlanFacts::find(const DistinctNode&, const Node& node, NodeFacts& facts) const {
   facts.append_only = input(node).append_only;
   merge_columns(node, facts);
+  pass_rows(node, facts);
 }
 
 std::optional<BoundColumn> closing_column(const NodeFacts& from,

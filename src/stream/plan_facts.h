@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 namespace ziwa::stream {
@@ -72,6 +73,13 @@ struct NodeFacts {
   /// The one topic whose records the rows still are, if it has a WATERMARK.
   std::optional<ObjectId> topic;
   TimeBounds bounds;
+  /// Rows come once their windows have closed; only late ones, within the lateness that is allowed,
+  /// change them then.
+  bool closed = false;
+  /// Of closed rows: those that are equal in any of these columns come in one step.
+  std::set<uint32_t> together;
+  /// Columns whose value names a window, and which node's.
+  std::map<uint32_t, uint32_t> windows;
 };
 
 /// What a plan's source is.
@@ -114,6 +122,8 @@ class PlanFacts {
   void find(const SetOperationNode& op, const Node& node, NodeFacts& facts) const;
   void find(const UnnestNode& op, const Node& node, NodeFacts& facts) const;
   void find(const DistinctNode& op, const Node& node, NodeFacts& facts) const;
+  void pass_column(uint32_t from_id, uint32_t id, const NodeFacts& from, NodeFacts& facts) const;
+  void pass_rows(const Node& node, NodeFacts& facts) const;
   void pass_columns(const Node& node, NodeFacts& facts) const;
   void pass_partition(const std::vector<Expression>& partition_by, const Node& node,
                       NodeFacts& facts) const;
