@@ -97,6 +97,13 @@ TEST_F(DuckFilesTest, SymbolicLinksDoNotLeadOut) {
   connection_ = (*instance)->connect();
   EXPECT_EQ(code("SELECT * FROM '" + root + "/in/link/secret.csv'"), Code::permission);
   EXPECT_EQ(code("SELECT * FROM '" + root + "/in/*/secret.csv'"), Code::permission);
+  // Nor are the names of what lies there told.
+  connection_ = (*instance)->connect_user();
+  ASSERT_TRUE(write_file_atomically(posix, root + "/in/a.csv", as_bytes("x\n2\n")).has_value());
+  EXPECT_EQ(ask("SELECT string_agg(parse_filename(file), ',') FROM glob('" + root + "/in/**')"),
+            "a.csv");
+  EXPECT_EQ(code("SELECT * FROM glob('" + root + "/in/l*/*')"), Code::permission);
+  EXPECT_EQ(ask("SELECT count(*) FROM glob('" + root + "/in/*.parquet')"), "0");
   // Writing to a link that leads to nothing would make what it leads to.
   ASSERT_EQ(::symlink((root + "/out/new.csv").c_str(), (root + "/in/dangling.csv").c_str()), 0);
   ASSERT_EQ(::symlink("dangling.csv", (root + "/in/twice.csv").c_str()), 0);

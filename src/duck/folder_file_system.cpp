@@ -28,34 +28,46 @@ bool is_inside(duckdb::FileSystem& files, const std::string& real, const std::st
   return real.starts_with(inside) || real + "/" == inside;
 }
 
-[[noreturn]] void refuse_own(const std::string& path) {
-  throw_error(
-      Error(Code::permission, "file \"{}\" is in the data directory of this server", path)
-          .with_hint(
-              "statements read no files there and write none, whatever folder holds it: name "
-              "the table, topic or view instead, or a file elsewhere"));
+Error own_error(const std::string& path) {
+  return Error(Code::permission, "file \"{}\" is in the data directory of this server", path)
+      .with_hint(
+          "statements read no files there and write none, whatever folder holds it: name the "
+          "table, "
+          "topic or view instead, or a file elsewhere");
 }
 
-std::string resolve(duckdb::DatabaseInstance& database, const FolderLimits& limits,
-                    const std::string& path) {
+/// Relative to the project's folder, if there is one.
+std::string absolute_path(const FolderLimits& limits, const std::string& path) {
+  return limits.folder.empty() || path.starts_with('/') ? path : join_path(limits.folder, path);
+}
+
+/// Errors: permission, where statements may not look; they say `path`.
+Status check(duckdb::DatabaseInstance& database, const FolderLimits& limits,
+             const std::string& absolute, const std::string& path) {
   auto& files = unchecked(database);
   const std::string& folder = limits.folder;
   auto& config = duckdb::DBConfig::GetConfig(database);
-  std::string absolute = folder.empty() || path.starts_with('/') ? path : join_path(folder, path);
   std::string real = files.CanonicalizePath(absolute);
-  if (is_inside(files, real, limits.own_directory)) refuse_own(path);
+  if (is_inside(files, real, limits.own_directory)) return own_error(path);
   // DuckDB allows its own directory for spilling to everybody: there lies what others have spilt.
   bool allowed = !is_inside(files, real, config.options.temporary_directory) &&
                  (is_inside(files, real, folder) ||
                   config.CanAccessFile(absolute, duckdb::FileType::FILE_TYPE_REGULAR));
-  if (allowed) return absolute;
+  if (allowed) return {};
   if (folder.empty()) {
-    throw_error(Error(Code::permission, "file \"{}\" is outside of the allowed folders", path)
-                    .with_hint("name its folder in the setting sql.files"));
+    return Error(Code::permission, "file \"{}\" is outside of the allowed folders", path)
+        .with_hint("name its folder in the setting sql.files");
   }
-  throw_error(Error(Code::permission, "file \"{}\" is outside of the project", path)
-                  .with_hint("put it into the project's folder, or name its folder in the setting "
-                             "sql.files"));
+  return Error(Code::permission, "file \"{}\" is outside of the project", path)
+      .with_hint("put it into the project's folder, or name its folder in the setting sql.files");
+}
+
+std::string resolve(duckdb::DatabaseInstance& database, const FolderLimits& limits,
+                    const std::string& path) {
+  std::string absolute = absolute_path(limits, path);
+  if (Status allowed = check(database, limits, absolute, path); !allowed)
+    throw_error(std::move(allowed).error());
+  return absolute;
 }
 
 [[noreturn]] void refuse_write(const std::string& path) {
@@ -79,7 +91,7 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
   }
   bool IsPipe(const std::string&, optional_ptr<FileOpener>) override { return false; }
   duckdb::vector<duckdb::OpenFileInfo> Glob(const std::string& path, FileOpener*) override {
-    return without_own(path, GetFileSystem().Glob(resolved(path), opener().get()));
+    return allowed(path, GetFileSystem().Glob(resolved(path), opener().get()));
   }
 
   void CreateDirectory(const std::string& path, optional_ptr<FileOpener>) override {
@@ -119,7 +131,7 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
                                                               const duckdb::FileGlobInput& input,
                                                               optional_ptr<FileOpener>) override {
     auto found = GetFileSystem().Glob(resolved(path), input, opener());
-    return duckdb::make_uniq<duckdb::SimpleMultiFileList>(without_own(path, found->GetAllFiles()));
+    return duckdb::make_uniq<duckdb::SimpleMultiFileList>(allowed(path, found->GetAllFiles()));
   }
 
  private:
@@ -133,27 +145,31 @@ class FolderFileSystem final : public duckdb::OpenerFileSystem {
     std::string absolute = written(path);
     const std::string& own = limits_.own_directory;
     auto& files = GetFileSystem();
-    if (!own.empty() && is_inside(files, files.CanonicalizePath(own), absolute)) refuse_own(path);
+    if (!own.empty() && is_inside(files, files.CanonicalizePath(own), absolute))
+      throw_error(own_error(path));
     return absolute;
   }
 
-  /// What a pattern found, less what is the server's. Errors: when nothing else is left.
-  duckdb::vector<duckdb::OpenFileInfo> without_own(
-      const std::string& pattern, duckdb::vector<duckdb::OpenFileInfo> found) const {
-    if (limits_.own_directory.empty() || found.empty()) return found;
+  /// What a pattern found, less what is the server's and what lies behind links that lead out of
+  /// the allowed folders. Errors: permission, when nothing else is left.
+  duckdb::vector<duckdb::OpenFileInfo> allowed(const std::string& pattern,
+                                               duckdb::vector<duckdb::OpenFileInfo> found) const {
     std::string last;  // Neighbours mostly lie in one directory.
-    bool last_is_own = false;
-    auto is_own = [&](const duckdb::OpenFileInfo& file) {
+    Status of_last;
+    Status refused;
+    auto is_refused = [&](const duckdb::OpenFileInfo& file) {
       std::string directory = parent_path(file.path);
       if (last != directory) {
-        auto& files = GetFileSystem();
-        last_is_own = is_inside(files, files.CanonicalizePath(directory), limits_.own_directory);
+        of_last = check(database_, limits_, join_path(directory, "-"), pattern);
         last = std::move(directory);
       }
-      return last_is_own;
+      // A file may be allowed by itself. A link is listed where it is, wherever it leads.
+      if (of_last || check(database_, limits_, file.path, pattern)) return false;
+      refused = of_last;
+      return true;
     };
-    std::erase_if(found, is_own);
-    if (found.empty()) refuse_own(pattern);
+    std::erase_if(found, is_refused);
+    if (found.empty() && !refused) throw_error(refused.error());
     return found;
   }
 
